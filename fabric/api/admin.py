@@ -1,0 +1,273 @@
+"""What control's admin API says and takes, as JSON.
+
+Knows nothing of HTTP frameworks; the constants name the routes for server and SDK alike.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from fabric.config.settings import Settings
+from fabric.workloads.spec import WorkloadSpec
+
+WORKLOADS = "/api/fabric/workloads"
+"""GET lists, POST submits; `/NAME` GET, DELETE; `/NAME/stop` POST; `/NAME/logs`, `/NAME/explain`, `/NAME/events` GET;
+`/NAME/report` POST (by the workload itself)."""
+NODES = "/api/fabric/nodes"
+"""GET."""
+MODELS = "/api/fabric/models"
+"""GET."""
+HEALTH = "/api/fabric/health"
+"""GET, without a key."""
+SHUTDOWN = "/api/fabric/shutdown"
+"""POST `ShutdownRequest`: drain or kill all workloads, then end; for administrators."""
+GATEWAY = "/api/gateway/snapshot"
+"""GET, for the gateway: see `fabric.api.gateway`."""
+NEXT_OFFSET = "X-Fabric-Next-Offset"
+"""Header of a logs answer: byte offset to ask for next."""
+COMPLETE = "X-Fabric-Complete"
+"""Header of a logs answer: `true` when nothing will follow."""
+
+
+class ErrorBody(Settings):
+    """Body of every answer of 400 and above."""
+
+    code: str
+    """Stable word, a key of `fabric.core.errors.ERRORS`."""
+    message: str
+    """Place, limit and next step."""
+    fields: dict[str, str | int | float | None] = {}
+    """What the message says, as data."""
+
+
+class SubmitRequest(Settings):
+    """A workload to take in."""
+
+    spec: WorkloadSpec
+    """What is asked for."""
+
+
+class SliceView(Settings):
+    """One slice of a grant."""
+
+    name: str
+    """Group and running number."""
+    group: str
+    """Group of the workload, or `head`."""
+    node: str
+    """Node it is on."""
+    tier: str
+    """Tier of the node."""
+    workers: int
+    """Workers of the group in it."""
+    cpus: float
+    """CPU cores."""
+    gpus: float
+    """Accelerators."""
+    memory_bytes: int
+    """Memory."""
+    head: bool
+    """Whether the Ray head runs in it."""
+
+
+class ProgressView(Settings):
+    """What a workload last told of itself."""
+
+    stage: str = ""
+    """What it is doing."""
+    done: float = 0.0
+    """Units done."""
+    total: float = 0.0
+    """Units in all; 0 if unknown."""
+    unit: str = ""
+    """What is counted."""
+    metrics: dict[str, float] = {}
+    """Numbers by name, such as loss."""
+    checkpoint_uri: str = ""
+    """Newest checkpoint."""
+    checkpoint_step: int | None = None
+    """Its step."""
+    stages: dict[str, float] = {}
+    """Instant at which each stage began, seconds since the epoch, of the present attempt."""
+
+
+class WorkloadView(Settings):
+    """A workload as people see it."""
+
+    name: str
+    """Name."""
+    project: str
+    """Who pays."""
+    kind: str
+    """`job` or `service`."""
+    state: str
+    """As in `fabric.workloads.states.State`."""
+    priority: str
+    """Priority class."""
+    entrypoint: str
+    """Command of a job."""
+    attempt: int
+    """Present attempt, from 1."""
+    failures: int
+    """Attempts lost."""
+    message: str
+    """First line of the explanation."""
+    condition: str = ""
+    """Of a service: ready, degraded, updating."""
+    submitted_at: float
+    """Seconds since the epoch, like all instants here."""
+    granted_at: float | None = None
+    """When it got its slices."""
+    cluster_ready_at: float | None = None
+    """When every slice had joined."""
+    running_at: float | None = None
+    """When its entrypoint ran."""
+    ended_at: float | None = None
+    """When it ended."""
+    expected_start: float | None = None
+    """When it should start, if the walltimes of others tell."""
+    exit_code: int | None = None
+    """Of the entrypoint."""
+    slices: tuple[SliceView, ...] = ()
+    """Where it runs, or last ran."""
+    metadata: dict[str, str] = {}
+    """As given."""
+    progress: ProgressView = ProgressView()
+    """What it last told of itself."""
+    endpoint: str | None = None
+    """Of a ready service: base URL of the gateway's OpenAI API."""
+
+
+class WorkloadList(Settings):
+    """Workloads, newest first."""
+
+    workloads: tuple[WorkloadView, ...]
+    """Newest first."""
+
+
+class EventView(Settings):
+    """One line of history."""
+
+    at: float
+    """Seconds since the epoch."""
+    state: str
+    """State it moved to or stayed in."""
+    reason: str
+    """Why."""
+    attempt: int
+    """Attempt it belongs to."""
+
+
+class ExplanationView(Settings):
+    """Why a workload is where it is."""
+
+    workload: WorkloadView
+    """As it is now."""
+    missing: str = ""
+    """What the last plan found missing, with amounts, and who is ahead; empty unless it waits."""
+    expected_start: float | None = None
+    """When it should start."""
+    events: tuple[EventView, ...] = ()
+    """History, oldest first."""
+
+
+class NodeView(Settings):
+    """A node and what is on it."""
+
+    name: str
+    """Name."""
+    tier: str
+    """Tier."""
+    state: str
+    """booting, vetting, ready, draining or down."""
+    heads: bool
+    """Whether Ray heads may run here."""
+    capacity: dict[str, float]
+    """`cpus`, `gpus`, `memory_bytes`."""
+    used: dict[str, float]
+    """The same, of granted slices."""
+    workloads: tuple[str, ...] = ()
+    """Names of the workloads with a slice here."""
+
+
+class NodeList(Settings):
+    """Nodes by name."""
+
+    nodes: tuple[NodeView, ...]
+    """By name."""
+
+
+class ModelVersionView(Settings):
+    """One version of a registered model."""
+
+    name: str
+    """Model."""
+    version: int
+    """Version, from 1."""
+    aliases: tuple[str, ...] = ()
+    """Aliases that point here."""
+    uri: str
+    """Where its files are."""
+    metrics: dict[str, float] = {}
+    """Evaluation."""
+    lineage: dict[str, str] = {}
+    """Code revision, config, data version, parent."""
+    created_at: float
+    """Seconds since the epoch."""
+
+
+class ModelList(Settings):
+    """Registered model versions."""
+
+    models: tuple[ModelVersionView, ...]
+    """By name, newest version first."""
+
+
+class Report(Settings):
+    """What a workload tells of itself; fields left out stay as they are."""
+
+    stage: str | None = None
+    """What it does now."""
+    done: float | None = Field(default=None, ge=0)
+    """Units done."""
+    total: float | None = Field(default=None, ge=0)
+    """Units in all."""
+    unit: str | None = None
+    """What is counted."""
+    metrics: dict[str, float] = {}
+    """Numbers by name."""
+    checkpoint_uri: str | None = None
+    """A checkpoint that is complete."""
+    checkpoint_step: int | None = Field(default=None, ge=0)
+    """Its step."""
+    checkpoint_bytes: int | None = Field(default=None, ge=0)
+    """Its size."""
+    checkpoint_seconds: float | None = Field(default=None, ge=0)
+    """How long it took."""
+
+
+class Health(Settings):
+    """Whether control works."""
+
+    status: str
+    """`ok`, or what is wrong."""
+    site: str
+    """Name of the site."""
+    version: str
+    """Of the fabric."""
+    active: int
+    """Workloads that are not final."""
+    loop_age_s: float
+    """Seconds since the loop last finished a step."""
+
+
+class ShutdownRequest(Settings):
+    """How to end the fabric."""
+
+    kill: bool = False
+    """Kill workloads at once instead of asking them to leave inside the grace."""
+
+
+def as_json(value: Settings) -> Any:
+    """`value` as plain JSON types."""
+    return value.model_dump(mode="json")

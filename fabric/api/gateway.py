@@ -1,0 +1,67 @@
+"""What control tells the gateway: which models are served where, and who may ask.
+
+Knows nothing of how either side keeps it.
+"""
+
+from pydantic import Field, field_validator
+
+from fabric.config.settings import Settings
+
+
+class EndpointView(Settings):
+    """One place that answers for a model."""
+
+    url: str
+    """Base URL without `/v1`, such as `http://127.0.0.1:23001`."""
+    secret: str = ""
+    """Sent as `X-Fabric-Service`; empty where the service asks for none."""
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"must begin with http:// or https://, got {url!r}")
+        return url.rstrip("/")
+
+
+class ServedModel(Settings):
+    """A model and where it is served."""
+
+    id: str
+    """Name that its endpoints know it by."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which clients may ask for it."""
+    workload: str
+    """Service that serves it."""
+    project: str = "default"
+    """Who pays for the service."""
+    created: int = 0
+    """When it was deployed, seconds since the epoch."""
+    endpoints: tuple[EndpointView, ...] = ()
+    """Ready places; empty while none is."""
+
+
+class KeyView(Settings):
+    """An API key, of which only the digest is known."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the key, in hexadecimal."""
+    project: str
+    """Project that the key belongs to."""
+    name: str = ""
+    """What its owner calls it."""
+    expires_at: float | None = None
+    """Seconds since the epoch; None if it never does."""
+
+
+class GatewaySnapshot(Settings):
+    """Everything the gateway needs to serve."""
+
+    version: int = Field(default=0, ge=0)
+    """Grows with every change."""
+    models: tuple[ServedModel, ...] = ()
+    """By id."""
+    keys: tuple[KeyView, ...] = ()
+    """Keys that are or were valid."""
+    anonymous: bool = False
+    """Whether requests without a key are served."""

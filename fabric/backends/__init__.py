@@ -1,0 +1,1 @@
+"""Every foreign cluster and its errors end here."""

@@ -1,0 +1,1 @@
+"""Slices as local processes: one raylet each, on one machine."""

@@ -1,0 +1,140 @@
+"""The local backend: eyes and hands over processes of this machine.
+
+Knows nothing of records; it does what it is told and shows what exists.
+"""
+
+import hashlib
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from fabric.backends.local.keeper import Keeper, Surroundings
+from fabric.backends.local.layout import Layout, folder_of, gpu_ids_by_slice, head_first, node_launch, port_names
+from fabric.backends.local.ports import free_ports
+from fabric.backends.local.slices import Slices
+from fabric.config.load import decode, read_yaml
+from fabric.config.site import Site
+from fabric.core.errors import BadConfig
+from fabric.scheduler.ports import ClusterView, WantedCluster
+from fabric.scheduler.snapshot import Node
+
+
+class LocalBackend:
+    """Implements `fabric.scheduler.ports.Backend` with one Ray cluster per workload and one raylet per slice."""
+
+    def __init__(self, site: Site, around: Surroundings) -> None:
+        self._site = site
+        self._clusters = around.state / "clusters"
+        self._around = around
+        self._keepers: dict[str, Keeper] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Adopt every cluster that an earlier fabric with the same state folder left."""
+        self._clusters.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for file in sorted(self._clusters.glob("*/cluster.json")):
+            try:
+                layout = decode(Layout, read_yaml(file), str(file))
+            except BadConfig:
+                continue  # written half by a fabric that was killed; nothing was started before it was whole
+            slices = self._slices(layout)
+            slices.adopt()
+            self._keep(Keeper(layout, slices, self._around))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The pretend nodes of the site; on one machine they are always ready."""
+        return tuple(
+            Node(name, tier.name, tier.capacity.resources, tier.heads)
+            for tier in self._site.tiers
+            for name in tier.node_names
+        )
+
+    def observe(self) -> Mapping[str, ClusterView]:
+        """Every cluster that exists, by name."""
+        with self._lock:
+            for name in [name for name, keeper in self._keepers.items() if keeper.done]:
+                del self._keepers[name]
+            return {name: keeper.view for name, keeper in self._keepers.items()}
+
+    def realise(self, wanted: WantedCluster) -> None:
+        """Start the cluster unless it is there; tell an adopted one what runs on it."""
+        with self._lock:
+            keeper = self._keepers.get(wanted.name)
+            if keeper is None:
+                self._launch(wanted)
+            else:
+                keeper.wanted = wanted
+
+    def stop(self, cluster: str, grace_s: float) -> None:
+        """Ask the entrypoint to end."""
+        keeper = self._keepers.get(cluster)
+        if keeper:
+            keeper.stop(grace_s)
+
+    def remove(self, cluster: str) -> None:
+        """Take the cluster away."""
+        keeper = self._keepers.get(cluster)
+        if keeper:
+            keeper.leave()
+
+    def token(self, cluster: str) -> str | None:
+        """The Ray token of a cluster, for those who may look into it."""
+        file = folder_of(self._clusters, cluster) / "cluster.json"
+        return decode(Layout, read_yaml(file), str(file)).token if file.exists() else None
+
+    def _launch(self, wanted: WantedCluster) -> None:
+        folder = folder_of(self._clusters, wanted.name)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout = self._layout(wanted)
+        _write(folder / "cluster.json", layout.model_dump_json(indent=1))
+        launches = {
+            part.name: node_launch(part, wanted, layout, num_cores=os.cpu_count() or 1)
+            for part in head_first(wanted.grant.slices)
+        }
+        slices = self._slices(layout)
+        slices.start(launches)
+        self._keep(Keeper(layout, slices, self._around, wanted))
+
+    def _layout(self, wanted: WantedCluster) -> Layout:
+        slices = head_first(wanted.grant.slices)
+        key = hashlib.sha256(f"{self._around.state}/{wanted.name}".encode()).hexdigest()[:10]
+        return Layout(
+            name=wanted.name,
+            workload=wanted.workload,
+            attempt=wanted.attempt,
+            token=secrets.token_hex(32),
+            temp_dir=str(Path(tempfile.gettempdir()) / f"fabric-{key}"),
+            ports=free_ports(port_names(slices)),
+            slices=tuple(part.name for part in slices),
+            nodes={part.name: part.node for part in slices},
+            gpu_ids=gpu_ids_by_slice(slices, self._gpus_taken()),
+            service=wanted.serve is not None,
+        )
+
+    def _gpus_taken(self) -> dict[str, set[int]]:
+        """Devices that clusters hold now, by node."""
+        taken: dict[str, set[int]] = {}
+        for keeper in self._keepers.values():
+            for name, devices in keeper.layout.gpu_ids.items():
+                taken.setdefault(keeper.layout.nodes[name], set()).update(devices)
+        return taken
+
+    def _slices(self, layout: Layout) -> Slices:
+        return Slices(layout, folder_of(self._clusters, layout.name), self._around.state)
+
+    def _keep(self, keeper: Keeper) -> None:
+        self._keepers[keeper.view.name] = keeper
+        keeper.start()
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a whole file for this user's eyes only, or none."""
+    partial = file.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as target:
+        target.write(text)
+        target.flush()
+        os.fsync(target.fileno())
+    partial.replace(file)

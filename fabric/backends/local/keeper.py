@@ -1,0 +1,296 @@
+"""Keep one cluster: bring it up, submit what runs on it, watch it, take it away. One thread each.
+
+Knows nothing of queues or records; what it sees it publishes as a `ClusterView`.
+"""
+
+import logging
+import shutil
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fabric.backends.local.demand import unmet
+from fabric.backends.local.driver_log import DriverLog
+from fabric.backends.local.layout import Layout
+from fabric.backends.local.ports import DriverLogs, Packages
+from fabric.backends.local.ray_http import RayHead
+from fabric.backends.local.slices import Slices
+from fabric.core.errors import BadInput, ClusterLost, FabricError
+from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
+from fabric.workloads.record import Slice
+
+_log = logging.getLogger(__name__)
+
+_SOON_S, _CALM_S = 0.1, 0.5
+_SILENT_HEAD_S = 60.0
+"""A head whose processes live but whose API is silent for longer is taken as lost."""
+_MEMORY_EVERY_S = 2.0
+_DEMANDS_EVERY_S = 5.0
+_UNMET_AFTER_S = 30.0
+"""How long a demand must stay impossible before it is told (design: asking)."""
+_START_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every keeper shares."""
+
+    state: Path
+    logs: DriverLogs
+    packages: Packages
+    changed: threading.Event
+    """Set when a view changes in a way that matters, so that the loop looks at once."""
+
+
+class Keeper(threading.Thread):
+    """The life of one cluster from its first process to its last."""
+
+    def __init__(
+        self, layout: Layout, slices: Slices, around: Surroundings, wanted: WantedCluster | None = None
+    ) -> None:
+        super().__init__(name=f"keeper-{layout.name}", daemon=True)
+        self.wanted = wanted
+        self.view = ClusterView(layout.name, Phase.STARTING)
+        self.done = False
+        self.layout = layout
+        self._slices = slices
+        self._around = around
+        self._head = RayHead(layout.dashboard_url, layout.token)
+        self._driver_log = DriverLog(
+            around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt)
+        )
+        self._leave = threading.Event()
+        self._nudge = threading.Event()
+        self._submitted = False
+        self._stop_by: float | None = None
+        self._since = self._heard = time.monotonic()
+        self._memory_at = self._demands_at = 0.0
+        self._unmet_since: tuple[str, float] | None = None
+
+    def stop(self, grace_s: float) -> None:
+        """Ask the entrypoint to end; if it has not after `grace_s` and a little, the cluster counts as broken."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + grace_s + 10.0
+            self._nudge.set()
+            self._attempt(lambda: self._head.stop_job(self.layout.name))
+
+    def leave(self) -> None:
+        """Take the whole cluster away."""
+        if not self._leave.is_set():
+            self._publish(phase=Phase.LEAVING)
+            self._leave.set()
+            self._nudge.set()
+
+    def run(self) -> None:
+        """Look and act until told to leave, then take everything away."""
+        while not self._leave.is_set():
+            try:
+                self._step()
+            except ClusterLost as error:
+                self._silent(error)
+            except BadInput as error:
+                self._publish(outcome=Outcome.FAILED, message=error.message)
+            except FabricError as error:
+                self._publish(phase=Phase.BROKEN, problem=error.message)
+            except Exception as error:  # a mistake of ours must show on the workload, not end the thread silently
+                _log.exception("keeper of %s", self.layout.name)
+                self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
+            self._nudge.wait(_SOON_S if self.view.outcome in {Outcome.NONE, Outcome.PENDING} else _CALM_S)
+            self._nudge.clear()
+        self._take_away()
+
+    def _step(self) -> None:
+        if self.view.phase is Phase.BROKEN or self.view.outcome.ended:
+            return
+        lost = self._slices.lost()
+        if lost:
+            self._broken_by(lost[0])
+        elif self.view.phase is Phase.STARTING:
+            self._join()
+        elif not self._submitted:
+            self._submit()
+        else:
+            self._watch()
+
+    def _broken_by(self, name: str) -> None:
+        """One Ray node has ended; unless the entrypoint ended before it, the attempt is lost."""
+        self._driver_log.copy()
+        where = self.layout.nodes[name]
+        words = self._slices.last_words(name)
+        self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}", endpoint=None)
+
+    def _join(self) -> None:
+        """Ready once every slice is a live Ray node."""
+        if not self._head.answers():
+            if time.monotonic() - self._since > _START_TIMEOUT_S:
+                self._publish(phase=Phase.BROKEN, problem=f"its Ray head did not start within {_START_TIMEOUT_S:g} s")
+            return
+        missing = set(self.layout.slices) - self._head.slices()
+        if not missing:
+            self._heard = time.monotonic()
+            self._publish(phase=Phase.READY)
+            self._nudge.set()
+
+    def _submit(self) -> None:
+        """Hand over the entrypoint or the Serve configuration, unless an earlier fabric did."""
+        if self.layout.service:
+            known = bool(self._head.serve_status().get("applications"))
+        else:
+            known = self._head.job(self.layout.name) is not None
+        if not known:
+            if self.wanted is None:
+                return  # adopted, and the records have not been heard yet
+            self._hand_over(self.wanted)
+        self._submitted = True
+        self._publish(outcome=Outcome.PENDING)
+
+    def _hand_over(self, wanted: WantedCluster) -> None:
+        if wanted.serve is not None:
+            self._head.deploy(_with_port(wanted.serve, self.layout.ports["serve"]))
+            return
+        for uri in _packages_in(wanted.runtime_env):
+            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
+        self._head.submit(_job_request(wanted))
+
+    def _watch(self) -> None:
+        """Follow the entrypoint or service, its output, memory and demands."""
+        if self.layout.service:
+            self._watch_service()
+        else:
+            self._watch_job()
+        self._heard = now = time.monotonic()
+        if self.wanted and now >= self._memory_at:
+            self._memory_at = now + _MEMORY_EVERY_S
+            problem = self._slices.oversized({s.name: s for s in self.wanted.grant.slices})
+            if problem:
+                self._driver_log.note(problem)
+                self._driver_log.copy()
+                self._publish(phase=Phase.BROKEN, problem=problem, endpoint=None)
+        if self.wanted and now >= self._demands_at and not self.layout.service:
+            self._demands_at = now + _DEMANDS_EVERY_S
+            self._look_at_demands(self.wanted, now)
+        if self._stop_by is not None and now > self._stop_by and not self.view.outcome.ended:
+            self._publish(phase=Phase.BROKEN, problem="did not end within its grace")
+
+    def _watch_job(self) -> None:
+        job = self._head.job(self.layout.name)
+        self._driver_log.copy()
+        if job is None:
+            self._publish(phase=Phase.BROKEN, problem="Ray has forgotten the entrypoint")
+            return
+        outcome = Outcome(str(job["status"]).lower())
+        if outcome.ended:
+            self._driver_log.finish()
+        self._publish(
+            outcome=outcome,
+            message=_message(outcome, job),
+            exit_code=job.get("driver_exit_code"),
+            logs_complete=outcome.ended,
+        )
+
+    def _watch_service(self) -> None:
+        status = self._head.serve_status()
+        applications = status.get("applications", {}).values()
+        states = {app["status"] for app in applications}
+        words = "; ".join(filter(None, (app.get("message", "") for app in applications)))
+        if "DEPLOY_FAILED" in states:
+            self._publish(outcome=Outcome.FAILED, message=f"deployment failed: {words[-1500:]}", endpoint=None)
+        elif states == {"RUNNING"}:
+            # An adopted service's secret is known once the records have been heard.
+            secret = self.wanted.secret if self.wanted else ""
+            endpoint = self.layout.serve_url if self.wanted else None
+            self._publish(outcome=Outcome.RUNNING, message="serving", endpoint=endpoint, secret=secret)
+        else:
+            self._publish(endpoint=None)
+
+    def _look_at_demands(self, wanted: WantedCluster, now: float) -> None:
+        """Tell of a demand that no slice can meet, once it has lasted."""
+        held = {driver_slice(wanted).name: wanted.driver.get("num_gpus", 0.0)} if wanted.driver else {}
+        sentence = unmet(self._head.pending_demands(), wanted.grant.slices, held)
+        if not sentence:
+            self._unmet_since = None
+            self._publish(unmet="")
+        elif self._unmet_since is None or self._unmet_since[0] != sentence:
+            self._unmet_since = (sentence, now)
+        elif now - self._unmet_since[1] >= _UNMET_AFTER_S and not self.view.unmet:
+            self._driver_log.note(sentence)
+            self._publish(unmet=sentence)
+
+    def _silent(self, error: ClusterLost) -> None:
+        """The head did not answer: its processes decide, and time."""
+        lost = self._slices.lost()
+        if lost:
+            self._broken_by(lost[0])
+        elif self.view.phase is Phase.READY and time.monotonic() - self._heard > _SILENT_HEAD_S:
+            self._publish(
+                phase=Phase.BROKEN, problem=f"silent for {_SILENT_HEAD_S:g} s: {error.message}", endpoint=None
+            )
+
+    def _take_away(self) -> None:
+        """End every process, keep the last bytes of output, forget the folders."""
+        self._attempt(self._driver_log.copy)
+        if not self._slices.end(patience_s=5.0):
+            _log.error("processes of %s do not end", self.layout.name)
+        self._attempt(self._driver_log.finish)
+        self._head.close()
+        shutil.rmtree(self.layout.temp_dir, ignore_errors=True)
+        shutil.rmtree(self._slices.folder, ignore_errors=True)
+        self.done = True
+        self._around.changed.set()
+
+    def _attempt(self, action: Any) -> None:
+        """Do something whose failure is worth a line, no more."""
+        try:
+            action()
+        except FabricError as error:
+            _log.warning("%s: %s", self.layout.name, error.message)
+
+    def _publish(self, **changes: Any) -> None:
+        new = replace(self.view, **changes)
+        if new != self.view:
+            self.view = new
+            self._around.changed.set()
+
+
+def _job_request(wanted: WantedCluster) -> dict[str, Any]:
+    """As Ray's Jobs API takes it.
+
+    The entrypoint holds its accelerators in Ray, so that it sees them, but no CPUs or memory: the cluster has nothing
+    beside the grant, and a driver that held its CPUs would leave its own tasks none.
+    """
+    request: dict[str, Any] = {
+        "entrypoint": wanted.entrypoint,
+        "submission_id": wanted.name,
+        "runtime_env": dict(wanted.runtime_env),
+        "metadata": dict(wanted.metadata),
+    }
+    if wanted.driver and len(wanted.grant.slices) > 1:
+        request["entrypoint_label_selector"] = {"fabric/slice": driver_slice(wanted).name}
+    if wanted.driver.get("num_gpus"):
+        request["entrypoint_num_gpus"] = wanted.driver["num_gpus"]
+    return request
+
+
+def driver_slice(wanted: WantedCluster) -> Slice:
+    """Where an entrypoint runs that asks for resources of its own."""
+    return next(part for part in wanted.grant.slices if not part.only_head)
+
+
+def _packages_in(runtime_env: Any) -> list[str]:
+    """URIs of uploaded packages that a runtime environment names."""
+    named = [runtime_env.get("working_dir"), *(runtime_env.get("py_modules") or [])]
+    return [uri for uri in named if isinstance(uri, str) and uri.startswith("gcs://")]
+
+
+def _with_port(config: Any, port: int) -> dict[str, Any]:
+    """A Serve configuration that listens on this cluster's own port."""
+    return {**config, "http_options": {**config.get("http_options", {}), "host": "127.0.0.1", "port": port}}
+
+
+def _message(outcome: Outcome, job: dict[str, Any]) -> str:
+    words = {Outcome.RUNNING: "running", Outcome.SUCCEEDED: "succeeded", Outcome.STOPPED: "stopped"}
+    if outcome in words:
+        return words[outcome]
+    return str(job.get("message") or outcome).strip()[:4000]

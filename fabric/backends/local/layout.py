@@ -1,0 +1,188 @@
+"""What is started for a wanted cluster: ports, folders, labels and settings of each Ray node.
+
+Knows nothing of processes: values in, values out, written to and read from the cluster's folder.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from fabric.backends.local.ray_node import DASHBOARD_MODULES
+from fabric.config import env
+from fabric.config.settings import Settings
+from fabric.scheduler.ports import WantedCluster
+from fabric.workloads.record import Slice
+
+HOST = "127.0.0.2"
+"""Address of every Ray node here. Ray replaces 127.0.0.1 by the machine's outer address; this one stays on loopback."""
+
+OBJECT_STORE_SHARE = 0.3
+"""Part of a slice's memory that its object store may take, Ray's own default proportion."""
+
+MIN_OBJECT_STORE_BYTES = 80 * 2**20
+"""Ray refuses less than 75 MiB."""
+
+_HEAD_PORTS = ("gcs", "dashboard", "serve")
+_NODE_PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port", "metrics_export_port")
+
+
+class Layout(Settings):
+    """Everything about a local cluster that must survive the process that started it."""
+
+    name: str
+    """Of the cluster: workload and attempt."""
+
+    workload: str
+    """Name of the workload."""
+
+    attempt: int
+    """Number of the attempt."""
+
+    token: str = Field(repr=False)
+    """The cluster's own Ray token."""
+
+    temp_dir: str
+    """Ray's session folders; short, as Unix socket paths end at 107 characters."""
+
+    ports: dict[str, int]
+    """`gcs`, `dashboard`, `serve`, and `SLICE.PORT` for each slice."""
+
+    slices: tuple[str, ...]
+    """Names, head first."""
+
+    nodes: dict[str, str]
+    """Node of each slice."""
+
+    gpu_ids: dict[str, tuple[int, ...]]
+    """Devices of its node that each slice holds."""
+
+    service: bool = False
+    """Whether it serves instead of running an entrypoint."""
+
+    @property
+    def dashboard_url(self) -> str:
+        """Base URL of the head's REST API."""
+        return f"http://127.0.0.1:{self.ports['dashboard']}"
+
+    @property
+    def serve_url(self) -> str:
+        """Base URL of its Serve proxy."""
+        return f"http://127.0.0.1:{self.ports['serve']}"
+
+
+def port_names(slices: tuple[Slice, ...]) -> list[str]:
+    """Names of the ports that a cluster of these slices needs."""
+    return [*_HEAD_PORTS, *(f"{part.name}.{port}" for part in slices for port in _NODE_PORTS)]
+
+
+def head_first(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """Slices with the head at the front."""
+    return tuple(sorted(slices, key=lambda part: not part.head))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLaunch:
+    """How one Ray node is started."""
+
+    config: dict[str, Any]
+    """For `ray_node`."""
+    env: dict[str, str]
+    """Added to the environment of all its processes."""
+
+
+def node_launch(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores: int) -> NodeLaunch:
+    """Settings and environment of the Ray node for one slice.
+
+    Args:
+        part: The slice.
+        wanted: The cluster it belongs to.
+        layout: Its ports and folders.
+        num_cores: Cores that this machine really has; thread pools are not made larger.
+    """
+    cpus = 0.0 if part.only_head else part.resources.cpus.whole()
+    gpus = 0.0 if part.only_head else part.resources.gpus.whole()
+    memory = part.resources.memory.count
+    store = max(MIN_OBJECT_STORE_BYTES, int(memory * OBJECT_STORE_SHARE))
+    params: dict[str, Any] = {
+        "node_ip_address": HOST,
+        "node_name": f"{wanted.name}.{part.name}",
+        "num_cpus": cpus,
+        "num_gpus": gpus,
+        "memory": memory,
+        "object_store_memory": store,
+        "labels": labels(part),
+        "temp_dir": layout.temp_dir,
+        # Ray would number them by looking which exist, and nodes that start together would choose the same.
+        "plasma_store_socket_name": f"{layout.temp_dir}/{part.name}.store",
+        "raylet_socket_name": f"{layout.temp_dir}/{part.name}.raylet",
+        "include_log_monitor": True,
+        **{port: layout.ports[f"{part.name}.{port}"] for port in _NODE_PORTS},
+    }
+    address = f"{HOST}:{layout.ports['gcs']}"
+    if part.head:
+        params |= {
+            "gcs_server_port": layout.ports["gcs"],
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": layout.ports["dashboard"],
+            "no_monitor": True,
+        }
+    else:
+        params["gcs_address"] = address
+    config = {"head": part.head, "address": address, "modules": DASHBOARD_MODULES, "params": params}
+    return NodeLaunch(config, _environment(part, wanted, layout, num_cores=num_cores))
+
+
+def labels(part: Slice) -> dict[str, str]:
+    """Ray labels of a slice's node."""
+    return {"fabric/tier": part.tier, "fabric/group": part.group, "fabric/node": part.node, "fabric/slice": part.name}
+
+
+def _environment(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores: int) -> dict[str, str]:
+    threads = max(1, min(num_cores, int(part.resources.cpus.whole() / max(1, part.workers))))
+    own = {
+        env.CLUSTER: wanted.name,
+        env.SLICE: part.name,
+        "RAY_ADDRESS": f"{HOST}:{layout.ports['gcs']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": layout.token,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's processes rename themselves; without this their new names overwrite the marks in their environment.
+        "SPT_NOENV": "1",
+        # A busy machine starts Ray's agents slowly; the defaults of 15 to 30 s end the node for it.
+        "RAY_agent_register_timeout_ms": "120000",
+        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+        "OMP_NUM_THREADS": str(threads),
+        # Threads that spin while they wait take the cores from the other slices of a machine that pretends to be many.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, layout.gpu_ids[part.name])),
+    }
+    return {**wanted.env, **own}
+
+
+def gpu_ids_by_slice(slices: tuple[Slice, ...], taken: Mapping[str, set[int]]) -> dict[str, tuple[int, ...]]:
+    """Whole devices for each slice, lowest free numbers of its node first; fractions share the next one.
+
+    Args:
+        slices: Of one cluster.
+        taken: Devices in use by other clusters, by node.
+    """
+    chosen: dict[str, tuple[int, ...]] = {}
+    now = {node: set(devices) for node, devices in taken.items()}
+    for part in slices:
+        used = now.setdefault(part.node, set())
+        wanted = -(-part.resources.gpus.count // 1000)
+        free = [number for number in range(wanted + len(used)) if number not in used][:wanted]
+        used.update(free)
+        chosen[part.name] = tuple(free)
+    return chosen
+
+
+def folder_of(clusters: Path, name: str) -> Path:
+    """Where a cluster keeps its settings and the output of its Ray processes."""
+    return clusters / name

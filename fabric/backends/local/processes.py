@@ -1,0 +1,144 @@
+"""Find and end the processes of a cluster by the marks in their environment.
+
+Knows nothing of Ray. A mark survives forks, new sessions and the death of whoever started the process, so a fabric that
+was killed finds everything again, and nothing that it did not start.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_SURE_LOOKS = 3
+_SETTLED_S = 20.0
+"""Age from which a process is taken to keep its environment and its name, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A live process; `started` tells it from a later one with the same id."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot."""
+
+
+def marked(marks: Iterable[str]) -> list[Process]:
+    """Live processes whose environment has every `NAME=value` of `marks`."""
+    wanted = [mark.encode() for mark in marks]
+    found = []
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+        process = identify(int(entry.name))
+        if process and all(mark in environment for mark in wanted):
+            found.append(process)
+    return found
+
+
+class Census:
+    """Whose processes live, asked often: what was read of a process is remembered until it ends."""
+
+    def __init__(self, label: Callable[[Process, Mapping[bytes, bytes]], str | None]) -> None:
+        """Begin knowing nobody.
+
+        Args:
+            label: From a process and its environment to whose it is; None for those that do not count.
+        """
+        self._label = label
+        self._known: dict[Process, str | None] = {}
+
+    def take(self) -> dict[str, list[Process]]:
+        """Live processes by label."""
+        known: dict[Process, str | None] = {}
+        found: dict[str, list[Process]] = {}
+        settled = (time.clock_gettime(time.CLOCK_BOOTTIME) - _SETTLED_S) * _TICKS_PER_S
+        for entry in _PROC.iterdir():
+            process = identify(int(entry.name)) if entry.name.isdigit() else None
+            if process is None:
+                continue
+            label = self._known[process] if process in self._known else self._read(process)
+            # Between fork and exec a process looks like its parent, and it names itself only later.
+            if process.started < settled:
+                known[process] = label
+            if label is not None:
+                found.setdefault(label, []).append(process)
+        self._known = known
+        return found
+
+    def _read(self, process: Process) -> str | None:
+        try:
+            lines = (_PROC / str(process.pid) / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return None  # it ended meanwhile, or is not ours
+        return self._label(process, dict(line.split(b"=", 1) for line in lines if b"=" in line))
+
+
+def identify(pid: int) -> Process | None:
+    """The process with this id, unless it is dead or a zombie."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in {"Z", "X"} else Process(pid, int(fields[19]))
+
+
+def alive(process: Process) -> bool:
+    """Whether it is the same process still."""
+    return identify(process.pid) == process
+
+
+def command(process: Process) -> str:
+    """Its command line, words joined by blanks; empty if it is gone."""
+    try:
+        return (_PROC / str(process.pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def own_memory_bytes(process: Process) -> int:
+    """Resident memory that it shares with nobody, roughly; 0 if it is gone."""
+    try:
+        pages = (_PROC / str(process.pid) / "statm").read_text().split()
+    except OSError:
+        return 0
+    return max(0, int(pages[1]) - int(pages[2])) * _PAGE_BYTES
+
+
+def send(process: Process, signum: int) -> None:
+    """Signal a process if it still is the one meant."""
+    if alive(process):
+        try:
+            os.kill(process.pid, signum)
+        except ProcessLookupError:
+            return
+
+
+def end_all(marks: Iterable[str], patience_s: float) -> bool:
+    """Ask every marked process to end, kill what is left after `patience_s`, and say whether all are gone."""
+    marks = tuple(marks)
+    for process in marked(marks):
+        send(process, signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    while marked(marks) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    empty_looks = 0
+    for _ in range(60):
+        left = marked(marks)
+        # One look may miss a process that is between fork and exec, when its environment cannot be read.
+        empty_looks = 0 if left else empty_looks + 1
+        if empty_looks == _SURE_LOOKS:
+            return True
+        for process in left:
+            send(process, signal.SIGKILL)
+        time.sleep(0.05)
+    return False

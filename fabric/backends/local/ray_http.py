@@ -1,0 +1,123 @@
+"""The REST API of one Ray head; every foreign error ends here.
+
+Knows nothing of processes or of the fabric's states.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fabric.core.errors import BadInput, ClusterLost, FabricError, NotFound
+
+
+class RayHead:
+    """Calls to one head; each maps what httpx and Ray say to the fabric's errors."""
+
+    def __init__(self, url: str, token: str, timeout_s: float = 10.0) -> None:
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def answers(self) -> bool:
+        """Whether its API is up."""
+        try:
+            self._call("GET", "/api/version")
+        except FabricError:
+            return False
+        return True
+
+    def slices(self) -> set[str]:
+        """Slices whose Ray nodes are alive."""
+        body = self._call("GET", "/nodes", params={"view": "summary"})
+        nodes = body["data"]["summary"]
+        return {
+            raylet["labels"]["fabric/slice"]
+            for raylet in (node.get("raylet", {}) for node in nodes)
+            if raylet.get("state") == "ALIVE" and "fabric/slice" in raylet.get("labels", {})
+        }
+
+    def put_package(self, uri: str, file: Path) -> None:
+        """Bring a working_dir package to the head, unless it is there."""
+        protocol, _, name = uri.partition("://")
+        path = f"/api/packages/{protocol}/{name}"
+        try:
+            self._call("GET", path)
+        except NotFound:
+            self._call("PUT", path, content=file.read_bytes(), timeout=120.0)
+
+    def submit(self, request: Mapping[str, Any]) -> None:
+        """Submit an entrypoint; one that is there already is left alone."""
+        if self.job(str(request["submission_id"])) is None:
+            self._call("POST", "/api/jobs/", json=dict(request), timeout=60.0)
+
+    def job(self, submission_id: str) -> dict[str, Any] | None:
+        """What Ray knows of a submission; None if nothing."""
+        try:
+            found: dict[str, Any] = self._call("GET", f"/api/jobs/{submission_id}")
+        except NotFound:
+            return None
+        return found
+
+    def stop_job(self, submission_id: str) -> None:
+        """Ask an entrypoint to end (SIGTERM, then SIGKILL after Ray's own grace)."""
+        self._call("POST", f"/api/jobs/{submission_id}/stop")
+
+    def deploy(self, config: Mapping[str, Any]) -> None:
+        """Bring about a Serve configuration."""
+        self._call("PUT", "/api/serve/applications/", json=dict(config), timeout=60.0)
+
+    def serve_status(self) -> dict[str, Any]:
+        """Serve's own view: applications with status and message."""
+        body: dict[str, Any] = self._call("GET", "/api/serve/applications/")
+        return body
+
+    def pending_demands(self) -> list[dict[str, float]]:
+        """Resources of tasks and actors that wait for a node."""
+        tasks = self._state("tasks", "PENDING_NODE_ASSIGNMENT") + self._state("tasks", "PENDING_ARGS_AVAIL")
+        actors = self._state("actors", "PENDING_CREATION") + self._state("actors", "DEPENDENCIES_UNREADY")
+        groups = self._state("placement_groups", "PENDING") + self._state("placement_groups", "PREPARED")
+        found = [item.get("required_resources") or {} for item in (*tasks, *actors)]
+        found += [bundle.get("unit_resources") or {} for group in groups for bundle in group.get("bundles") or []]
+        return [demand for demand in found if demand]
+
+    def _state(self, kind: str, state: str) -> list[dict[str, Any]]:
+        body = self._call(
+            "GET",
+            f"/api/v0/{kind}",
+            params={
+                "filter_keys": "state",
+                "filter_predicates": "=",
+                "filter_values": state,
+                "detail": "true",
+                "limit": 100,
+                "timeout": 5,
+            },
+        )
+        found: list[dict[str, Any]] = body["data"]["result"]["result"]
+        return found
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        """One request; the JSON of its answer, or None.
+
+        Raises:
+            NotFound: On 404.
+            BadInput: On any other 4xx.
+            ClusterLost: If nobody answers, or with a server error.
+        """
+        try:
+            answer = self._http.request(method, path, **kwargs)
+        except httpx.HTTPError as error:
+            raise ClusterLost(f"the Ray head does not answer {method} {path}: {type(error).__name__} {error}") from None
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(f"the Ray head knows nothing at {path}: {answer.text[:300]}")
+        if answer.is_server_error:
+            raise ClusterLost(f"the Ray head fails {method} {path}: {answer.status_code} {answer.text[:2000]}")
+        if answer.is_error:
+            raise BadInput(f"the Ray head refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
+        return answer.json() if "json" in answer.headers.get("content-type", "") else None

@@ -1,0 +1,123 @@
+"""Start the Ray nodes of one cluster, find them again, and tell which are lost or too large.
+
+Knows nothing of jobs: it sees processes.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from fabric.backends.local import processes, ray_node
+from fabric.backends.local.layout import Layout, NodeLaunch
+from fabric.backends.local.processes import Process
+from fabric.config import env
+from fabric.workloads.record import Slice
+
+_SYSTEM = ("ray_node.py", "gcs_server", "/raylet/raylet", "dashboard", "log_monitor.py", "runtime_env/agent",
+           "ray::DashboardAgent", "ray::RuntimeEnvAgent", "process_reaper.py", "ray-dashboard")  # fmt: skip
+"""Ray's own processes on a node, which no user asked memory for."""
+
+
+class Slices:
+    """The Ray nodes of one cluster as processes."""
+
+    def __init__(self, layout: Layout, folder: Path, state: Path) -> None:
+        self._layout = layout
+        self.folder = folder
+        self._marks = (f"{env.CLUSTER}={layout.name}", f"{env.STATE}={state}")
+        self._state = state
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._watched: dict[str, Process] = {}
+        self._census = processes.Census(self._user_slice)
+
+    def start(self, launches: Mapping[str, NodeLaunch]) -> None:
+        """Start every Ray node at once, each in its own session; the workers wait for the head by themselves."""
+        for name, launch in launches.items():
+            config = self.folder / f"{name}.json"
+            config.write_text(json.dumps(launch.config), encoding="utf-8")
+            with (self.folder / f"{name}.log").open("ab") as output:
+                child = subprocess.Popen(
+                    [sys.executable, str(Path(ray_node.__file__)), str(config)],
+                    env=self._environment(launch.env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd=self.folder,
+                )
+            self._children[name] = child
+            process = processes.identify(child.pid)
+            if process:
+                self._watched[name] = process
+
+    def adopt(self) -> None:
+        """Find the Ray nodes that an earlier fabric started; those not found are lost."""
+        for name in self._layout.slices:
+            mark = f"{env.SLICE}={name}"
+            nodes = [p for p in processes.marked((*self._marks, mark)) if "ray_node.py" in processes.command(p)]
+            if nodes:
+                self._watched[name] = nodes[0]
+
+    def lost(self) -> list[str]:
+        """Names of slices whose Ray node has ended."""
+        for child in self._children.values():
+            child.poll()  # so that none stays a zombie
+        return [
+            name
+            for name in self._layout.slices
+            if name not in self._watched or not processes.alive(self._watched[name])
+        ]
+
+    def last_words(self, name: str) -> str:
+        """The last line that a slice's Ray node wrote, or how it ended."""
+        child = self._children.get(name)
+        code = child.poll() if child else None
+        if code is not None and code < 0:
+            return f"ended by {signal.Signals(-code).name}"
+        try:
+            lines = (self.folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else "its processes are gone"
+
+    def oversized(self, slices: Mapping[str, Slice]) -> str:
+        """A sentence about the first slice whose user processes hold more memory than granted; empty if none does."""
+        for name, users in sorted(self._census.take().items()):
+            if name not in slices:
+                continue
+            num_bytes = sum(processes.own_memory_bytes(process) for process in users)
+            granted = slices[name].resources.memory
+            if num_bytes > granted.count:
+                where = f"slice {name} on {slices[name].node}"
+                return (
+                    f"{where} uses {num_bytes / 2**30:.2f} GiB of {granted} granted; ask for more memory in its group"
+                )
+        return ""
+
+    def _user_slice(self, process: Process, environment: Mapping[bytes, bytes]) -> str | None:
+        """The slice that a user's process of this cluster is on."""
+        marks = dict(mark.split("=", 1) for mark in self._marks)
+        if any(environment.get(name.encode()) != value.encode() for name, value in marks.items()):
+            return None
+        if any(part in processes.command(process) for part in _SYSTEM):
+            return None
+        return environment.get(env.SLICE.encode(), b"").decode() or None
+
+    def end(self, patience_s: float) -> bool:
+        """End workers, then the head, then whatever else carries the cluster's mark; whether all are gone."""
+        for name in reversed(self._layout.slices):
+            processes.end_all((*self._marks, f"{env.SLICE}={name}"), patience_s)
+        gone = processes.end_all(self._marks, 0.0)
+        for child in self._children.values():
+            child.poll()
+        return gone
+
+    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        inherited = env.inherited()
+        path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")])
+        marks = {env.STATE: str(self._state)}
+        return {**inherited, "PATH": path, **own, **marks}

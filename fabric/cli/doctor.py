@@ -1,0 +1,65 @@
+"""The command `doctor`: every check of the machine, with what to do.
+
+Knows nothing of how a check is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from fabric.cli import checks, exits, show, sites
+from fabric.cli.checks import Check
+from fabric.cli.jobs import Json
+from fabric.cli.session import Session, session
+from fabric.core.errors import FabricError
+
+if TYPE_CHECKING:
+    from fabric.config.site import Site
+
+MARKS = {"ok": "ok", "warning": "WARN", "failed": "FAIL"}
+"""How a status is printed; what needs attention stands out."""
+
+
+def doctor(
+    ctx: typer.Context, site: sites.SiteFile = None, state: sites.StateFolder = None, json: Json = False
+) -> None:
+    """Check this machine, and say what to do."""
+    read = sites.read_site(site, ()) if sites.site_file(site) else None
+    found = [*checks.thorough(read, sites.state_folder(state)), *ports(session(ctx), read)]
+    if json:
+        show.plain_json({"checks": [asdict(check) for check in found]})
+    else:
+        for check in found:
+            show.console().print(line(check), soft_wrap=True)
+    exits.fail_if(any(check.status == "failed" for check in found))
+
+
+def line(check: Check) -> str:
+    """A check as people read it."""
+    advice = f"\n{'':>25}{check.advice}" if check.advice else ""
+    return f"{MARKS[check.status]:<5} {check.name:<18} {check.found}{advice}"
+
+
+def ports(to: Session, site: Site | None) -> list[Check]:
+    """Whether the ports of the site are free, or held by a fabric that answers there."""
+    from fabric.config.site import Ports
+
+    numbers, host = (site.ports, site.host) if site else (Ports(), "127.0.0.1")
+    free = {port: checks.port_is_free(host, port) for port in (numbers.control, numbers.gateway)}
+    ours = not free[numbers.control] and _is_fabric(to, f"http://{host}:{numbers.control}")
+    return [
+        checks.port(name, number, host, free=free[number], ours=ours)
+        for name, number in (("control", numbers.control), ("gateway", numbers.gateway))
+    ]
+
+
+def _is_fabric(to: Session, address: str) -> bool:
+    try:
+        with to.client(address=address) as client:
+            client.health()
+    except FabricError:
+        return False
+    return True

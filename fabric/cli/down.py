@@ -1,0 +1,100 @@
+"""The command `down`: drain the work, then end the fabric of this machine.
+
+Knows nothing of how work is drained.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fabric.cli import exits, show, sites
+from fabric.cli.local import LocalFabric
+from fabric.cli.processes import Running
+from fabric.cli.session import Session, session
+from fabric.core.errors import FabricError, Unavailable
+
+if TYPE_CHECKING:
+    from fabric.sdk import Client
+
+AWAY_S = 10.0
+"""How long control may be gone, in seconds, before `fabric up` itself is asked to end."""
+
+END_S = 60.0
+"""Longest wait for `fabric up` to end once it was asked, in seconds."""
+
+_LOOK_EVERY_S = 0.2
+
+
+def down(
+    ctx: typer.Context,
+    now: Annotated[bool, typer.Option("--now", help="Kill the work at once instead of letting it save.")] = False,
+    state: sites.StateFolder = None,
+) -> None:
+    """Drain the work and end the fabric of this machine."""
+    local = LocalFabric(sites.state_folder(state))
+    running = local.running()
+    if running is None:
+        typer.echo(f"nothing is running on {local.folder}")
+        return
+    carrier = session(ctx).transport
+    with Session(carrier, patience_s=AWAY_S).client(local.folder, local.address()) as client:
+        drained = _ask_to_end(client, kill=now)
+    if drained:
+        with Session(carrier, patience_s=0.0).client(local.folder, local.address()) as client:
+            _wait_while_it_drains(client, running)
+    end(running)
+    if not drained:
+        exits.leave(
+            "control did not answer: the fabric has ended, and work that was running may go on. "
+            "`fabric up` and `fabric down` again drain it.",
+            exits.UNREACHABLE,
+        )
+    typer.echo("the fabric has ended; " + ("its work was killed" if now else "its work has left"))
+
+
+def _ask_to_end(client: Client, *, kill: bool) -> bool:
+    """Whether control will end the work."""
+    try:
+        client.shutdown(kill=kill)
+    except Unavailable as error:
+        show.note(f"warning: {error.message}")
+        return False
+    return True
+
+
+def _wait_while_it_drains(client: Client, running: Running) -> None:
+    """Wait until `fabric up` has ended by itself, or control is gone and it has not noticed."""
+    said, last_seen = -1, time.monotonic()
+    while running.alive and time.monotonic() - last_seen < AWAY_S:
+        try:
+            active = client.health().active
+        except FabricError:
+            time.sleep(_LOOK_EVERY_S)
+            continue
+        last_seen = time.monotonic()
+        if active != said:
+            show.note(f"{active} workload{'' if active == 1 else 's'} left")
+        said = active
+        time.sleep(_LOOK_EVERY_S)
+
+
+def end(running: Running, longest_s: float = END_S) -> None:
+    """Ask a process to end and wait for that; kill it if it does not, which ends its children too.
+
+    Raises:
+        Unavailable: If it cannot be ended.
+    """
+    for number, ends in (
+        (signal.SIGTERM, time.monotonic() + longest_s),
+        (signal.SIGKILL, time.monotonic() + longest_s + 5),
+    ):
+        while running.alive and time.monotonic() < ends:
+            os.kill(running.pid, number)
+            time.sleep(_LOOK_EVERY_S)
+    if running.alive:
+        raise Unavailable(f"process {running.pid} (`fabric up`) does not end", pid=running.pid)

@@ -1,0 +1,172 @@
+"""Commands about workloads that are there: `jobs`, `logs`, `stop`, `explain`.
+
+Knows nothing of how they came to be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fabric.cli import show
+from fabric.cli.session import Session, session
+from fabric.workloads.states import FINAL
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fabric.api.admin import ExplanationView, WorkloadView
+
+LOOK_EVERY_S = 1.0
+"""Pause between two looks of `jobs --watch`, in seconds."""
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the workload.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+COLUMNS = ("NAME", "STATE", "TRY", "AGE", "ON", "DONE", "MESSAGE")
+"""Heads of the list of workloads."""
+
+
+def jobs(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Show those that have ended too.")] = False,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show changes until Ctrl-C.")] = False,
+) -> None:
+    """List jobs and services."""
+    if watch:
+        _watch(session(ctx), everything, json)
+        return
+    _print_jobs(_listed(session(ctx), everything), json)
+
+
+def _listed(to: Session, everything: bool) -> Sequence[WorkloadView]:
+    with to.client() as client:
+        return [view for view in client.jobs() if everything or view.state not in FINAL]
+
+
+def _print_jobs(views: Sequence[WorkloadView], json: bool) -> None:
+    if json:
+        from fabric.api.admin import WorkloadList
+
+        show.as_json(WorkloadList(workloads=tuple(views)))
+    elif views:
+        show.console().print(_table(views))
+    else:
+        show.note("nothing to show; without --all, what has ended is left out")
+
+
+def _table(views: Sequence[WorkloadView]) -> RenderableType:
+    return show.table(COLUMNS, (_row(view) for view in views))
+
+
+def _row(view: WorkloadView) -> tuple[object, ...]:
+    state = f"{view.state} ({view.condition})" if view.condition else view.state
+    done = f"{view.progress.done / view.progress.total:.0%}" if view.progress.total else view.progress.stage or "-"
+    age = show.since(view.submitted_at, view.ended_at)
+    return view.name, state, view.attempt, age, placement(view), done, view.message
+
+
+def placement(view: WorkloadView) -> str:
+    """Where a workload is, as tiers with their numbers of slices."""
+    if view.state in FINAL:
+        return "-"
+    slices = Counter(part.tier for part in view.slices)
+    return " ".join(f"{tier}×{count}" for tier, count in sorted(slices.items())) or "-"
+
+
+def _watch(to: Session, everything: bool, json: bool) -> None:
+    import time
+
+    from rich.live import Live
+
+    if json:
+        seen: Sequence[WorkloadView] | None = None
+        while True:
+            views = _listed(to, everything)
+            if views != seen:
+                _print_jobs(views, json)
+            seen = views
+            time.sleep(LOOK_EVERY_S)
+    with Live(console=show.console(), auto_refresh=False) as live:
+        while True:
+            live.update(_table(_listed(to, everything)), refresh=True)
+            time.sleep(LOOK_EVERY_S)
+
+
+def logs(
+    ctx: typer.Context,
+    name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the workload has ended.")] = False,
+) -> None:
+    """Show what a workload wrote, over all its attempts."""
+    with session(ctx).client() as client:
+        for text in client.logs(name, follow=follow):
+            typer.echo(text, nl=False)
+
+
+def stop(
+    ctx: typer.Context,
+    name: Name,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask a workload to save and leave."""
+    with session(ctx).client() as client:
+        view = client.stop(name)
+        if wait:
+            view = client.wait(name, until_ended=True)
+    if json:
+        show.as_json(view)
+    else:
+        typer.echo(f"{view.name} is {view.state}" + (f": {view.message}" if view.message else ""))
+
+
+def explain(ctx: typer.Context, name: Name, json: Json = False) -> None:
+    """Say why a workload is where it is.
+
+    That is: what is missing, who is ahead, when it should start, where it runs, and its history.
+    """
+    with session(ctx).client() as client:
+        told = client.explain(name)
+    if json:
+        show.as_json(told)
+        return
+    for line in _explained(told):
+        typer.echo(line)
+
+
+def _explained(told: ExplanationView) -> Iterator[str]:
+    view = told.workload
+    lost = f", {view.failures} lost" if view.failures else ""
+    yield f"{view.name} ({view.kind}, {view.priority}) is {view.state}, attempt {view.attempt}{lost}"
+    if view.message:
+        yield f"  {view.message}"
+    if told.missing:
+        yield f"missing    {told.missing}"
+    if told.expected_start is not None:
+        yield f"starts     about {show.clock(told.expected_start)}"
+    for part in view.slices:
+        workers = "head" if part.group == "head" else f"{part.workers} × {part.group}"
+        amounts = show.amounts(part.cpus, part.gpus, part.memory_bytes)
+        yield f"on         {part.node} ({part.tier}): {workers}, {amounts}"
+    yield from _progress(view)
+    if view.endpoint:
+        yield f"answers    {view.endpoint}"
+    for event in told.events:
+        yield f"{show.clock(event.at)}  #{event.attempt} {event.state:<10} {event.reason}"
+
+
+def _progress(view: WorkloadView) -> Iterator[str]:
+    told = view.progress
+    if told.stage or told.done:
+        total = f" of {told.total:g}" if told.total else ""
+        amount = f"{told.done:g}{total} {told.unit}".strip() if told.done or told.total else ""
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in told.metrics.items())
+        yield f"reports    {', '.join(part for part in (told.stage, amount, metrics) if part)}"
+    if told.checkpoint_uri:
+        step = "" if told.checkpoint_step is None else f" (step {told.checkpoint_step})"
+        yield f"saved      {told.checkpoint_uri}{step}"

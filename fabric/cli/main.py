@@ -1,0 +1,45 @@
+"""The command `fabric`: all commands in one place.
+
+Knows nothing of what they do.
+"""
+
+import sys
+import tempfile
+import traceback
+
+import typer
+
+from fabric.cli import exits
+from fabric.cli.doctor import doctor
+from fabric.cli.down import down
+from fabric.cli.jobs import explain, jobs, logs, stop
+from fabric.cli.models import deploy, models
+from fabric.cli.nodes import nodes
+from fabric.cli.submit import submit
+from fabric.cli.up import up
+
+app = typer.Typer(
+    name="fabric",
+    cls=exits.Commands,
+    help="One fabric for training and serving across GPU and commodity nodes.",
+    epilog=exits.TABLE,
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help loads faster, and looks the same in every terminal.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for _command in (up, down, doctor, submit, jobs, logs, stop, explain, nodes, models, deploy):
+    app.command(epilog=exits.TABLE)(_command)
+
+
+def main() -> None:
+    """Run the command line; what nobody foresaw becomes one line and a file with the trace."""
+    try:
+        app()
+    except Exception as error:
+        with tempfile.NamedTemporaryFile("w", prefix="fabric-fault-", suffix=".txt", delete=False) as out:
+            traceback.print_exc(file=out)
+        typer.echo(f"error: a fault of the fabric: {type(error).__name__}: {error}; trace: {out.name}", err=True)
+        sys.exit(exits.FAILED)

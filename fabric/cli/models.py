@@ -1,0 +1,79 @@
+"""Commands about registered models: `models`, `deploy`.
+
+Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from fabric.cli import exits, show
+from fabric.cli.jobs import Json
+from fabric.cli.session import session
+from fabric.workloads.states import FINAL, State
+
+COLUMNS = ("MODEL", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
+"""Heads of the list of model versions."""
+
+Engine = Literal["auto", "vllm", "transformers", "echo"]
+
+
+def models(ctx: typer.Context, json: Json = False) -> None:
+    """List the registered models and their versions."""
+    with session(ctx).client() as client:
+        found = client.models()
+    if json:
+        from fabric.api.admin import ModelList
+
+        show.as_json(ModelList(models=found))
+        return
+    if not found:
+        show.note("no model is registered yet")
+        return
+    rows = (
+        (
+            model.name,
+            model.version,
+            " ".join(model.aliases) or "-",
+            show.since(model.created_at),
+            " ".join(f"{name}={value:.4g}" for name, value in model.metrics.items()) or "-",
+            model.uri,
+        )
+        for model in found
+    )
+    show.console().print(show.table(COLUMNS, rows))
+
+
+def deploy(
+    ctx: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL@ALIAS", help="Model and alias or version, such as shakespeare@champion.", show_default=False
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the workload; made up if left out.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
+    gpus: Annotated[float, typer.Option(help="Accelerators.")] = 1.0,
+    tier: Annotated[str, typer.Option(help="Tier to run on; empty for any.")] = "gpu",
+    cpus: Annotated[float, typer.Option(help="CPU cores.")] = 2.0,
+    memory: Annotated[str, typer.Option(help="Memory, with unit.")] = "3 GiB",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it answers.")] = False,
+    json: Json = False,
+) -> None:
+    """Serve a registered model."""
+    with session(ctx).client() as client:
+        view = client.deploy(
+            model, name=name, engine=engine, gpus=gpus, tier=tier or None, cpus=cpus, memory=memory, wait=False
+        )
+        if wait:
+            view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
+    if json:
+        show.as_json(view)
+    elif view.endpoint:
+        typer.echo(f"{view.name} answers at {view.endpoint}")
+    else:
+        typer.echo(f"{view.name} is {view.state}; `fabric explain {view.name}` says why")
+    exits.fail_if(view.state in FINAL and view.state != State.SUCCEEDED)

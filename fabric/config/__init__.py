@@ -1,0 +1,1 @@
+"""Files become frozen settings: strict, exact keys, no value coerced."""

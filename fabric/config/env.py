@@ -1,0 +1,102 @@
+"""The only reader of the environment: every variable the fabric looks at or sets has its name here.
+
+Knows nothing of what follows from a value.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ADDRESS = "FABRIC_ADDRESS"
+"""URL of control's HTTP API, told to every workload and read by SDK and command line."""
+TOKEN = "FABRIC_TOKEN"  # noqa: S105
+"""Bearer token sent with every request; a workload's own is limited to that workload and expires with it."""
+WORKLOAD = "FABRIC_WORKLOAD"
+"""Name of the workload this process belongs to."""
+ATTEMPT = "FABRIC_ATTEMPT"
+"""Number of the workload's current attempt, from 1."""
+GRACE_S = "FABRIC_GRACE_S"
+"""Seconds between a notice to leave and the kill."""
+ARTIFACTS = "FABRIC_ARTIFACTS"
+"""fsspec URI that every tier reaches; artifacts and checkpoints go below it."""
+REVISION = "FABRIC_REVISION"
+"""Revision of a workload's code: Git's commit where the SDK packed it, else the name of its package."""
+CLUSTER = "FABRIC_CLUSTER"
+"""Name of the Ray cluster a process belongs to: `WORKLOAD-ATTEMPT`; how the local backend finds its processes."""
+SLICE = "FABRIC_SLICE"
+"""Name of the slice a process belongs to."""
+STATE = "FABRIC_STATE"
+"""Folder of a local fabric's records; default `~/.fabric`."""
+CACHE = "FABRIC_CACHE"
+"""Folder of converted assets, kept between runs; default `~/.cache/fabric`."""
+TRACES = "FABRIC_TRACES"
+"""Folder of the public traces that benchmarks read."""
+MLFLOW = "MLFLOW_TRACKING_URI"
+"""HTTP address of MLflow, served by control."""
+
+VARIABLES: Mapping[str, str] = {
+    ADDRESS: "URL of control's HTTP API",
+    TOKEN: "bearer token",
+    WORKLOAD: "name of the workload",
+    ATTEMPT: "number of the attempt, from 1",
+    GRACE_S: "seconds from notice to kill",
+    ARTIFACTS: "fsspec URI for artifacts and checkpoints",
+    REVISION: "revision of the workload's code",
+    CLUSTER: "name of the Ray cluster",
+    SLICE: "name of the slice",
+    STATE: "folder of a local fabric's records",
+    CACHE: "folder of converted assets",
+    TRACES: "folder of public traces",
+    MLFLOW: "HTTP address of MLflow",
+}
+"""Every variable with its meaning; the reference in the README is compared with it."""
+
+ADMIN_KEY_FILE = "admin.key"
+"""File in the state folder with the local administrator's key."""
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8270"
+"""Where control listens if nobody says otherwise: the port that `configs/sites/laptop.yaml` has too."""
+
+
+def get(name: str) -> str | None:
+    """The value of one of `VARIABLES`, or None where it is unset or empty.
+
+    Raises:
+        KeyError: If the fabric does not know the variable.
+    """
+    if name not in VARIABLES:
+        raise KeyError(f"{name} is no variable of the fabric")
+    return os.environ.get(name) or None
+
+
+def inherited() -> dict[str, str]:
+    """A copy of the whole environment, for child processes."""
+    return dict(os.environ)
+
+
+def address() -> str:
+    """Where control listens."""
+    return (get(ADDRESS) or DEFAULT_ADDRESS).rstrip("/")
+
+
+def state_folder() -> Path:
+    """Folder of the local fabric's records."""
+    return Path(get(STATE) or Path.home() / ".fabric")
+
+
+def admin_key(state: Path) -> str | None:
+    """The local administrator's key, or None where there is none that we may read."""
+    try:
+        return (state / ADMIN_KEY_FILE).read_text(encoding="utf-8").strip().partition("\n")[0] or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def cache_folder() -> Path:
+    """Folder of converted assets."""
+    return Path(get(CACHE) or Path.home() / ".cache" / "fabric")
+
+
+def artifacts_uri(default: str) -> str:
+    """Where artifacts go: the workload's own place inside the fabric, `default` under plain Ray."""
+    return get(ARTIFACTS) or default

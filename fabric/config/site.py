@@ -1,0 +1,185 @@
+"""What one installation is: its tiers of nodes, its defaults and where it listens.
+
+Knows nothing of what runs there.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fabric.config.settings import Settings, checked
+from fabric.core.ids import check_name
+from fabric.core.resources import Resources
+
+RAY_DASHBOARD_PORT = 8265
+"""Where an ordinary Ray cluster listens; never ours, so that both fit on one machine."""
+
+
+class Capacity(Settings):
+    """What one node of a tier has for workloads."""
+
+    cpus: float = Field(gt=0)
+    """CPU cores."""
+
+    gpus: float = Field(default=0.0, ge=0)
+    """Accelerators; whole devices."""
+
+    memory: str
+    """Memory, with unit."""
+
+    @model_validator(mode="after")
+    def _amounts(self) -> Self:
+        if not checked(lambda: self.resources).memory:
+            raise ValueError("a node needs some memory")
+        if not self.gpus.is_integer():
+            raise ValueError(f"a node has whole accelerators, not {self.gpus:g}")
+        return self
+
+    @property
+    def resources(self) -> Resources:
+        """As a resource vector."""
+        return Resources.of(self.cpus, self.gpus, self.memory)
+
+
+class Tier(Settings):
+    """A class of nodes with the same hardware."""
+
+    name: str
+    """Name, as in a group's `tier`."""
+
+    nodes: int = Field(ge=1, le=100_000)
+    """Number of nodes; they are called `NAME-0`, `NAME-1` and so on."""
+
+    capacity: Capacity
+    """What each node has for workloads."""
+
+    heads: bool = False
+    """Whether Ray heads may run here."""
+
+    architecture: Literal["amd64", "arm64"] = "amd64"
+    """Instruction set of the nodes."""
+
+    pretend: bool = False
+    """Whether the accelerators are only counted, as on a laptop."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return checked(check_name, name, "tier")
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of its nodes."""
+        return tuple(f"{self.name}-{number}" for number in range(self.nodes))
+
+
+class Head(Settings):
+    """What a Ray head of its own is charged."""
+
+    cpus: float = Field(default=1.0, gt=0)
+    """CPU cores for GCS, dashboard and the driver."""
+
+    memory: str = "2 GiB"
+    """Memory, with unit."""
+
+    @model_validator(mode="after")
+    def _amounts(self) -> Self:
+        checked(lambda: self.resources)
+        return self
+
+    @property
+    def resources(self) -> Resources:
+        """As a resource vector."""
+        return Resources.of(self.cpus, 0, self.memory)
+
+
+class Defaults(Settings):
+    """What work gets whose owner says nothing."""
+
+    cpus: float = Field(default=1.0, gt=0)
+    """CPU cores of a `ray job submit` without --entrypoint-num-cpus."""
+
+    memory: str = "2 GiB"
+    """Memory of a `ray job submit` without --entrypoint-memory."""
+
+    walltime_s: float | None = Field(default=None, gt=0)
+    """Walltime of jobs that give none; without it nobody is promised a start behind them."""
+
+    max_failures: int = Field(default=3, ge=0)
+    """Lost attempts before a stock Ray job is failed."""
+
+    @model_validator(mode="after")
+    def _amounts(self) -> Self:
+        checked(Resources.of, self.cpus, 0, self.memory)
+        return self
+
+
+class Ports(Settings):
+    """Where the fabric listens; never 8265, which is Ray's own dashboard."""
+
+    control: int = Field(default=8270, ge=1, le=65535)
+    """Admin API, Ray Jobs API, MLflow."""
+
+    gateway: int = Field(default=8271, ge=1, le=65535)
+    """OpenAI-compatible API."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.control == self.gateway:
+            raise ValueError(f"control and gateway cannot share port {self.control}")
+        if RAY_DASHBOARD_PORT in (self.control, self.gateway):
+            raise ValueError(f"{RAY_DASHBOARD_PORT} is Ray's own dashboard port; choose another")
+        return self
+
+
+class Site(Settings):
+    """One installation."""
+
+    name: str
+    """Name, shown to people."""
+
+    backend: Literal["local"] = "local"
+    """How slices become Ray nodes."""
+
+    tiers: tuple[Tier, ...] = Field(min_length=1)
+    """Classes of nodes."""
+
+    head: Head = Head()
+    """What a Ray head of its own is charged."""
+
+    defaults: Defaults = Defaults()
+    """What work gets whose owner says nothing."""
+
+    ports: Ports = Ports()
+    """Where the fabric listens."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    anonymous: bool = False
+    """Whether a request without a key is taken as the local administrator's; only sensible on loopback."""
+
+    grace_s: float = Field(default=20.0, ge=0, le=3600)
+    """Seconds between asking work to leave and killing it."""
+
+    max_package_bytes: int = Field(default=512 * 2**20, ge=1024)
+    """Largest working_dir package, packed, in bytes."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return checked(check_name, name, "site")
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        names = [tier.name for tier in self.tiers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"tiers need different names, got {names}")
+        if not any(tier.heads for tier in self.tiers):
+            raise ValueError("no tier may hold Ray heads; set `heads: true` on one, usually the commodity tier")
+        largest = max((t.capacity.resources for t in self.tiers if t.heads), key=lambda r: r.memory)
+        if not self.head.resources.fits(largest):
+            raise ValueError(f"a Ray head ({self.head.resources}) fits on no node that may hold one ({largest})")
+        if self.anonymous and self.host not in {"127.0.0.1", "localhost", "::1"}:
+            raise ValueError(f"anonymous access needs a loopback host, not {self.host}")
+        return self

@@ -1,0 +1,82 @@
+"""`python -m fabric.control serve`: what `fabric up` starts and supervises.
+
+Knows nothing of the parts; `build` puts them together.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from fabric.config.load import load
+from fabric.config.site import Site
+from fabric.control.build import Running, running
+from fabric.control.process import StateLock
+from fabric.core.errors import BadConfig, Conflict, FabricError
+
+EXIT_BAD_INPUT, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
+
+
+def main() -> int:
+    """Serve until SIGTERM or until a shutdown that was asked for is complete; the exit code says which error."""
+    parser = argparse.ArgumentParser(prog="python -m fabric.control", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serve = verbs.add_parser("serve", help="run control until SIGTERM; workloads stay")
+    serve.add_argument("--site", type=Path, required=True, help="site file")
+    serve.add_argument("--state", type=Path, required=True, help="folder of records")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        site = load(Site, given.site)
+        with StateLock(given.state), running(site, given.state.resolve()) as control:
+            _serve(control, site)
+    except Conflict as error:
+        return _say(error, EXIT_LOCKED)
+    except BadConfig as error:
+        return _say(error, EXIT_BAD_INPUT)
+    except FabricError as error:
+        return _say(error, EXIT_FAILED)
+    return 0
+
+
+def _serve(control: Running, site: Site) -> None:
+    """Answer HTTP until told to end."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            control.app,  # type: ignore[arg-type]
+            host=site.host,
+            port=site.ports.control,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+            ws_max_size=2**20,
+            # A reader that pauses, such as a pager, must not be dropped.
+            ws_ping_timeout=None,
+        )
+    )
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    def leave_when_over() -> None:
+        control.endings.over.wait()
+        server.should_exit = True
+
+    threading.Thread(target=leave_when_over, daemon=True).start()
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    server.run()
+
+
+def _say(error: FabricError, code: int) -> int:
+    sys.stderr.write(f"error: {error.message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

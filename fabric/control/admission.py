@@ -1,0 +1,184 @@
+"""What is checked before a workload is taken in: name, project, dependencies, size, packages, model.
+
+Knows nothing of HTTP, and keeps nothing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fabric.config.site import Site
+from fabric.control.callers import Caller
+from fabric.control.ports import Models, Packages, Ports, Workloads
+from fabric.core.errors import BadInput, Denied, NotFound
+from fabric.core.ids import check_name, generated_name
+from fabric.core.resources import Resources
+from fabric.registry.reference import parse_reference
+from fabric.scheduler.placement import require_possible
+from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.states import State
+
+PACKAGE_SCHEME = "gcs://"
+"""How a runtime environment names a package that was uploaded here, as in Ray."""
+
+
+def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> WorkloadSpec:
+    """`spec` with its name and project filled in, if it may and can ever run.
+
+    Raises:
+        BadInput: If it can never run as asked; DoesNotFit with the largest possible.
+        Denied: If the caller may not use the project.
+        NotFound: If it comes after a job, or serves a model, that does not exist.
+    """
+    name = spec.name or generated_name(spec.kind, ports.entropy(3))
+    spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
+    _check_text(spec)
+    _check_entrypoint(spec)
+    _check_order(spec, caller, ports.workloads)
+    require_possible(name, spec.groups, ports.nodes(), site.head.resources)
+    check_packages(spec.runtime_env, ports.packages)
+    # The echo engine answers without any model, for load tests.
+    if spec.service is not None and spec.service.engine != "echo":
+        check_model(spec.service.model, ports.models)
+    return spec
+
+
+def _project(spec: WorkloadSpec, caller: Caller) -> str:
+    """The project that pays: the caller's own where the spec does not say.
+
+    Raises:
+        Denied: If it says another one.
+    """
+    if caller.project is None:
+        return check_name(spec.project, "project")
+    if "project" in spec.model_fields_set and spec.project != caller.project:
+        raise Denied(
+            f"key {caller.name} is for project {caller.project} and may not submit to {spec.project}",
+            project=spec.project,
+        )
+    return caller.project
+
+
+def _check_text(spec: WorkloadSpec) -> None:
+    """Refuse what no process could be started with.
+
+    Raises:
+        BadInput: Naming the place.
+    """
+    env_vars = spec.runtime_env.get("env_vars") or {}
+    if not isinstance(env_vars, dict) or not all(isinstance(v, str) for v in env_vars.values()):
+        raise BadInput("runtime_env.env_vars: must be a mapping of names to text", place="runtime_env.env_vars")
+    for place, names in (("env", spec.env), ("runtime_env.env_vars", env_vars)):
+        wrong = [name for name in names if not name or "=" in name]
+        if wrong:
+            raise BadInput(f"{place}: {wrong[0]!r} is no name of an environment variable", place=place)
+    texts = (spec.entrypoint, *spec.env, *spec.env.values(), *env_vars, *env_vars.values())
+    if any("\0" in text for text in texts):
+        raise BadInput("entrypoint and environment cannot hold the character with code 0", place="entrypoint")
+
+
+def _check_entrypoint(spec: WorkloadSpec) -> None:
+    """Check that the entrypoint fits into a worker of the first group, where it runs.
+
+    Raises:
+        BadInput: If it holds more.
+    """
+    first = spec.groups[0]
+    held = Resources.of(spec.entrypoint_cpus, spec.entrypoint_gpus, spec.entrypoint_memory)
+    if not held.fits(first.request):
+        raise BadInput(
+            f"the entrypoint holds {held} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
+            f"{first.name} has only {first.request}. Ask for larger workers or a smaller entrypoint.",
+            group=first.name,
+        )
+
+
+def _check_order(spec: WorkloadSpec, caller: Caller, workloads: Workloads) -> None:
+    """Check that what it comes after may still succeed.
+
+    Raises:
+        BadInput: If it cannot.
+        NotFound: If it does not exist.
+    """
+    for name in spec.after:
+        if name == spec.name:
+            raise BadInput(f"after: {name} cannot come after itself", after=name)
+        try:
+            before = workloads.get(name)
+        except NotFound:
+            raise NotFound(f"after: there is no workload {name}. Submit it first.", after=name) from None
+        caller.require_workload(before)
+        if before.spec.kind != "job":
+            raise BadInput(f"after: {name} is a service and never ends", after=name)
+        if before.state.final and before.state is not State.SUCCEEDED:
+            raise BadInput(f"after: {name} has {before.state}, so this would wait for ever", after=name)
+
+
+def check_packages(runtime_env: dict[str, Any], packages: Packages) -> None:
+    """Check that everything a runtime environment names is where its Ray nodes can fetch it.
+
+    Raises:
+        BadInput: If a package was not uploaded, or a local path is given.
+    """
+    for place, uri in _uris(runtime_env):
+        if uri.startswith(PACKAGE_SCHEME):
+            package = uri.removeprefix(PACKAGE_SCHEME)
+            if not packages.has(package):
+                raise BadInput(
+                    f"{place}: package {uri} is not here. Upload it first with PUT /api/packages/gcs/{package}.",
+                    package=package,
+                )
+        elif "://" not in uri:
+            raise BadInput(
+                f"{place}: {uri!r} is a local path, which no node can read. Give a URI, or let the client upload it.",
+                place=place,
+            )
+
+
+def _uris(runtime_env: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Place and value of everything that Ray would download.
+
+    Raises:
+        BadInput: If a value is of another type than Ray takes.
+    """
+    working_dir = runtime_env.get("working_dir")
+    if working_dir is not None:
+        yield "runtime_env.working_dir", _text(working_dir, "working_dir")
+    modules = runtime_env.get("py_modules") or []
+    if not isinstance(modules, list):
+        raise BadInput("runtime_env.py_modules: must be a list of URIs", place="runtime_env.py_modules")
+    for number, module in enumerate(modules):
+        yield f"runtime_env.py_modules[{number}]", _text(module, "py_modules")
+
+
+def _text(value: object, key: str) -> str:
+    """Return `value` if it is text.
+
+    Raises:
+        BadInput: If it is not.
+    """
+    if not isinstance(value, str):
+        raise BadInput(f"runtime_env.{key}: must be text, got {value!r}", place=f"runtime_env.{key}")
+    return value
+
+
+def check_model(reference: str, models: Models) -> None:
+    """Check that `reference` (a model, MODEL@ALIAS or MODEL:VERSION) is registered.
+
+    Raises:
+        BadInput: If it is no such reference.
+        NotFound: Naming the models, versions or aliases there are.
+    """
+    wanted = parse_reference(reference)
+    known = models.models()
+    versions = [version for version in known if version.name == wanted.name]
+    if not versions:
+        names = ", ".join(sorted({version.name for version in known})) or "none"
+        raise NotFound(f"there is no model {wanted.name!r}; registered: {names}", model=wanted.name)
+    aliases = sorted({alias for version in versions for alias in version.aliases})
+    numbers = sorted(version.version for version in versions)
+    if wanted.version not in numbers and wanted.alias not in aliases:
+        raise NotFound(
+            f"there is no {wanted}: {wanted.name} has the versions {', '.join(map(str, numbers))} "
+            f"and the aliases {', '.join(aliases) or '(none)'}",
+            model=wanted.name,
+        )

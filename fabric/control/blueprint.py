@@ -1,0 +1,131 @@
+"""How a recorded workload becomes a wanted cluster: what its processes are told, and what runs on it.
+
+Knows nothing of processes or Kubernetes; secrets and model versions come through ports.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fabric.config import env
+from fabric.config.site import Site
+from fabric.control.callers import Role
+from fabric.scheduler.ports import WantedCluster
+from fabric.store.keys import Key
+from fabric.workloads.record import Record
+
+ServeConfig = Callable[[Record, Path, str], Mapping[str, Any]]
+"""From a service's record, its model's folder and its secret to a Serve configuration."""
+
+
+class Secrets(Protocol):
+    """Values made once per workload, and the keys they open."""
+
+    def secret(self, workload: str, kind: str, make: Callable[[], str]) -> str:
+        """The value of `kind`, durable before it is returned."""
+        ...
+
+    def add_key(self, sha256: str, key: Key) -> None:
+        """Let a key in; the same again changes nothing."""
+        ...
+
+
+class Versions(Protocol):
+    """Where the files of a model version are."""
+
+    def folder(self, workload: str, reference: str) -> Path:
+        """Folder of the version that `reference` meant when the workload first asked; pinned from then on.
+
+        Raises:
+            NotFound: If there is no such model, alias or version.
+            Unavailable: If the registry does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SiteBlueprint:
+    """Implements `fabric.scheduler.ports.Blueprint` for one site."""
+
+    site: Site
+    artifacts: Path
+    cache: Path
+    secrets: Secrets
+    versions: Versions
+    serve_config: ServeConfig
+
+    def wanted(self, record: Record) -> WantedCluster:
+        """The cluster that `record` should have.
+
+        Raises:
+            NotFound: If it serves a model that does not exist.
+            ValueError: If it holds no grant.
+        """
+        if record.grant is None:
+            raise ValueError(f"{record.name} holds no grant")
+        spec = record.spec
+        held = {"num_cpus": spec.entrypoint_cpus, "num_gpus": spec.entrypoint_gpus, "memory": spec.entrypoint_memory}
+        secret = self._service_secret(record)
+        return WantedCluster(
+            name=record.cluster,
+            workload=record.name,
+            attempt=record.attempt,
+            generation=record.generation,
+            grant=record.grant,
+            entrypoint=spec.entrypoint,
+            runtime_env=spec.runtime_env,
+            env=self._told(record),
+            metadata=spec.metadata,
+            driver={kind: amount for kind, amount in held.items() if amount},
+            serve=self._serve(record, secret),
+            secret=secret,
+        )
+
+    def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
+        if record.spec.service is None:
+            return None
+        echo = record.spec.service.engine == "echo"
+        folder = Path() if echo else self.versions.folder(record.name, record.spec.service.model)
+        return self.serve_config(record, folder, secret)
+
+    def _service_secret(self, record: Record) -> str:
+        if record.spec.service is None:
+            return ""
+        return self.secrets.secret(record.name, "service", _new_secret)
+
+    def _told(self, record: Record) -> dict[str, str]:
+        """What every process of a workload is told (design: workloads and their life)."""
+        token = self.secrets.secret(record.name, "token", _new_secret)
+        key = Key(f"workload/{record.name}", record.spec.project, Role.WORKLOAD, record.name, record.at.submitted)
+        self.secrets.add_key(hashlib.sha256(token.encode()).hexdigest(), key)
+        address = f"http://{self.site.host}:{self.site.ports.control}"
+        artifacts = self.artifacts / record.spec.project
+        artifacts.mkdir(parents=True, exist_ok=True)
+        return {
+            env.REVISION: _package_of(record.spec.runtime_env),
+            **record.spec.env,
+            env.ADDRESS: address,
+            env.TOKEN: token,
+            env.WORKLOAD: record.name,
+            env.ATTEMPT: str(record.attempt),
+            env.GRACE_S: f"{self.site.grace_s:g}",
+            env.ARTIFACTS: artifacts.as_uri(),
+            env.CACHE: str(self.cache),
+            env.MLFLOW: f"{address}/mlflow",
+            "MLFLOW_TRACKING_TOKEN": token,
+            # Ray's own patience between SIGTERM and SIGKILL of an entrypoint.
+            "RAY_JOB_STOP_WAIT_TIME_S": str(max(1, int(self.site.grace_s))),
+        }
+
+
+def _package_of(runtime_env: Mapping[str, Any]) -> str:
+    """Name of the working directory's package, which is a hash of its contents; empty where there is none."""
+    found = runtime_env.get("working_dir")
+    return found.rpartition("/")[2].removesuffix(".zip") if isinstance(found, str) else ""
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,93 @@
+"""The only place where the parts of the running fabric meet.
+
+Knows nothing of what any part does inside.
+"""
+
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric.backends.local.backend import LocalBackend
+from fabric.backends.local.keeper import Surroundings
+from fabric.config import env
+from fabric.config.site import Site
+from fabric.control.blueprint import SiteBlueprint
+from fabric.control.callers import Role
+from fabric.control.endings import Endings
+from fabric.control.http.app import create_app
+from fabric.control.http.settings import HttpSettings
+from fabric.control.models import Models
+from fabric.control.ports import Ports
+from fabric.control.process import LoopThread, SystemClock
+from fabric.control.service import Service
+from fabric.control.serving import serve_config_of
+from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.policy import Policy
+from fabric.store.database import open_store
+from fabric.store.files import write_atomically
+from fabric.store.keys import Key
+from fabric.store.logs import Logs
+from fabric.store.mlflow_server import MlflowServer
+from fabric.store.packages import Packages
+from fabric.store.records import SqlRecords
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A control that works."""
+
+    app: object
+    """ASGI application."""
+    endings: Endings
+    """How and when it ends."""
+
+
+@contextmanager
+def running(site: Site, state: Path) -> Iterator[Running]:
+    """Open the store, adopt what exists, start loop and MLflow; end them on leaving, workloads stay.
+
+    Raises:
+        FabricError: If the store cannot be opened.
+    """
+    records = SqlRecords(open_store(state))
+    logs = Logs(state / "logs")
+    packages = Packages(state / "packages", site.max_package_bytes)
+    changed = threading.Event()
+    backend = LocalBackend(site, Surroundings(state, logs, packages, changed))
+    mlflow = MlflowServer(state / "mlflow")
+    models = Models(mlflow.url, records)
+    artifacts = state / "artifacts"
+    blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
+    settings = Settings(head=site.head.resources, grace_s=site.grace_s, policy=Policy())
+    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=settings)
+    thread = LoopThread(loop.step, changed)
+    endings = Endings(records, backend, thread)
+    ensure_admin_key(records, state / env.ADMIN_KEY_FILE)
+    ports = Ports(
+        workloads=records, reports=records, keys=records, packages=packages, logs=logs, models=models,
+        nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+    )  # fmt: skip
+    http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
+    mlflow.start()
+    backend.start()
+    thread.start()
+    try:
+        yield Running(create_app(Service(ports, site), http), endings)
+    finally:
+        thread.end()
+        mlflow.end()
+
+
+def ensure_admin_key(records: SqlRecords, file: Path) -> None:
+    """Make the administrator's key at the first start; only this user can read the file."""
+    if not file.exists():
+        write_atomically(file, f"fab-{secrets.token_urlsafe(32)}\n".encode())
+    os.chmod(file, 0o600)
+    digest = hashlib.sha256(file.read_text(encoding="utf-8").strip().encode()).hexdigest()
+    if records.find_key(digest) is None:
+        records.add_key(digest, Key("local administrator", "", Role.ADMIN))

@@ -1,0 +1,1 @@
+"""HTTP routes: they answer from the store and are no proxies to a head."""

@@ -1,0 +1,58 @@
+"""Control's HTTP interface as one ASGI application.
+
+Knows nothing of sockets, processes or stores: it is given a service.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+
+from fabric.api.jobs import PACKAGES
+from fabric.control.http import errors
+from fabric.control.http.admin import site_router, workloads_router
+from fabric.control.http.auth import Guard, require_declared
+from fabric.control.http.bodies import BodyLimit
+from fabric.control.http.gateway import gateway_router
+from fabric.control.http.jobs import jobs_router
+from fabric.control.http.logs import logs_router
+from fabric.control.http.mlflow import PREFIX, MlflowProxy
+from fabric.control.http.packages import packages_router
+from fabric.control.http.settings import HttpSettings
+from fabric.control.service import Service
+
+
+def create_app(
+    service: Service, settings: HttpSettings, mlflow_transport: httpx.AsyncBaseTransport | None = None
+) -> FastAPI:
+    """Every route of control.
+
+    Args:
+        service: The use cases.
+        settings: Limits and neighbours.
+        mlflow_transport: What carries requests to MLflow instead of the network; for tests.
+
+    Raises:
+        ValueError: If a route declares no permission.
+    """
+    mlflow = MlflowProxy(settings.mlflow_port, mlflow_transport)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await mlflow.close()
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    guard = Guard(service, settings)
+    app.include_router(jobs_router(service, guard))
+    app.include_router(packages_router(service, guard, settings))
+    app.include_router(logs_router(service, guard, settings))
+    app.include_router(workloads_router(service, guard))
+    app.include_router(site_router(service, guard))
+    app.include_router(gateway_router(service, guard, settings))
+    app.include_router(mlflow.router(guard))
+    require_declared(app.routes)
+    errors.install(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=(f"{PACKAGES}/", f"{PREFIX}/"))
+    return app

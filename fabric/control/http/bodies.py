@@ -1,0 +1,80 @@
+"""Bodies of requests: how large they may be, and how they are read.
+
+Knows nothing of what is in them.
+"""
+
+import json
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fabric.config.load import decode
+from fabric.config.settings import Settings
+from fabric.control.http.errors import TooLarge
+from fabric.core.errors import BadConfig, BadInput
+
+S = TypeVar("S", bound=Settings)
+
+
+async def raw_body(request: Request) -> bytes:
+    """A dependency that gives a route its body."""
+    return await request.body()
+
+
+def body_of(raw: bytes, cls: type[S]) -> S:
+    """Read a request's body as a `cls`.
+
+    Raises:
+        BadInput: Naming every wrong place and what is allowed there.
+    """
+    try:
+        document = json.loads(raw)
+        json.dumps(document, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"body: is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadInput("body: must be a JSON object")
+    try:
+        return decode(cls, document, "body")
+    except BadConfig as error:
+        raise BadInput(error.message) from None
+
+
+def json_of(value: Settings, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer that holds `value`."""
+    return Response(value.model_dump_json(), status, headers, media_type="application/json")
+
+
+class BodyLimit:
+    """Stops reading bodies that are too large, whether or not they say their size."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, exempt: tuple[str, ...]) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: What answers.
+            max_bytes: Largest body.
+            exempt: Beginnings of the paths that have limits of their own.
+        """
+        self._app = app
+        self._max_bytes = max_bytes
+        self._exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"].startswith(self._exempt):
+            await self._app(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise TooLarge(f"body: larger than {self._max_bytes} bytes, the most that this route takes")
+            return message
+
+        await self._app(scope, counted, send)

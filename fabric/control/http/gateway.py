@@ -1,0 +1,41 @@
+"""What the gateway fetches: routes to models, and hashes of keys.
+
+Knows nothing of how the snapshot is made.
+"""
+
+import time
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Response
+
+from fabric.api.admin import GATEWAY
+from fabric.control.callers import Caller, Permission
+from fabric.control.http.auth import Guard
+from fabric.control.http.bodies import json_of
+from fabric.control.http.settings import HttpSettings
+from fabric.control.service import Service
+
+LOOK_INTERVAL_S = 0.25
+"""How often a held back request looks for a change, in seconds."""
+
+
+def gateway_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
+    """The route of the snapshot."""
+    router = APIRouter()
+    gateway = guard.needs(Permission.GATEWAY)
+
+    @router.get(GATEWAY)
+    async def snapshot(
+        version: int = Query(default=0, ge=0),
+        wait_s: float = Query(default=0.0, ge=0, allow_inf_nan=False),
+        caller: Caller = gateway,
+    ) -> Response:
+        ends = time.monotonic() + min(wait_s, settings.max_wait_s)
+        newest = await run_sync(service.gateway)
+        while newest.version == version and time.monotonic() < ends:
+            await anyio.sleep(min(LOOK_INTERVAL_S, max(0.0, ends - time.monotonic())))
+            newest = await run_sync(service.gateway)
+        return json_of(newest)
+
+    return router

@@ -1,0 +1,33 @@
+"""What the HTTP layer is told once.
+
+Knows nothing of the site's machines.
+"""
+
+from pydantic import Field
+
+from fabric.config.settings import Settings
+
+
+class HttpSettings(Settings):
+    """Limits and neighbours of control's HTTP interface."""
+
+    anonymous: bool = False
+    """Whether a request without a key is taken as the local administrator's."""
+
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Names in a `Host` header under which requests without a key are believed to come from this machine."""
+
+    max_package_bytes: int = Field(default=512 * 2**20, ge=1024)
+    """Largest package that the store takes, in bytes: how much of a refused one is still read."""
+
+    max_body_bytes: int = Field(default=2**20, ge=1024)
+    """Largest body of any other request, in bytes."""
+
+    mlflow_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of the MLflow server on this machine; None if there is none."""
+
+    follow_interval_s: float = Field(default=0.1, gt=0)
+    """How often a followed log is looked at, in seconds."""
+
+    max_wait_s: float = Field(default=30.0, gt=0)
+    """Longest time that a request may ask to be held back until there is something new, in seconds."""

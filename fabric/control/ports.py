@@ -1,0 +1,207 @@
+"""What the service needs of the world, as ports; `fabric.control.build` fills them.
+
+Knows nothing of who implements them.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fabric.api.admin import ModelVersionView, ProgressView, Report
+from fabric.core.clock import Clock
+from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Event, Record
+from fabric.workloads.states import State
+
+
+class Workloads(Protocol):
+    """Records of workloads as people read and write them."""
+
+    def submit(self, record: Record, idempotency_key: str | None = None) -> Record:
+        """Take in `record`; the same key again returns what was taken in then.
+
+        Raises:
+            Conflict: If the name is taken, or the key was used for another request.
+        """
+        ...
+
+    def get(self, name: str) -> Record:
+        """The record called `name`.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        ...
+
+    def list(
+        self,
+        project: str | None = None,
+        states: Collection[State] | None = None,
+        limit: int = 1000,
+        kind: str | None = None,
+    ) -> Sequence[Record]:
+        """Records, newest first."""
+        ...
+
+    def active(self) -> Mapping[str, Record]:
+        """Every workload that is not final, and the final ones that an active one comes after, by name."""
+        ...
+
+    def request_stop(self, name: str, reason: str) -> Record:
+        """Remember that somebody wants it to end."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget a workload that has ended.
+
+        Raises:
+            Conflict: If it has not ended, or another one comes after it.
+        """
+        ...
+
+
+class Reports(Protocol):
+    """What is known of a workload beyond its record: its history, and what it tells of itself."""
+
+    def events(self, name: str) -> Sequence[Event]:
+        """History, oldest first."""
+        ...
+
+    def report(self, name: str, report: Report, attempt: int | None = None) -> None:
+        """Add what is new to what was told.
+
+        Raises:
+            Conflict: If `attempt` is over.
+        """
+        ...
+
+    def progress(self, name: str) -> ProgressView:
+        """What was told so far."""
+        ...
+
+
+class KeyRecord(Protocol):
+    """An issued key; only its hash is kept."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """A `fabric.control.callers.Role`."""
+        ...
+
+    @property
+    def project(self) -> str:
+        """The only project it is for; empty for the whole site."""
+        ...
+
+    @property
+    def workload(self) -> str | None:
+        """The only workload it is for."""
+        ...
+
+    @property
+    def expires(self) -> float | None:
+        """End of its life in seconds since the epoch; None if it has none."""
+        ...
+
+    def valid(self, now: float) -> bool:
+        """Whether it opens anything at `now`, in seconds since the epoch."""
+        ...
+
+
+class Keys(Protocol):
+    """Issued keys."""
+
+    def find_key(self, sha256: str) -> KeyRecord | None:
+        """The key with this hash, valid or not; None if nobody issued it."""
+        ...
+
+    def keys_by_hash(self) -> Mapping[str, KeyRecord]:
+        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows."""
+        ...
+
+
+class Packages(Protocol):
+    """Uploaded working directories and modules."""
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> object:
+        """Keep a package, all of it or nothing.
+
+        Raises:
+            BadPackage: If it is too large, truncated, would write outside its folder, or may not be called so.
+            StorageFull: If the disk is full.
+        """
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether it is there; any text may be asked for."""
+        ...
+
+
+class Logs(Protocol):
+    """Copies of what drivers wrote, over all attempts."""
+
+    def read(self, workload: str, offset: int, max_bytes: int) -> tuple[bytes, int]:
+        """Bytes from `offset`, and the offset to ask for next."""
+        ...
+
+    def is_complete(self, workload: str, attempt: int) -> bool:
+        """Whether the last byte of that attempt is there."""
+        ...
+
+    def delete(self, workload: str) -> None:
+        """Remove everything of a workload; one that is not known is no mistake."""
+        ...
+
+
+class Models(Protocol):
+    """Registered model versions."""
+
+    def models(self) -> Sequence[ModelVersionView]:
+        """By name, newest version first.
+
+        Raises:
+            Unavailable: If the registry does not answer.
+        """
+        ...
+
+
+class Process(Protocol):
+    """The process that the service lives in."""
+
+    def wake(self) -> None:
+        """Let the loop take its next step at once."""
+        ...
+
+    def loop_age_s(self) -> float:
+        """Seconds since the loop last finished a step."""
+        ...
+
+    def shutdown(self, kill: bool) -> None:
+        """Begin to end every workload and then the fabric; returns at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything the service needs, in one hand."""
+
+    workloads: Workloads
+    reports: Reports
+    keys: Keys
+    packages: Packages
+    logs: Logs
+    models: Models
+    nodes: Callable[[], tuple[Node, ...]]
+    """Every node of the site; never waits for a foreign process, like the next."""
+    views: Callable[[], Mapping[str, ClusterView]]
+    """Every cluster as it is, by its name."""
+    process: Process
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    """So many random bytes."""

@@ -1,0 +1,95 @@
+"""The control process: one folder, one loop, one HTTP server, one MLflow.
+
+Knows nothing of how a decision is made or a route is written.
+"""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fabric.core.errors import Conflict, FabricError
+
+_log = logging.getLogger(__name__)
+
+LOCK_FILE = "control.lock"
+_RESTLESS_S, _CALM_S = 0.25, 1.0
+_AFTER_ERROR_S = 2.0
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+class StateLock:
+    """Holds a state folder for one control process; the kernel lets go when the process dies, however it dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / LOCK_FILE
+        self._held: int | None = None
+
+    def __enter__(self) -> Self:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise Conflict(
+                f"another fabric runs on {self._file.parent}. End it with `fabric down`, or give another --state."
+            ) from None
+        self._held = descriptor
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._held is not None:
+            os.close(self._held)
+
+
+class LoopThread(threading.Thread):
+    """Takes the loop's steps: at once when something changes, otherwise every second."""
+
+    def __init__(self, step: Callable[[], bool], changed: threading.Event) -> None:
+        super().__init__(name="loop", daemon=True)
+        self._step = step
+        self._changed = changed
+        self._over = threading.Event()
+        self._finished_at = time.monotonic()
+
+    def wake(self) -> None:
+        """Take the next step now."""
+        self._changed.set()
+
+    def age_s(self) -> float:
+        """Seconds since the last step was finished."""
+        return time.monotonic() - self._finished_at
+
+    def end(self) -> None:
+        """Finish the present step and stop."""
+        self._over.set()
+        self._changed.set()
+        self.join(timeout=30.0)
+
+    def run(self) -> None:
+        """Step until told to end; an error is logged and the step tried again, as the records are the truth."""
+        while not self._over.is_set():
+            self._changed.clear()
+            try:
+                pause = _RESTLESS_S if self._step() else _CALM_S
+                self._finished_at = time.monotonic()
+            except FabricError as error:
+                _log.error("the loop's step failed: %s", error.message)
+                pause = _AFTER_ERROR_S
+            except Exception:
+                _log.exception("the loop's step failed")
+                pause = _AFTER_ERROR_S
+            self._changed.wait(pause)

@@ -1,0 +1,281 @@
+"""The use cases of control: what people and workloads may ask, each checked against who asks.
+
+Knows nothing of HTTP, SQL or Ray; what it needs of the world comes through `fabric.control.ports`.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import fabric
+from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, WorkloadView
+from fabric.api.gateway import GatewaySnapshot
+from fabric.api.jobs import JobSubmission
+from fabric.config.site import Site
+from fabric.control.admission import admitted
+from fabric.control.callers import Caller, Permission, Role
+from fabric.control.ports import Ports
+from fabric.control.snapshots import Feed
+from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
+from fabric.control.views import event_view, message_of, node_views, workload_view
+from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated
+from fabric.workloads.record import Instants, Record
+from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.states import State
+
+STUCK_AFTER_S = 60.0
+"""Age of the loop's last step, in seconds, from which health is no longer `ok`."""
+
+LAST_BYTES_S = 15.0
+"""How long after a workload's end its log may still grow where nothing says that it is complete, in seconds."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""Largest whole number that every SQL store takes."""
+
+TOKEN_OUTLIVES_S = 60.0
+"""How long a workload's token is still taken after the workload's end, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A piece of a workload's log."""
+
+    content: bytes
+    next_offset: int
+    """Byte to ask for next."""
+    complete: bool
+    """Whether nothing will follow."""
+
+
+class Service:
+    """Everything that the HTTP layer may ask for; safe to call from several threads at once."""
+
+    def __init__(self, ports: Ports, site: Site) -> None:
+        self._ports = ports
+        self._site = site
+        self._feed = Feed(ports, site.anonymous)
+
+    @property
+    def site(self) -> Site:
+        """The installation."""
+        return self._site
+
+    def caller_of(self, key: str) -> Caller:
+        """Who presents `key`.
+
+        Raises:
+            Unauthenticated: If nobody issued it, or it has expired.
+        """
+        found = self._ports.keys.find_key(hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest())
+        if found is None:
+            raise Unauthenticated("this key was issued by nobody here. Ask the site's administrator for one.")
+        if not found.valid(self._ports.clock.now()):
+            raise Unauthenticated(
+                f"key {found.name} has expired or was revoked. Ask the site's administrator for a new one."
+            )
+        if found.role not in list(Role):
+            raise Unauthenticated(f"key {found.name} is for {found.role!r}, which this version does not know")
+        if found.workload is not None:
+            self._require_alive(found.workload)
+        return Caller(found.name, Role(found.role), found.project or None, found.workload)
+
+    def _require_alive(self, workload: str) -> None:
+        """Let a workload's token expire with it, a little later, so that its last words arrive.
+
+        Raises:
+            Unauthenticated: If the workload has ended or was deleted.
+        """
+        try:
+            ended = self._ports.workloads.get(workload).at.ended
+        except NotFound:
+            ended = 0.0
+        if ended is not None and self._ports.clock.now() > ended + TOKEN_OUTLIVES_S:
+            raise Unauthenticated(f"this token has expired with its workload {workload}")
+
+    def submit(self, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None = None) -> Record:
+        """Take in a job or a service and wake the loop.
+
+        Args:
+            spec: What is asked for; a name is made up where there is none.
+            caller: Who asks.
+            idempotency_key: Equal in repetitions of one request, so that it happens once.
+
+        Raises:
+            BadInput: If it can never run; DoesNotFit if no node could ever hold it.
+            Denied: If the caller may not submit to the project.
+            Conflict: If the name is taken.
+            NotFound: If it comes after a job, or serves a model, that does not exist.
+        """
+        caller.require(Permission.CHANGE)
+        final = admitted(spec, caller, self._ports, self._site)
+        record = Record(final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()))
+        kept = self._ports.workloads.submit(record, idempotency_key)
+        self._ports.process.wake()
+        return kept
+
+    def submit_job(self, submission: JobSubmission, caller: Caller) -> Record:
+        """Take in what the stock `ray job submit` sends.
+
+        Raises:
+            BadInput: If it can never run; DoesNotFit if no node could ever hold it.
+            Conflict: If the submission id is taken.
+        """
+        name = submission.submission_id or submission.job_id or raysubmit_name(self._ports.entropy(NAME_ENTROPY))
+        return self.submit(spec_from_ray(submission, self._site, name), caller)
+
+    def get(self, name: str, caller: Caller) -> Record:
+        """One workload.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Denied: If it is out of the caller's reach.
+        """
+        record = self._ports.workloads.get(name)
+        caller.require_workload(record)
+        return record
+
+    def list(
+        self, caller: Caller, states: Collection[State] | None = None, limit: int = 1000, kind: str | None = None
+    ) -> Sequence[Record]:
+        """The workloads within the caller's reach, newest first."""
+        found = self._ports.workloads.list(project=caller.project, states=states, limit=limit, kind=kind)
+        return [record for record in found if caller.workload in (None, record.name)]
+
+    def stop(self, name: str, caller: Caller) -> Record:
+        """Ask a workload to leave; the loop does the rest.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Conflict: If it has ended already.
+        """
+        caller.require(Permission.CHANGE)
+        record = self.get(name, caller)
+        if record.state.final:
+            raise Conflict(f"{name} has already {record.state}", workload=name, state=str(record.state))
+        self._ports.workloads.request_stop(name, f"stopped by {caller.name}")
+        self._ports.process.wake()
+        return replace(record, stop_requested=True)
+
+    def delete(self, name: str, caller: Caller) -> None:
+        """Forget a workload that has ended, with its log.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Conflict: If it has not ended, or another one comes after it.
+        """
+        caller.require(Permission.CHANGE)
+        record = self.get(name, caller)
+        if not record.state.final:
+            raise Conflict(f"{name} is {record.state}; stop it first", workload=name, state=str(record.state))
+        self._ports.workloads.delete(name)
+        self._ports.logs.delete(name)
+
+    def view(self, record: Record) -> WorkloadView:
+        """A workload as the admin API shows it."""
+        return workload_view(record, self._ports.reports.progress(record.name), self._endpoint(record))
+
+    def _endpoint(self, record: Record) -> str | None:
+        """Where a ready service answers: at the gateway, under its model's name."""
+        if record.spec.kind != "service" or record.state is not State.RUNNING or record.condition != "ready":
+            return None
+        return f"http://{self._site.host}:{self._site.ports.gateway}/v1"
+
+    def explain(self, name: str, caller: Caller) -> ExplanationView:
+        """Why a workload is where it is.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        record = self.get(name, caller)
+        queued = record.state is State.QUEUED
+        return ExplanationView(
+            workload=self.view(record),
+            missing=(record.waits_for or message_of(record)) if queued else "",
+            expected_start=record.expected_start if queued else None,
+            events=tuple(event_view(event) for event in self._ports.reports.events(name)),
+        )
+
+    def log(self, name: str, caller: Caller, offset: int = 0, max_bytes: int = 2**20) -> LogPart:
+        """What the workload's driver wrote from byte `offset` on, over all attempts.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        # Looked at before reading, so that what is written meanwhile is not taken for the end.
+        ended = self._log_has_ended(self.get(name, caller))
+        content, following = self._ports.logs.read(name, offset, max_bytes)
+        return LogPart(content, following, ended and not content)
+
+    def _log_has_ended(self, record: Record) -> bool:
+        if not record.state.final:
+            return False
+        never_ran = record.at.granted is None and record.attempt == 1
+        if never_ran or self._ports.logs.is_complete(record.name, record.attempt):
+            return True
+        return self._ports.clock.now() > (record.at.ended or 0.0) + LAST_BYTES_S
+
+    def report(self, name: str, report: Report, caller: Caller, attempt: int | None = None) -> None:
+        """Keep what a workload tells of itself.
+
+        Args:
+            name: The workload.
+            report: What it tells.
+            caller: Who tells it.
+            attempt: The attempt that tells it, where it says so.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Denied: If somebody else tells it.
+            BadInput: If a number is larger than any store takes.
+            Conflict: If it, or that attempt, has ended.
+        """
+        caller.require(Permission.REPORT)
+        record = self.get(name, caller)
+        if record.state.final:
+            raise Conflict(f"{name} has already {record.state} and reports no more", workload=name)
+        if max(report.checkpoint_step or 0, report.checkpoint_bytes or 0) > LARGEST_INTEGER:
+            raise BadInput(f"checkpoint_step and checkpoint_bytes may be at most {LARGEST_INTEGER}", workload=name)
+        self._ports.reports.report(name, report, attempt)
+
+    def nodes(self) -> tuple[NodeView, ...]:
+        """Every node of the site and what is granted on it."""
+        return node_views(self._ports.nodes(), self._active())
+
+    def models(self) -> tuple[ModelVersionView, ...]:
+        """Every registered model version."""
+        return tuple(self._ports.models.models())
+
+    def health(self) -> Health:
+        """Whether control works."""
+        age_s = self._ports.process.loop_age_s()
+        active = len(self._active())
+        status = "ok" if age_s < STUCK_AFTER_S else f"the loop has not finished a step for {age_s:.0f} s"
+        return Health(status=status, site=self._site.name, version=fabric.__version__, active=active, loop_age_s=age_s)
+
+    def _active(self) -> Sequence[Record]:
+        return [record for record in self._ports.workloads.active().values() if not record.state.final]
+
+    def gateway(self) -> GatewaySnapshot:
+        """What the gateway needs to serve; its version grows with every change."""
+        return self._feed.current()
+
+    def shutdown(self, kill: bool, caller: Caller) -> None:
+        """Begin to end all workloads and the fabric.
+
+        Raises:
+            Denied: If the caller is no administrator of the site.
+        """
+        caller.require(Permission.ADMIN)
+        self._ports.process.shutdown(kill)
+
+    def has_package(self, name: str) -> bool:
+        """Whether an uploaded package is here."""
+        return self._ports.packages.has(name)
+
+    def put_package(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Keep an uploaded package.
+
+        Raises:
+            BadPackage: If it is too large, truncated or would write outside its folder.
+        """
+        self._ports.packages.put(name, chunks)

@@ -1,0 +1,126 @@
+"""Records and nodes as people, and as Ray's own clients, see them.
+
+Knows nothing of stores or HTTP: values in, values out.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from fabric.api.admin import EventView, NodeView, ProgressView, SliceView, WorkloadView
+from fabric.api.jobs import JobDetails
+from fabric.core.resources import Resources
+from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Event, Record, Slice
+from fabric.workloads.states import RAY_STATUS, State
+
+_HIDDEN = "<hidden>"
+
+
+def message_of(record: Record) -> str:
+    """First line of the explanation: of a queued workload what is missing, who is ahead and when it should start."""
+    if record.state is not State.QUEUED:
+        return _first_line(record.message)
+    if record.stop_requested:
+        return "is being cancelled"
+    parts = [f"waits: {_first_line(record.waits_for) or 'the scheduler has not looked at it yet'}"]
+    if record.attempt > 1 and record.message:
+        parts.insert(0, _first_line(record.message))
+    if record.expected_start is not None:
+        parts.append(f"expected start {clock_time(record.expected_start)}")
+    elif record.waits_for:
+        parts.append("no walltime says when it can start")
+    return "; ".join(parts)
+
+
+def clock_time(instant: float) -> str:
+    """An instant (seconds since the epoch) for people, such as `2026-07-05 14:03:20 UTC`."""
+    try:
+        return f"{datetime.fromtimestamp(instant, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return "never"
+
+
+def workload_view(record: Record, progress: ProgressView, endpoint: str | None) -> WorkloadView:
+    """A record as the admin API shows it."""
+    at, spec = record.at, record.spec
+    return WorkloadView(
+        name=record.name, project=spec.project, kind=spec.kind, state=str(record.state), priority=str(spec.priority),
+        entrypoint=spec.entrypoint, attempt=record.attempt, failures=record.failures, message=message_of(record),
+        condition=record.condition, submitted_at=at.submitted, granted_at=at.granted,
+        cluster_ready_at=at.cluster_ready, running_at=at.running, ended_at=at.ended,
+        expected_start=record.expected_start if record.state is State.QUEUED else None, exit_code=record.exit_code,
+        slices=tuple(slice_view(part) for part in record.grant.slices) if record.grant else (),
+        metadata=spec.metadata, progress=progress, endpoint=endpoint,
+    )  # fmt: skip
+
+
+def slice_view(part: Slice) -> SliceView:
+    """One slice of a grant."""
+    held = part.resources
+    return SliceView(
+        name=part.name, group=part.group, node=part.node, tier=part.tier, workers=part.workers,
+        cpus=held.cpus.whole(), gpus=held.gpus.whole(), memory_bytes=held.memory.count, head=part.head,
+    )  # fmt: skip
+
+
+def event_view(event: Event) -> EventView:
+    """One line of history."""
+    return EventView(at=event.at, state=str(event.state), reason=event.reason, attempt=event.attempt)
+
+
+def node_views(nodes: Iterable[Node], records: Sequence[Record]) -> tuple[NodeView, ...]:
+    """Every node with what is granted on it; `records` are those that may hold a grant."""
+    on_node: dict[str, list[tuple[str, Slice]]] = {}
+    for record in records:
+        if record.grant is not None and record.state.holds_grant:
+            for part in record.grant.slices:
+                on_node.setdefault(part.node, []).append((record.name, part))
+    return tuple(_node_view(node, on_node.get(node.name, [])) for node in sorted(nodes, key=lambda n: n.name))
+
+
+def _node_view(node: Node, held: Sequence[tuple[str, Slice]]) -> NodeView:
+    used = sum((part.resources for _, part in held), Resources())
+    return NodeView(
+        name=node.name, tier=node.tier, state=str(node.state), heads=node.heads, capacity=_amounts(node.capacity),
+        used=_amounts(used), workloads=tuple(sorted({name for name, _ in held})),
+    )  # fmt: skip
+
+
+def _amounts(resources: Resources) -> dict[str, float]:
+    return {
+        "cpus": resources.cpus.whole(),
+        "gpus": resources.gpus.whole(),
+        "memory_bytes": float(resources.memory.count),
+    }
+
+
+def job_details(record: Record, secrets: bool) -> JobDetails:
+    """A job as Ray's clients expect it.
+
+    Args:
+        record: A job, not a service.
+        secrets: Whether the caller may see the values of environment variables.
+    """
+    at = record.at
+    runtime_env = dict(record.spec.runtime_env)
+    if not secrets and isinstance(runtime_env.get("env_vars"), dict):
+        runtime_env["env_vars"] = dict.fromkeys(runtime_env["env_vars"], _HIDDEN)
+    return JobDetails(
+        submission_id=record.name,
+        status=RAY_STATUS[record.state],
+        entrypoint=record.spec.entrypoint,
+        message=message_of(record),
+        start_time=_milliseconds(at.submitted if at.running is None else at.running),
+        end_time=None if at.ended is None else _milliseconds(at.ended),
+        metadata=record.spec.metadata,
+        runtime_env=runtime_env,
+        driver_exit_code=record.exit_code,
+    )
+
+
+def _milliseconds(instant: float) -> int:
+    return int(instant * 1000)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Words everyone shares: quantities, resource vectors, places, names, errors. Standard library only."""

@@ -1,0 +1,38 @@
+"""Names: what a workload may be called, and how attempts and generations are written.
+
+Knows nothing of randomness: callers pass the entropy.
+"""
+
+import re
+
+from fabric.core.errors import BadInput
+
+MAX_NAME_LENGTH = 40
+"""Letters of a workload name; KubeRay's RayCluster names end at 53 and the attempt is appended (notes on KubeRay)."""
+
+_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
+
+
+def check_name(name: str, what: str = "workload") -> str:
+    """Return `name` if it may name a `what`.
+
+    Raises:
+        BadInput: If it is empty, too long, or has characters that a path or a label could not hold.
+    """
+    if not _NAME.fullmatch(name) or ".." in name or len(name) > 4 * MAX_NAME_LENGTH:
+        raise BadInput(
+            f"{name!r} is not a {what} name. Use letters, digits, '-', '_' and '.', beginning and ending with a "
+            f"letter or digit, at most {4 * MAX_NAME_LENGTH}.",
+            name=name,
+        )
+    return name
+
+
+def attempt_id(workload: str, attempt: int) -> str:
+    """Ray's submission id for one attempt, so that a repeated submit is refused by Ray and not run twice."""
+    return f"{workload}-{attempt}"
+
+
+def generated_name(stem: str, entropy: bytes) -> str:
+    """A short readable name: `stem` and six hexadecimal digits of `entropy`."""
+    return f"{stem}-{entropy.hex()[:6]}"

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible data plane: who may ask, how much, and which replica answers."""

@@ -1,0 +1,217 @@
+"""The data plane: OpenAI's API for every model that the fabric serves, on one address.
+
+Knows nothing of engines or clusters: where models are and whose keys are good is in the table it is given.
+"""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fabric.api.openai import answer_to, error_object
+from fabric.core.errors import BadInput, FabricError
+from fabric.gateway.follow import Follower
+from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
+from fabric.gateway.settings import GatewaySettings
+from fabric.gateway.upstream import Upstream
+
+_log = logging.getLogger(__name__)
+_REQUEST_ID = "X-Request-Id"
+_LAST_EVENTS_S = 2.0
+"""What streams that outlived the grace have for their last event, in seconds."""
+
+
+class TooLarge(BadInput):
+    """The body is larger than the gateway takes."""
+
+
+class Gateway:
+    """Answers requests from the newest table."""
+
+    def __init__(self, follower: Follower, services: httpx.AsyncClient, settings: GatewaySettings) -> None:
+        """Put it together; nothing is asked yet.
+
+        Args:
+            follower: Has the table.
+            services: Client for the models' endpoints, from `make_client`.
+            settings: Limits.
+        """
+        self._follower = follower
+        self._settings = settings
+        self.upstream = Upstream(services, settings)
+
+    def health(self) -> Mapping[str, Any]:
+        """The table's version, and whether control answers.
+
+        Raises:
+            Unavailable: If there is no table yet.
+        """
+        snapshot = self._follower.table.snapshot
+        return {
+            "status": "ok",
+            "version": snapshot.version,
+            "models": len(snapshot.models),
+            "control": self._follower.problem or "ok",
+        }
+
+    def models(self, request: Request) -> Mapping[str, Any]:
+        """Every model, for whoever may ask.
+
+        Raises:
+            Unauthenticated: If the caller may not.
+        """
+        self._let_in(request)
+        return self._follower.table.cards().model_dump()
+
+    def model(self, request: Request, name: str) -> Mapping[str, Any]:
+        """One model.
+
+        Raises:
+            Unauthenticated: If the caller may not ask.
+            NotFound: If there is no such model.
+        """
+        self._let_in(request)
+        return self._follower.table.card(name).model_dump()
+
+    async def relay(self, request: Request) -> Response:
+        """Judge a request and pass it on.
+
+        Raises:
+            Unauthenticated: If the caller may not ask.
+            BadInput: If the body names no model.
+            NotFound: If there is no such model.
+        """
+        # Whoever has no key gets no byte read.
+        self._let_in(request)
+        body = await self._body(request)
+        asked = _model_of(body)
+        model = self._follower.table.model(asked)
+        if asked != model.id:
+            body = json.dumps(json.loads(body) | {"model": model.id}).encode()
+        headers = {"Content-Type": "application/json", _REQUEST_ID: request.state.id}
+        return Relayed(self.upstream, Route(model.endpoints, request.url.path, body, headers), self._settings)
+
+    def _let_in(self, request: Request) -> None:
+        self._follower.table.caller(request.headers.get("authorization"), time.time())
+
+    async def _body(self, request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > self._settings.max_body_bytes:
+                raise TooLarge(f"the body is larger than {self._settings.max_body_bytes} bytes; send a shorter prompt")
+        return bytes(body)
+
+
+def _model_of(body: bytes) -> str:
+    """The `model` of a request.
+
+    Raises:
+        BadInput: If it has none.
+    """
+    try:
+        model = json.loads(body)["model"]
+    except ValueError:
+        raise BadInput("the body is no JSON") from None
+    except (KeyError, TypeError):
+        raise BadInput("model: is required", param="model") from None
+    if not isinstance(model, str):
+        raise BadInput("model: must be a text", param="model")
+    return model
+
+
+def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient, ...] = ()) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        gateway: Answers.
+        follower: Runs as long as the application.
+        clients: Closed with the application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(follower.run())
+        yield
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_EVENTS_S):
+                while gateway.upstream.in_flight.total():
+                    await asyncio.sleep(0.02)
+        for client in clients:
+            await client.aclose()
+
+    app = FastAPI(openapi_url=None, lifespan=lifespan, exception_handlers=dict(_HANDLERS))
+
+    app.add_middleware(_Numbered)
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        return JSONResponse(gateway.health())
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> JSONResponse:
+        return JSONResponse(gateway.models(request))
+
+    @app.get("/v1/models/{name:path}")
+    async def model(request: Request, name: str) -> JSONResponse:
+        return JSONResponse(gateway.model(request, name))
+
+    app.add_route("/v1/chat/completions", gateway.relay, ["POST"])
+    app.add_route("/v1/completions", gateway.relay, ["POST"])
+    return app
+
+
+class _Numbered:
+    """Gives every request an id, which its answer and its service's log carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        name = scope.setdefault("state", {})["id"] = f"req-{uuid.uuid4().hex}"
+
+        async def send_numbered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (_REQUEST_ID.lower().encode(), name.encode())]
+            await send(message)
+
+        return await self._app(scope, receive, send_numbered)
+
+
+async def _tell_fabric(_: Request, error: Exception) -> Response:
+    status, body = answer_to(error if isinstance(error, FabricError) else FabricError(str(error)))
+    status = 413 if isinstance(error, TooLarge) else status
+    return JSONResponse(body, status, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)  # noqa: PLR2004
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = f"{request.method} {request.url.path}: {error.detail if isinstance(error, HTTPException) else error}"
+    return JSONResponse(error_object(message, "invalid_request_error", code="unknown_url"), status)
+
+
+async def _tell_defect(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse(error_object(f"internal error ({type(error).__name__})", "server_error", code="internal"), 500)
+
+
+_HANDLERS: Mapping[Any, Callable[[Request, Exception], Coroutine[Any, Any, Response]]] = {
+    FabricError: _tell_fabric,
+    HTTPException: _tell_http,
+    Exception: _tell_defect,
+}

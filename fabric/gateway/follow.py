@@ -1,0 +1,110 @@
+"""Keep the newest snapshot: ask control for changes, and keep what it said for the times when it does not answer.
+
+Knows nothing of requests.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from fabric.api.admin import GATEWAY
+from fabric.api.gateway import GatewaySnapshot
+from fabric.core.errors import Unavailable
+from fabric.gateway.settings import GatewaySettings
+from fabric.gateway.table import Table
+
+_log = logging.getLogger(__name__)
+FILE = "gateway.json"
+"""Name of the saved snapshot in the state folder."""
+
+
+class Follower:
+    """The table as control last told it."""
+
+    def __init__(self, client: httpx.AsyncClient, folder: Path, settings: GatewaySettings) -> None:
+        """Begin with what was saved, if anything was.
+
+        Args:
+            client: Talks to control; its base URL and key are set.
+            folder: Where the snapshot is kept between runs.
+            settings: How often to ask.
+        """
+        self._client = client
+        self._file = folder / FILE
+        self._settings = settings
+        saved = _read(self._file)
+        self._table = None if saved is None else Table(saved)
+        self.problem: str | None = "control has not been asked yet"
+        """Why control's last answer could not be had; None while it answers."""
+
+    @property
+    def table(self) -> Table:
+        """The newest known.
+
+        Raises:
+            Unavailable: If there has never been one.
+        """
+        if self._table is None:
+            raise Unavailable(f"the gateway does not know any models yet: {self.problem}. Try again in a few seconds.")
+        return self._table
+
+    async def run(self) -> None:
+        """Follow control until cancelled."""
+        while True:
+            changed = await self.ask()
+            # A control that holds questions back has been waited for already, and a change may be followed by another.
+            await asyncio.sleep(0.0 if changed else self._settings.poll_s)
+
+    async def ask(self) -> bool:
+        """Ask once; returns whether there was something new."""
+        query = {"version": self._table.snapshot.version, "wait_s": self._settings.hold_s} if self._table else {}
+        try:
+            answer = await self._client.get(GATEWAY, params=query, timeout=self._settings.hold_s + 10)
+            answer.raise_for_status()
+            snapshot = GatewaySnapshot.model_validate_json(answer.content)
+        except (httpx.HTTPError, ValidationError) as error:
+            self._note(f"{type(error).__name__}: {_first_line(error)}")
+            return False
+        self._note(None)
+        if self._table is not None and snapshot == self._table.snapshot:
+            return False
+        self._table = Table(snapshot)
+        self._save(snapshot)
+        _log.info("snapshot %d: %d models, %d keys", snapshot.version, len(snapshot.models), len(snapshot.keys))
+        return True
+
+    def _note(self, problem: str | None) -> None:
+        if (problem is None) != (self.problem is None):
+            _log.warning("control %s", "answers" if problem is None else f"does not answer ({problem}); serving on")
+        self.problem = problem
+
+    def _save(self, snapshot: GatewaySnapshot) -> None:
+        """Replace the file as a whole, readable by its owner only: it holds the services' secrets."""
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=f".{FILE}.", delete=False) as file:
+                file.write(snapshot.model_dump_json().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            Path(file.name).replace(self._file)
+        except OSError as error:
+            _log.warning("%s: cannot be written (%s); a restart begins with an older snapshot", self._file, error)
+
+
+def _read(file: Path) -> GatewaySnapshot | None:
+    try:
+        return GatewaySnapshot.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError, json.JSONDecodeError) as error:
+        _log.warning("%s: cannot be read (%s); waiting for control", file, _first_line(error))
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else "no reason given"

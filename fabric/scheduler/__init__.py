@@ -1,0 +1,1 @@
+"""Decisions and nothing that acts: snapshot in, plan out."""

@@ -1,0 +1,151 @@
+"""What the loop needs of the world: eyes and hands of a backend, and records.
+
+Knows nothing of who implements them. One contract suite runs against every implementation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Event, Grant, Record
+
+
+class Phase(StrEnum):
+    """How far a workload's Ray cluster is."""
+
+    ABSENT = "absent"
+    """Nothing of it exists."""
+    STARTING = "starting"
+    """Some of its Ray nodes have not joined yet."""
+    READY = "ready"
+    """Every slice is a live Ray node of it."""
+    BROKEN = "broken"
+    """A Ray node that was there is lost, or it could not start."""
+    LEAVING = "leaving"
+    """It is being removed."""
+
+
+class Outcome(StrEnum):
+    """What is known of the entrypoint or the service of a cluster."""
+
+    NONE = "none"
+    """Not submitted yet."""
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows."""
+        return self in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.STOPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One workload's Ray cluster as it is."""
+
+    name: str
+    """Of the cluster: workload and attempt."""
+    phase: Phase
+    outcome: Outcome = Outcome.NONE
+    problem: str = ""
+    """What is wrong, naming slice and node, where something is."""
+    message: str = ""
+    """What Ray says of the entrypoint or service."""
+    exit_code: int | None = None
+    unmet: str = ""
+    """A Ray demand that the grant cannot meet, and the flag that would grant it."""
+    endpoint: str | None = None
+    """Base URL of a service that answers."""
+    secret: str = field(default="", repr=False)
+    """What the service wants to see in the header `X-Fabric-Service`."""
+    logs_complete: bool = True
+    """Whether everything the entrypoint wrote has been copied to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCluster:
+    """A Ray cluster that should be: a recorded grant and what runs on it."""
+
+    name: str
+    """Workload and attempt; also Ray's submission id."""
+    workload: str
+    attempt: int
+    generation: int
+    grant: Grant
+    entrypoint: str
+    """Empty for a service."""
+    runtime_env: Mapping[str, Any]
+    """As Ray's Jobs API takes it; `working_dir` may name a package of the store."""
+    env: Mapping[str, str]
+    """Told to every process of the cluster."""
+    metadata: Mapping[str, str]
+    driver: Mapping[str, float]
+    """`num_cpus`, `num_gpus`, `memory` that the entrypoint holds in Ray; empty if it runs beside the head."""
+    serve: Mapping[str, Any] | None = None
+    """Ray Serve configuration of a service."""
+    secret: str = field(default="", repr=False)
+    """What a service's replicas require in the header `X-Fabric-Service`."""
+
+
+class Eyes(Protocol):
+    """What exists."""
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node of the site and its state."""
+        ...
+
+    def observe(self) -> Mapping[str, ClusterView]:
+        """Every cluster that carries our label, by name. Never waits for a foreign process."""
+        ...
+
+
+class Hands(Protocol):
+    """What may be done. Every call is idempotent and returns at once; results show in `Eyes.observe`."""
+
+    def realise(self, wanted: WantedCluster) -> None:
+        """Bring about the cluster, then submit its entrypoint or Serve configuration once every slice has joined."""
+        ...
+
+    def stop(self, cluster: str, grace_s: float) -> None:
+        """Ask the entrypoint to end; kill it after `grace_s` seconds."""
+        ...
+
+    def remove(self, cluster: str) -> None:
+        """End every process of the cluster, workers before the head, and forget it once its log is copied."""
+        ...
+
+
+class Backend(Eyes, Hands, Protocol):
+    """Eyes and hands of one kind of machines."""
+
+
+class Records(Protocol):
+    """What should be. Writes are durable when the call returns."""
+
+    def active(self) -> Mapping[str, Record]:
+        """Every workload that is not final, and the final ones that an active one comes after, by name."""
+        ...
+
+    def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
+        """Write all of `changes` and append `events`, or nothing.
+
+        The column that people write (`stop_requested`) is left as it is.
+        """
+        ...
+
+
+class Blueprint(Protocol):
+    """How a record becomes a wanted cluster: secrets, environment, Serve configuration."""
+
+    def wanted(self, record: Record) -> WantedCluster:
+        """The cluster that `record` should have.
+
+        Raises:
+            FabricError: If what it refers to (a model, a package) is not there.
+        """
+        ...

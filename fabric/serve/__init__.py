@@ -1,0 +1,1 @@
+"""Engines behind one protocol, and the replicas, routes and scales around them."""

@@ -1,0 +1,1 @@
+"""Inference engines: token sources behind one face that speaks text."""

@@ -1,0 +1,142 @@
+"""Open `fabric.db`: connections that lose nothing accepted, and the schema brought up to date.
+
+Knows nothing of what the tables are for.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from fabric.core.errors import Conflict
+from fabric.store.errors import file_errors, sql_errors
+from fabric.store.files import make_folder
+
+DATABASE = "fabric.db"
+"""Name of the file in the state folder."""
+BUSY_TIMEOUT_MS = 10_000
+"""Longest wait in milliseconds for another writer; a batch takes tens of milliseconds, so this is for stalled disks."""
+
+_WRITES = {"fabric_writes": True}
+
+
+class SqlTables:
+    """Base of everything that reads and writes the tables.
+
+    Args:
+        engine: The open database.
+        now: The present instant in seconds since the epoch.
+    """
+
+    def __init__(self, engine: Engine, now: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._now = now
+
+
+def open_store(folder: Path) -> Engine:
+    """Open the database in `folder`, made if need be and brought to the schema of this code.
+
+    Raises:
+        Conflict: If a newer fabric wrote it.
+        StorageFull: If the disk is full.
+        Unavailable: If it cannot be opened.
+        Corrupt: If it is no database.
+    """
+    path = make_folder(folder) / DATABASE
+    with file_errors(path):
+        # Made here because SQLite would let everybody read it, and its companions copy its mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = engine_at(f"sqlite:///{path}")
+    try:
+        migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def engine_at(url: str) -> Engine:
+    """An engine for `url`; SQLite flushes each commit to the disk, so that neither a kill nor a power cut loses one."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    # Python's driver would begin transactions by itself, and only at the first write: too late to keep what was read.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("fabric_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent view of everything.
+
+    Raises:
+        FabricError: For any error of the database.
+    """
+    with sql_errors(place_of(engine)), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that nobody else writes beside: all of it is durable afterwards, or nothing.
+
+    Raises:
+        FabricError: For any error of the database; nothing was written then.
+    """
+    with sql_errors(place_of(engine)), engine.connect().execution_options(**_WRITES) as connection, connection.begin():
+        yield connection
+
+
+def place_of(engine: Engine) -> str:
+    """Name of the database, for people."""
+    return Path(engine.url.database or "").name or str(engine.url)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to that of this code, in one transaction.
+
+    Raises:
+        Conflict: If it is newer than this code.
+        FabricError: For any error of the database.
+    """
+    config = migrations()
+    known = ScriptDirectory.from_config(config)
+    with writing(engine) as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+        if present == known.get_current_head():
+            return
+        if present and present not in {script.revision for script in known.walk_revisions()}:
+            raise Conflict(
+                f"{engine.url.database}: written by a newer fabric (schema {present}, this one knows up to "
+                f"{known.get_current_head()}). Start the newer fabric, or choose another state folder.",
+                schema=present,
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Alembic's configuration for the scripts inside this package."""
+    config = Config()
+    # Alembic reads a percent sign as the beginning of a reference to another option.
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    return config

@@ -1,0 +1,214 @@
+"""What should be: workloads, their grants and their history, in SQL.
+
+Knows nothing of schedulers or HTTP; safe to call from any thread.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+
+from fabric.core.errors import Conflict, NotFound
+from fabric.store.database import reading, writing
+from fabric.store.keys import SqlKeys
+from fabric.store.reports import SqlReports
+from fabric.store.rows import event_of, event_row, loop_columns, new_row, record_of, storable
+from fabric.store.schema import API_KEYS, EVENTS, WORKLOADS
+from fabric.workloads.record import Event, Record
+from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.states import FINAL, State
+
+MOST_LISTED = 1000
+"""Workloads in one list, and events in one history, unless told otherwise."""
+
+_IS_FINAL = WORKLOADS.c.state.in_([state.value for state in FINAL])
+
+
+class SqlRecords(SqlReports, SqlKeys):
+    """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
+
+    What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`
+    those of people, so neither undoes the other however they interleave.
+    """
+
+    def active(self) -> Mapping[str, Record]:
+        """Every workload that is not final, and the final ones that one of them comes after, by name."""
+        with reading(self._engine) as connection:
+            return _active(connection)
+
+    def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
+        """Write the loop's columns of all `changes` and append `events`, or nothing.
+
+        What was deleted in the meantime stays deleted, even if another workload took its name.
+        """
+        with writing(self._engine) as connection:
+            ids = _ids(connection, {record.name for record in changes} | {event.workload for event in events})
+            born = {record.name: record.at.submitted for record in changes}
+            alive = {name: key for name, (key, at) in ids.items() if born.get(name, at) == at}
+            rows = [{"key": alive[r.name], **loop_columns(r)} for r in changes if r.name in alive]
+            if rows:
+                connection.execute(update(WORKLOADS).where(WORKLOADS.c.id == bindparam("key")), rows)
+            lines = [event_row(event, alive[event.workload]) for event in events if event.workload in alive]
+            if lines:
+                connection.execute(insert(EVENTS), lines)
+
+    def submit(self, record: Record, idempotency_key: str | None = None) -> Record:
+        """Take in a new workload, with the first line of its history.
+
+        Args:
+            record: As it should be; queued.
+            idempotency_key: Word that the caller repeats with a repeated request; unique in the project.
+
+        Returns:
+            `record`, or the workload that the same key and spec made before (whatever became of it since).
+
+        Raises:
+            Conflict: If the name is taken, or the key was used with another spec.
+            BadInput: If the spec cannot be stored.
+        """
+        row = new_row(record, idempotency_key)
+        with writing(self._engine) as connection:
+            earlier = _of_key(connection, record.spec.project, idempotency_key)
+            if earlier is not None:
+                return _same(record, earlier, idempotency_key)
+            if _row(connection, record.name) is not None:
+                raise Conflict(
+                    f"there is a workload {record.name} already. Choose another name, or delete it once it has ended.",
+                    name=record.name,
+                )
+            workload_id = _inserted(connection, row)
+            first = Event(record.name, record.at.submitted, record.state, record.message or "submitted", record.attempt)
+            connection.execute(insert(EVENTS), event_row(first, workload_id))
+        return record
+
+    def get(self, name: str) -> Record:
+        """One workload.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        with reading(self._engine) as connection:
+            return record_of(_existing(connection, name))
+
+    def list(
+        self,
+        project: str | None = None,
+        states: Collection[State] | None = None,
+        limit: int = MOST_LISTED,
+        kind: str | None = None,
+    ) -> tuple[Record, ...]:
+        """Workloads, newest first, of one project, of some states or of one kind."""
+        query = select(WORKLOADS).order_by(WORKLOADS.c.submitted.desc(), WORKLOADS.c.id.desc()).limit(limit)
+        if project is not None:
+            query = query.where(WORKLOADS.c.project == project)
+        if states is not None:
+            query = query.where(WORKLOADS.c.state.in_([state.value for state in states]))
+        if kind is not None:
+            query = query.where(WORKLOADS.c.kind == kind)
+        with reading(self._engine) as connection:
+            return tuple(record_of(row) for row in connection.execute(query).mappings())
+
+    def request_stop(self, name: str, reason: str) -> Record:
+        """Remember that somebody wants a workload ended; the first reason stays, and one that has ended is left alone.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        wanted = update(WORKLOADS).where(WORKLOADS.c.name == name, ~_IS_FINAL, ~WORKLOADS.c.stop_requested)
+        with writing(self._engine) as connection:
+            connection.execute(wanted.values(stop_requested=True, stop_request_reason=storable(reason)))
+            return record_of(_existing(connection, name))
+
+    def delete(self, name: str) -> None:
+        """Forget a workload that has ended, with its history, secrets and keys; its name is free again.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Conflict: If it has not ended, or another one waits for its success.
+        """
+        with writing(self._engine) as connection:
+            row = _existing(connection, name)
+            if not State(row["state"]).final:
+                raise Conflict(f"{name} is {row['state']}. Stop it first, then delete it.", name=name)
+            after = sorted(r.name for r in _active(connection).values() if name in r.spec.after and not r.state.final)
+            if after:
+                raise Conflict(f"{', '.join(after)} comes after {name}. Delete it when that has ended.", name=name)
+            connection.execute(delete(API_KEYS).where(API_KEYS.c.workload == name))
+            connection.execute(delete(WORKLOADS).where(WORKLOADS.c.id == row["id"]))
+
+    def events(self, name: str, limit: int = MOST_LISTED) -> tuple[Event, ...]:
+        """The newest `limit` lines of a workload's history, oldest first.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        newest = EVENTS.c.id.desc()
+        with reading(self._engine) as connection:
+            mine = EVENTS.c.workload_id == _existing(connection, name)["id"]
+            rows = connection.execute(select(EVENTS).where(mine).order_by(newest).limit(limit)).mappings().all()
+        return tuple(event_of(row, name) for row in reversed(rows))
+
+    def add_event(self, event: Event) -> None:
+        """Append one line to a workload's history.
+
+        Raises:
+            NotFound: If there is no such workload.
+        """
+        with writing(self._engine) as connection:
+            workload_id = _existing(connection, event.workload)["id"]
+            connection.execute(insert(EVENTS), event_row(event, workload_id))
+
+
+def _row(connection: Connection, name: str) -> RowMapping | None:
+    return connection.execute(select(WORKLOADS).where(WORKLOADS.c.name == name)).mappings().one_or_none()
+
+
+def _existing(connection: Connection, name: str) -> RowMapping:
+    row = _row(connection, name)
+    if row is None:
+        raise NotFound(f"there is no workload {name}", name=name)
+    return row
+
+
+def _inserted(connection: Connection, row: Mapping[str, object]) -> int:
+    key = connection.execute(insert(WORKLOADS), row).inserted_primary_key
+    assert key is not None  # noqa: S101 - a table with a primary key always has one
+    return int(key[0])
+
+
+def _ids(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, float]]:
+    """Number and instant of submission by name."""
+    columns = select(WORKLOADS.c.name, WORKLOADS.c.id, WORKLOADS.c.submitted)
+    rows = connection.execute(columns.where(WORKLOADS.c.name.in_(names)))
+    return {name: (key, submitted) for name, key, submitted in rows}
+
+
+def _active(connection: Connection) -> dict[str, Record]:
+    rows = connection.execute(select(WORKLOADS).where(~_IS_FINAL).order_by(WORKLOADS.c.id)).mappings()
+    records = {row["name"]: record_of(row) for row in rows}
+    before = {name for record in records.values() for name in record.spec.after} - records.keys()
+    if before:
+        rows = connection.execute(select(WORKLOADS).where(WORKLOADS.c.name.in_(before))).mappings()
+        records |= {row["name"]: record_of(row) for row in rows}
+    return records
+
+
+def _of_key(connection: Connection, project: str, key: str | None) -> Record | None:
+    if key is None:
+        return None
+    mine = (WORKLOADS.c.project == project) & (WORKLOADS.c.idempotency_key == key)
+    row = connection.execute(select(WORKLOADS).where(mine)).mappings().one_or_none()
+    return None if row is None else record_of(row)
+
+
+def _same(asked: Record, earlier: Record, key: str | None) -> Record:
+    # A name may be made up anew for each request, so it does not count.
+    if _nameless(asked.spec) != _nameless(earlier.spec):
+        raise Conflict(
+            f"the idempotency key {key!r} was used for {earlier.name}, which asks for something else. Use a new key.",
+            name=earlier.name,
+        )
+    return earlier
+
+
+def _nameless(spec: WorkloadSpec) -> WorkloadSpec:
+    return spec.model_copy(update={"name": None})

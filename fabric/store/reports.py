@@ -1,0 +1,114 @@
+"""What workloads tell of themselves: stages, progress and checkpoints.
+
+Knows nothing of what the words and numbers mean.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from fabric.api.admin import ProgressView, Report
+from fabric.core.errors import Conflict, NotFound
+from fabric.store.database import SqlTables, reading, writing
+from fabric.store.schema import PROGRESS, STAGES, WORKLOADS
+
+_FRESH: Mapping[str, Any] = {"stage": "", "done": 0.0, "total": 0.0, "unit": "", "metrics": "{}"}
+"""Of an attempt that has told nothing yet; the newest checkpoint outlives its attempt."""
+
+
+class SqlReports(SqlTables):
+    """Progress by workload; stages by attempt."""
+
+    def report(self, name: str, report: Report, attempt: int | None = None) -> None:
+        """Remember what a workload tells; fields left out stay as they are, metrics are added to those known.
+
+        Args:
+            name: The workload.
+            report: What it tells.
+            attempt: The attempt that tells it, where known.
+
+        Raises:
+            NotFound: If there is no such workload.
+            Conflict: If that attempt is over.
+        """
+        told = report.model_dump(exclude_none=True)
+        with writing(self._engine) as connection:
+            key, present = _attempt(connection, name)
+            if attempt is not None and attempt != present:
+                raise Conflict(f"attempt {attempt} of {name} is over; attempt {present} is running", name=name)
+            before = _progress(connection, key)
+            metrics = {
+                **json.loads(before["metrics"] if before["attempt"] == present else "{}"),
+                **told.pop("metrics", {}),
+            }
+            told |= {"metrics": json.dumps(metrics), "attempt": present, "at": self._now()}
+            fresh = {} if before["attempt"] == present else _FRESH
+            connection.execute(update(PROGRESS).where(PROGRESS.c.workload_id == key), {**fresh, **told})
+            if report.stage:
+                _began(connection, key, present, stage=report.stage, now=told["at"])
+
+    def progress(self, name: str) -> ProgressView:
+        """What a workload last told in its present attempt, and its newest checkpoint.
+
+        Raises:
+            NotFound: If there is no such workload.
+        """
+        with reading(self._engine) as connection:
+            key, present = _attempt(connection, name)
+            row = connection.execute(select(PROGRESS).where(PROGRESS.c.workload_id == key)).mappings().one_or_none()
+            stages = _stages(connection, key, present)
+        if row is None:
+            return ProgressView()
+        told = {**row, **({} if row["attempt"] == present else _FRESH)}
+        return ProgressView(
+            stage=told["stage"],
+            done=told["done"],
+            total=told["total"],
+            unit=told["unit"],
+            metrics=json.loads(told["metrics"]),
+            checkpoint_uri=told["checkpoint_uri"],
+            checkpoint_step=told["checkpoint_step"],
+            stages=stages,
+        )
+
+    def stages(self, name: str, attempt: int) -> Mapping[str, float]:
+        """When each stage of an attempt first began, in order of time, in seconds since the epoch.
+
+        Raises:
+            NotFound: If there is no such workload.
+        """
+        with reading(self._engine) as connection:
+            return _stages(connection, _attempt(connection, name)[0], attempt)
+
+
+def _attempt(connection: Connection, name: str) -> tuple[int, int]:
+    # Number of the row, and of the present attempt.
+    row = connection.execute(select(WORKLOADS.c.id, WORKLOADS.c.attempt).where(WORKLOADS.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no workload {name}", name=name)
+    return row.id, row.attempt
+
+
+def _progress(connection: Connection, key: int) -> RowMapping:
+    """The row of a workload, made where there is none."""
+    query = select(PROGRESS).where(PROGRESS.c.workload_id == key)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        connection.execute(
+            insert(PROGRESS), {**_FRESH, "workload_id": key, "attempt": 0, "at": 0.0, "checkpoint_uri": ""}
+        )
+        row = connection.execute(query).mappings().one()
+    return row
+
+
+def _began(connection: Connection, key: int, attempt: int, *, stage: str, now: float) -> None:
+    if stage not in _stages(connection, key, attempt):
+        connection.execute(insert(STAGES), {"workload_id": key, "attempt": attempt, "stage": stage, "at": now})
+
+
+def _stages(connection: Connection, key: int, attempt: int) -> dict[str, float]:
+    mine = (STAGES.c.workload_id == key) & (STAGES.c.attempt == attempt)
+    rows = connection.execute(select(STAGES.c.stage, STAGES.c.at).where(mine).order_by(STAGES.c.at, STAGES.c.stage))
+    return {stage: at for stage, at in rows}

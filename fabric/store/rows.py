@@ -1,0 +1,154 @@
+"""Records to rows and back, without loss.
+
+Knows nothing of connections.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import RowMapping
+
+from fabric.core.errors import BadInput, Corrupt
+from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
+from fabric.core.resources import Resources
+from fabric.workloads.record import Event, Grant, Instants, Record, Slice
+from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.states import State
+
+
+def loop_columns(record: Record) -> dict[str, Any]:
+    """The columns that the loop owns."""
+    return {
+        "state": record.state.value,
+        "granted": record.at.granted,
+        "cluster_ready": record.at.cluster_ready,
+        "running": record.at.running,
+        "ended": record.at.ended,
+        "attempt": record.attempt,
+        "generation": record.generation,
+        "failures": record.failures,
+        "grant": None if record.grant is None else grant_json(record.grant),
+        "message": storable(record.message),
+        "waits_for": storable(record.waits_for),
+        "expected_start": record.expected_start,
+        "condition": storable(record.condition),
+        "exit_code": record.exit_code,
+        "stop_reason": storable(record.stop_reason),
+    }
+
+
+def new_row(record: Record, idempotency_key: str | None) -> dict[str, Any]:
+    """Every column of a workload that is taken in.
+
+    Raises:
+        BadInput: If its texts hold what no database can, such as half of a surrogate pair.
+    """
+    return {
+        "name": record.name,
+        "project": record.spec.project,
+        "kind": record.spec.kind,
+        "idempotency_key": idempotency_key,
+        "spec": _spec_json(record),
+        "submitted": record.at.submitted,
+        "stop_requested": record.stop_requested,
+        "stop_request_reason": storable(record.stop_reason) if record.stop_requested else "",
+        **loop_columns(record),
+    }
+
+
+def storable(text: str) -> str:
+    """`text` with what no database holds written out: halves of surrogate pairs, as in file names that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _spec_json(record: Record) -> str:
+    try:
+        return record.spec.model_dump_json()
+    except ValueError as error:
+        raise BadInput(f"the spec of {record.name} cannot be written as JSON: {error}", name=record.name) from None
+
+
+def record_of(row: RowMapping) -> Record:
+    """The record of a row.
+
+    Raises:
+        Corrupt: If the row is not one that this code, or an older one, wrote.
+    """
+    try:
+        return Record(
+            name=row["name"],
+            spec=WorkloadSpec.model_validate_json(row["spec"]),
+            state=State(row["state"]),
+            at=Instants(row["submitted"], row["granted"], row["cluster_ready"], row["running"], row["ended"]),
+            attempt=row["attempt"],
+            generation=row["generation"],
+            failures=row["failures"],
+            grant=None if row["grant"] is None else grant_of(row["grant"]),
+            message=row["message"],
+            waits_for=row["waits_for"],
+            expected_start=row["expected_start"],
+            condition=row["condition"],
+            exit_code=row["exit_code"],
+            stop_reason=row["stop_reason"] or row["stop_request_reason"],
+            stop_requested=row["stop_requested"],
+        )
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        said = str(error).splitlines()[0]
+        raise Corrupt(f"the row of workload {row['name']} cannot be read: {said}", name=row["name"]) from error
+
+
+def event_row(event: Event, workload_id: int) -> dict[str, Any]:
+    """The columns of an event."""
+    return {
+        "workload_id": workload_id,
+        "at": event.at,
+        "state": event.state.value,
+        "reason": storable(event.reason),
+        "attempt": event.attempt,
+    }
+
+
+def event_of(row: RowMapping, workload: str) -> Event:
+    """The event of a row."""
+    return Event(workload, row["at"], State(row["state"]), row["reason"], row["attempt"])
+
+
+def grant_json(grant: Grant) -> str:
+    """A grant as text; amounts in thousandths and bytes, exact."""
+    return json.dumps({"reason": grant.reason, "slices": [_slice_to(part) for part in grant.slices]})
+
+
+def grant_of(text: str) -> Grant:
+    """The grant that `grant_json` wrote."""
+    value = json.loads(text)
+    return Grant(tuple(_slice_from(part) for part in value["slices"]), value["reason"])
+
+
+def _slice_to(part: Slice) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "group": part.group,
+        "node": part.node,
+        "tier": part.tier,
+        "workers": part.workers,
+        "milli_cpus": part.resources.cpus.count,
+        "milli_gpus": part.resources.gpus.count,
+        "memory_bytes": part.resources.memory.count,
+        "head": part.head,
+    }
+
+
+def _slice_from(value: Mapping[str, Any]) -> Slice:
+    return Slice(
+        name=value["name"],
+        group=value["group"],
+        node=value["node"],
+        tier=value["tier"],
+        workers=value["workers"],
+        resources=Resources(
+            MilliCpus(value["milli_cpus"]), MilliGpus(value["milli_gpus"]), Bytes(value["memory_bytes"])
+        ),
+        head=value["head"],
+    )

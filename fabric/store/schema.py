@@ -1,0 +1,135 @@
+"""The tables of `fabric.db`.
+
+Knows nothing of the values' meaning; `fabric.store.rows` turns them into records and back.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""All tables; the migrations bring a database to exactly this."""
+
+
+def _owner() -> Column[int]:
+    return Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), nullable=False)
+
+
+WORKLOADS = Table(
+    "workloads",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("project", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("idempotency_key", String),
+    Column("spec", Text, nullable=False),
+    Column("submitted", Float, nullable=False),
+    # Written by people through the interfaces; the loop reads them and never writes them.
+    Column("stop_requested", Boolean, nullable=False),
+    Column("stop_request_reason", Text, nullable=False),
+    # Written by the loop alone.
+    Column("state", String, nullable=False),
+    Column("granted", Float),
+    Column("cluster_ready", Float),
+    Column("running", Float),
+    Column("ended", Float),
+    Column("attempt", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("grant", Text),
+    Column("message", Text, nullable=False),
+    Column("waits_for", Text, nullable=False),
+    Column("expected_start", Float),
+    Column("condition", String, nullable=False),
+    Column("exit_code", Integer),
+    Column("stop_reason", Text, nullable=False),
+    UniqueConstraint("project", "idempotency_key"),
+    Index(None, "state"),
+    Index(None, "submitted"),
+    sqlite_autoincrement=True,
+)
+"""One row for each workload; a number is never used again, so that rows of a deleted one can be told apart."""
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner(),
+    Column("at", Float, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Index(None, "workload_id"),
+)
+"""History of each workload, in the order of writing."""
+
+PROGRESS = Table(
+    "progress",
+    METADATA,
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("done", Float, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("checkpoint_uri", Text, nullable=False),
+    Column("checkpoint_step", Integer),
+    Column("checkpoint_bytes", Integer),
+    Column("checkpoint_seconds", Float),
+)
+"""What a workload last told of itself, and in which attempt."""
+
+STAGES = Table(
+    "stages",
+    METADATA,
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("stage", String, primary_key=True),
+    Column("at", Float, nullable=False),
+)
+"""When each stage of each attempt began."""
+
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Random values of each workload, made once."""
+
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("sha256", String, nullable=False, unique=True),
+    Column("project", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("workload", String),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Index(None, "workload"),
+)
+"""Who may ask, by the hash of what they show."""

@@ -1,0 +1,113 @@
+"""What the fabric remembers of a workload: spec, state, grant, counts and instants.
+
+Knows nothing of how it is stored.
+"""
+
+from dataclasses import dataclass, replace
+
+from fabric.core.resources import Resources
+from fabric.workloads.spec import HEAD_GROUP, WorkloadSpec
+from fabric.workloads.states import State, move
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of one node given to one group of a workload; becomes one Ray node."""
+
+    name: str
+    """Unique in the workload: group and a running number."""
+    group: str
+    node: str
+    tier: str
+    workers: int
+    """Workers of the group that share the slice."""
+    resources: Resources
+    """All that the slice holds."""
+    head: bool = False
+    """Whether the Ray head runs in this slice."""
+
+    @property
+    def only_head(self) -> bool:
+        """Whether it exists for the head alone and offers Ray no CPUs or GPUs."""
+        return self.group == HEAD_GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The slices a workload holds."""
+
+    slices: tuple[Slice, ...]
+    reason: str = ""
+    """Why these."""
+
+    @property
+    def head(self) -> Slice:
+        """The slice that holds the Ray head."""
+        return next(part for part in self.slices if part.head)
+
+
+@dataclass(frozen=True, slots=True)
+class Instants:
+    """When it happened, in seconds since the epoch; None where it has not yet."""
+
+    submitted: float
+    granted: float | None = None
+    """Of the present attempt, like the next two."""
+    cluster_ready: float | None = None
+    """Every slice has joined."""
+    running: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A workload as the store knows it."""
+
+    name: str
+    spec: WorkloadSpec
+    state: State
+    at: Instants
+    attempt: int = 1
+    """Number of the present attempt, from 1."""
+    generation: int = 1
+    """Rises with every change of what is wanted."""
+    failures: int = 0
+    """Attempts lost so far; preemptions are not counted here."""
+    grant: Grant | None = None
+    message: str = ""
+    """First line of the explanation."""
+    waits_for: str = ""
+    """What the last plan said is missing, who is ahead, and the expected start."""
+    expected_start: float | None = None
+    condition: str = ""
+    """Of a running service: ready, degraded or updating."""
+    exit_code: int | None = None
+    """Of the entrypoint, where it ended by itself."""
+    stop_reason: str = ""
+    """Why it is being ended: cancelled by a person, walltime, down."""
+    stop_requested: bool = False
+    """Whether a person asked for the end; written by the interfaces, read by the loop."""
+
+    @property
+    def cluster(self) -> str:
+        """Name of the present attempt's Ray cluster, and Ray's submission id."""
+        return f"{self.name}-{self.attempt}"
+
+    def to(self, state: State, **changes: object) -> "Record":
+        """This record after a move to `state`.
+
+        Raises:
+            Conflict: If there is no such move.
+        """
+        return replace(self, state=move(self.state, state), **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a workload's history."""
+
+    workload: str
+    at: float
+    state: State
+    reason: str
+    attempt: int = 1

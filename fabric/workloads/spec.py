@@ -1,0 +1,169 @@
+"""What a user asks for: a job or a service as a gang of groups.
+
+Knows nothing of nodes, and nothing of how the asking arrived.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fabric.config.settings import Settings
+from fabric.core.errors import BadInput
+from fabric.core.ids import check_name
+from fabric.core.resources import Resources
+
+HEAD_GROUP = "head"
+"""Name of the group of one that holds the Ray head; no other group may be called so."""
+
+
+def _checked(function: Any, *args: Any) -> Any:
+    """Call `function`, turning the fabric's error into the one that pydantic collects.
+
+    Raises:
+        ValueError: Where it raises BadInput.
+    """
+    try:
+        return function(*args)
+    except BadInput as error:
+        raise ValueError(error.message) from None
+
+
+class Priority(StrEnum):
+    """Priority classes, most urgent first; `harvest` is preemptible leftovers."""
+
+    SERVING = "serving"
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+    HARVEST = "harvest"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most urgent class."""
+        return list(Priority).index(self)
+
+
+class Group(Settings):
+    """Equal workers of a workload."""
+
+    name: str = "workers"
+    """Name, used in labels; unique in the workload."""
+
+    count: int = Field(default=1, ge=1, le=100_000)
+    """Workers; all of them start together or none does."""
+
+    tier: str | None = None
+    """Tier they must run on; None lets the scheduler choose."""
+
+    cpus: float = Field(default=1.0, ge=0)
+    """CPU cores of each worker, in steps of 0.001."""
+
+    gpus: float = Field(default=0.0, ge=0)
+    """Accelerators of each worker, in steps of 0.001."""
+
+    memory: str = "1 GiB"
+    """Memory of each worker, with unit."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return str(_checked(check_name, name, "group"))
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not _checked(Resources.of, self.cpus, self.gpus, self.memory):
+            raise ValueError(f"group {self.name} asks for nothing; give cpus, gpus or memory")
+        return self
+
+    @property
+    def request(self) -> Resources:
+        """What each worker needs."""
+        return Resources.of(self.cpus, self.gpus, self.memory)
+
+
+class ServiceSpec(Settings):
+    """What a service workload serves."""
+
+    model: str
+    """Model and alias or version, such as `shakespeare@champion` or `shakespeare:3`."""
+
+    engine: Literal["auto", "vllm", "transformers", "echo"] = "auto"
+    """Inference engine; `auto` takes vLLM where it imports and transformers otherwise."""
+
+    group: str = "workers"
+    """Group whose workers are the replicas."""
+
+    max_context: int = Field(default=512, ge=16)
+    """Longest prompt and answer together, in tokens."""
+
+
+class WorkloadSpec(Settings):
+    """A job (ends) or a service (stays), as asked for."""
+
+    name: str | None = None
+    """Name; made up where it is left out."""
+
+    project: str = "default"
+    """Who pays."""
+
+    kind: Literal["job", "service"] = "job"
+    """A job ends, a service stays."""
+
+    entrypoint: str = ""
+    """Shell command that a job runs once its whole cluster is there."""
+
+    priority: Priority = Priority.BATCH
+    """Class; a more urgent one is served first."""
+
+    groups: tuple[Group, ...] = (Group(),)
+    """The gang: every group starts together or none does."""
+
+    walltime_s: float | None = Field(default=None, gt=0)
+    """Longest run in seconds; without it there is no promise of a start for those behind."""
+
+    max_failures: int = Field(default=3, ge=0, le=1000)
+    """Lost attempts after which the workload is failed instead of started again."""
+
+    after: tuple[str, ...] = ()
+    """Jobs that must have succeeded before this one starts."""
+
+    env: dict[str, str] = {}
+    """Environment variables of every process of the workload."""
+
+    runtime_env: dict[str, Any] = {}
+    """Ray runtime environment of the entrypoint (working_dir, pip, env_vars ...)."""
+
+    metadata: dict[str, str] = {}
+    """Free text by key, returned as given."""
+
+    entrypoint_cpus: float = Field(default=0.0, ge=0)
+    """CPUs that the entrypoint itself holds in Ray; above zero it runs on the first group."""
+
+    entrypoint_gpus: float = Field(default=0.0, ge=0)
+    """Accelerators that the entrypoint itself holds in Ray."""
+
+    entrypoint_memory: int = Field(default=0, ge=0)
+    """Bytes of memory that the entrypoint itself holds in Ray."""
+
+    service: ServiceSpec | None = None
+    """What a service serves."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str | None) -> str | None:
+        return name if name is None else str(_checked(check_name, name))
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        names = [group.name for group in self.groups]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"groups need different names and at least one group, got {names}")
+        if HEAD_GROUP in names:
+            raise ValueError(f"no group may be called {HEAD_GROUP!r}: the fabric adds the Ray head itself")
+        if self.kind == "job" and not self.entrypoint.strip():
+            raise ValueError("a job needs an entrypoint, such as 'python train.py'")
+        if (self.kind == "service") != (self.service is not None):
+            raise ValueError("a service needs a `service` section, and a job has none")
+        if self.service and self.service.group not in names:
+            raise ValueError(f"service.group {self.service.group!r} is none of the groups {names}")
+        return self

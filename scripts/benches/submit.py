@@ -1,0 +1,138 @@
+"""From `ray job submit` of `print(1)` to its output: an idle fabric against a bare new Ray cluster; about 6 minutes.
+
+Both sides pay for the start of a Ray head: the fabric makes one for the job, the other side runs `ray start --head`
+first. Runs alternate A-B-B-A. The clock starts before the first command and stops when the line `1` arrives on the
+terminal of the stock `ray job submit`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+
+from fabric.backends.local import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+AT_MOST = 1.5
+"""Fabric / bare; the goal of the project."""
+MARK = "FABRIC_BENCH_RUN"
+"""Environment variable by which the processes of a bare cluster are found and ended."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def submit(address: str, environment: dict[str, str]) -> None:
+    """`ray job submit` until its output shows; then until it has ended.
+
+    Raises:
+        SystemExit: If the output never comes.
+    """
+    command = [str(BIN / "ray"), "job", "submit", "--address", address, "--", sys.executable, "-c", "print(1)"]
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = []
+    for line in job.stdout or ():
+        said.append(line)
+        if line.strip() == "1":
+            return
+    sys.exit(f"bench: no output from {address}:\n{''.join(said)}")
+
+
+@contextmanager
+def new_cluster(num_cpus: int = 1) -> Iterator[tuple[str, dict[str, str]]]:
+    """`ray start --head`: its dashboard's address, and the environment of its processes; all end on leaving."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        run = uuid.uuid4().hex
+        # As in an activated environment; without a token, whatever lies in ~/.ray.
+        activated = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled"}
+        environment = {**os.environ, **activated, MARK: run, "SPT_NOENV": "1", "RAY_TMPDIR": folder}
+        port, dashboard = free_ports(2)
+        start = [str(BIN / "ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}"]
+        more = [f"--dashboard-port={dashboard}", f"--temp-dir={folder}", f"--num-cpus={num_cpus}"]
+        try:
+            subprocess.run([*start, *more], env=environment, check=True, capture_output=True)
+            yield f"http://127.0.0.1:{dashboard}", environment
+        finally:
+            processes.end_all((f"{MARK}={run}",), 5.0)
+
+
+def bare(_: str) -> float:
+    """Seconds on a new cluster, its start included."""
+    began = time.monotonic()
+    with new_cluster() as (address, environment):
+        submit(address, environment)
+        return time.monotonic() - began
+
+
+def fabric(address: str) -> float:
+    """Seconds on an idle fabric."""
+    began = time.monotonic()
+    submit(address, dict(os.environ))
+    return time.monotonic() - began
+
+
+@contextmanager
+def idle_fabric() -> Iterator[str]:
+    """A fabric with nothing to do; its address."""
+    state = Path(tempfile.mkdtemp(prefix="fab-"))
+    control, gateway = free_ports(2)
+    sets = ["--set", f"ports.control={control}", "--set", f"ports.gateway={gateway}"]
+    up = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(state), *sets]
+    process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout or ():
+            if "Ctrl-C" in line:
+                break
+        else:
+            sys.exit("bench: `fabric up` ended")
+        yield f"http://127.0.0.1:{control}"
+    finally:
+        subprocess.run([str(BIN / "fabric"), "down", "--now", "--state", str(state)], check=False, capture_output=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def main() -> int:
+    """Measure, print a table and JSON; 1 if the ratio is above its bound."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5, help="runs of each side")
+    parser.add_argument("--rest", type=float, default=5.0, help="seconds between runs, for what ends to end")
+    options = parser.parse_args()
+    found: dict[str, list[float]] = {"fabric": [], "bare": []}
+    with idle_fabric() as address:
+        for name in islice(cycle(("fabric", "bare", "bare", "fabric")), 2 * options.times):
+            took_s = {"fabric": fabric, "bare": bare}[name](address)
+            found[name].append(took_s)
+            print(f"{name:6} {took_s:6.2f} s", flush=True)
+            time.sleep(options.rest)
+    medians = {name: statistics.median(seconds) for name, seconds in found.items()}
+    ratio = medians["fabric"] / medians["bare"]
+    for name, seconds in found.items():
+        print(f"{name:6} median {medians[name]:6.2f} s  from {min(seconds):6.2f} to {max(seconds):6.2f}")
+    print(f"ratio  {ratio:.2f} (at most {AT_MOST})")
+    print(json.dumps({"ratio": ratio, "at_most": AT_MOST, "seconds": found}))
+    return 0 if ratio <= AT_MOST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Run tiers of tests, each in a process tree of its own that must be gone afterwards, and sum them up.
+
+Knows nothing of what the tests do. Options after `--` go to pytest.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.junit import Counts, read_counts
+from scripts.leftovers import adopt_orphans, end, find, reap
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKER = "FABRIC_TEST_RUN"
+SETTLE_S = 15.0
+"""How long what a tier started may take to leave after its last test."""
+GIVE_UP_S = 30.0
+"""How long pytest may take to end once it is told to."""
+INTERRUPTED, NO_TESTS = 2, 5
+"""Exit statuses of pytest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """How a tier is run, how long it should take and when it is given up."""
+
+    arguments: tuple[str, ...]
+    budget_s: float
+    limit_s: float
+
+
+# Not even imported in the fast tier: what lies there loads Ray and Torch.
+FAST = tuple(f"--ignore=tests/{folder}" for folder in ("ray", "cluster", "gpu"))
+SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
+# Starting Ray is a chain of processes that wait for each other; two files side by side use the second core.
+PAIRED = ("-p", "no:randomly", "-n", "2", "--dist", "loadfile")
+LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
+TIERS = {
+    "fast": Tier(
+        ("-m", "not ray and not cluster and not gpu", *FAST, "-n", "2", "--disable-socket", "--allow-unix-socket"),
+        60,
+        900,
+    ),
+    "ray": Tier(("-m", "ray and not models", *PAIRED, *LOOPBACK), 900, 3000),
+    "models": Tier(("-m", "models", *PAIRED, *LOOPBACK), 900, 3000),
+    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 1800, 3600),
+    "gpu": Tier(("-m", "gpu", *SERIAL, "--timeout=600"), 1800, 3600),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a tier."""
+
+    name: str
+    counts: Counts
+    seconds: float = 0.0
+    wrong: str = ""
+    """What is wrong with it; empty if nothing is."""
+    interrupted: bool = False
+
+    def __str__(self) -> str:
+        counts, budget_s = self.counts, TIERS[self.name].budget_s
+        reasons = "; ".join(f"{number} x {reason}" for reason, number in counts.reasons.items())
+        parts = [
+            f"{self.name}: {counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped",
+            f" ({reasons})" if reasons else "",
+            f", {self.seconds:.0f} s of {budget_s:.0f} s",
+            " OVER BUDGET" if self.seconds > budget_s else "",
+            f", {self.wrong}" if self.wrong else "",
+        ]
+        return "".join(parts)
+
+
+def missing_machine(name: str) -> str:
+    """Why this machine cannot run the tier; empty if it can."""
+    if name in ("cluster", "gpu") and not any((ROOT / "tests" / name).rglob("test_*.py")):
+        return f"tests/{name} has no tests yet"
+    if name == "gpu" and not Path("/dev/nvidiactl").exists():
+        return "this machine has no NVIDIA GPU"
+    if name == "cluster" and not os.environ.get("KUBECONFIG"):
+        return "KUBECONFIG names no cluster"
+    return ""
+
+
+def environment(run: str) -> dict[str, str]:
+    """The caller's environment without what would lead tests to the caller's own fabric or cluster."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FABRIC_", "MLFLOW_")) and k != "RAY_ADDRESS"}
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0", MARKER: run}
+
+
+def run_pytest(arguments: list[str], env: dict[str, str], limit_s: float) -> int:
+    """Run pytest to its end or the limit, reaping what falls to us meanwhile; returns its exit status."""
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-m", "pytest", *arguments], env)
+    signals = iter((signal.SIGINT, signal.SIGKILL, signal.SIGKILL))
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            if (status := reap().get(pid)) is not None:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                print("tiers: out of time, stopping pytest", file=sys.stderr)
+                os.kill(pid, next(signals))
+                deadline = time.monotonic() + GIVE_UP_S
+            time.sleep(0.05)
+        except KeyboardInterrupt:
+            deadline = min(deadline, time.monotonic() + GIVE_UP_S)
+
+
+def run_tier(name: str, extra: list[str]) -> Outcome:
+    """Run one tier, and end what it left behind."""
+    if reason := missing_machine(name):
+        return Outcome(name, Counts(skipped=1, reasons={reason: 1}))
+    print(f"\n=== {name} ===", flush=True)
+    tier, run, started = TIERS[name], uuid.uuid4().hex, time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fabric-test-") as folder:
+        report = Path(folder, "junit.xml")
+        arguments = ["tests", *tier.arguments, "-q", "--durations=10", f"--junitxml={report}", *extra]
+        status = run_pytest(arguments, environment(run), tier.limit_s)
+        seconds, counts = time.monotonic() - started, read_counts(report)
+    left = find(MARKER, run, SETTLE_S)
+    for process in left:
+        print(f"{name}: left behind: {process.pid} {process.command}", file=sys.stderr)
+    end(left)
+    wrong = [f"{len(left)} processes left behind"] if left else []
+    if status not in (0, NO_TESTS):
+        wrong.append(f"pytest ended with {status}")
+    elif status == NO_TESTS:
+        counts = Counts(skipped=1, reasons={"no tests chosen": 1})
+    return Outcome(name, counts, seconds, ", ".join(wrong), interrupted=status == INTERRUPTED)
+
+
+def main(words: list[str]) -> int:
+    """Run the tiers named in `words`, by default fast, ray and models; returns the exit status."""
+    names, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    if unknown := [name for name in names if name not in TIERS]:
+        print(
+            f"test: no tier {unknown[0]!r}; there are {', '.join(TIERS)}. Options of pytest go after --",
+            file=sys.stderr,
+        )
+        return 2
+    adopt_orphans()
+    outcomes: list[Outcome] = []
+    for name in names or ["fast", "ray", "models"]:
+        outcomes.append(run_tier(name, extra))
+        if outcomes[-1].interrupted:
+            break
+    print("\n=== summary ===", *outcomes, sep="\n")
+    passed, failed, skipped = (
+        sum(getattr(o.counts, kind) for o in outcomes) for kind in ("passed", "failed", "skipped")
+    )
+    print(f"total: {passed} passed, {failed} failed, {skipped} skipped, {sum(o.seconds for o in outcomes):.0f} s")
+    return int(any(outcome.wrong for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))

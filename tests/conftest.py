@@ -1,0 +1,63 @@
+"""Fixtures and options that all tests share.
+
+Knows nothing of what is tested.
+"""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+TESTS = Path(__file__).resolve().parent
+GOLDEN = TESTS / "golden"
+MACHINE_TIERS = ("ray", "cluster", "gpu")
+WITH_MODELS = {
+    "test_engines.py", "test_serve.py", "test_gateway_process.py", "test_finetune.py", "test_prepare.py",
+    "test_plain_ray.py", "test_pretrain.py", "test_service.py",
+    "test_training_faults.py", "test_training_loop.py",
+}  # fmt: skip
+"""Files of tests/ray that train or load models for minutes; the tier `models` runs them."""
+
+# The machine is shared, so no example is slow enough to be called broken; a failure prints what replays it.
+settings.register_profile("fabric", deadline=None, max_examples=50, print_blob=True)
+settings.load_profile("fabric")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what lies in a tier's folder, so that nothing there can slip into the fast tier."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in MACHINE_TIERS:
+            item.add_marker(folder)
+        if folder == "ray" and item.path.name in WITH_MODELS:
+            item.add_marker("models")
+    if config.getoption("--rewrite-golden"):
+        chosen = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare text with a file under tests/golden; `scripts/golden` writes it."""
+    rewrite = request.config.getoption("--rewrite-golden")
+
+    def compare(name: str, text: str) -> None:
+        file = GOLDEN / name
+        if rewrite:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            return
+        kept = file.read_text(encoding="utf-8") if file.exists() else ""
+        change = "\n".join(
+            difflib.unified_diff(kept.splitlines(), text.splitlines(), f"golden/{name}", "now", lineterm="")
+        )
+        assert kept == text, f"golden/{name} differs. If the change is meant, run scripts/golden.\n{change}"
+
+    return compare

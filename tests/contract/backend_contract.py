@@ -1,0 +1,82 @@
+"""What every backend does; each implementation inherits the suite and says how to build it."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from fabric.scheduler.ports import Backend, ClusterView, Outcome, Phase, WantedCluster
+from tests.builders import wanted
+
+
+class BackendContract(ABC):
+    """The suite; `backend` is a fixture of the subclass."""
+
+    patience_s = 5.0
+    """How long a state may take to come about."""
+    stays = "sleep 600"
+    """An entrypoint that runs on."""
+
+    @abstractmethod
+    def lose_a_node(self, backend: Backend, cluster: str) -> None:
+        """Kill one Ray node of a running cluster."""
+
+    def cluster(self, name: str, entrypoint: str) -> WantedCluster:
+        """A small cluster on the backend's nodes."""
+        return wanted(name, entrypoint=entrypoint)
+
+    def until(self, backend: Backend, name: str, wish: Callable[[ClusterView], bool]) -> ClusterView:
+        """Look until the wish is true."""
+        deadline = time.monotonic() + self.patience_s
+        view = ClusterView(name, Phase.ABSENT)
+        while time.monotonic() < deadline:
+            view = backend.observe().get(name, ClusterView(name, Phase.ABSENT))
+            if wish(view):
+                return view
+            time.sleep(0.05)
+        raise AssertionError(f"not within {self.patience_s} s; last seen: {view}")
+
+    def gone(self, backend: Backend, name: str) -> None:
+        """Remove a cluster and wait until nothing of it is left."""
+        backend.remove(name)
+        self.until(backend, name, lambda view: view.phase is Phase.ABSENT)
+
+    def test_it_knows_its_nodes(self, backend: Backend) -> None:
+        nodes = backend.nodes()
+        assert nodes
+        assert any(node.heads for node in nodes)
+        assert len({node.name for node in nodes}) == len(nodes)
+
+    def test_a_realised_cluster_runs_its_entrypoint_to_the_end(self, backend: Backend) -> None:
+        backend.realise(self.cluster("ok-1", "true"))
+        view = self.until(backend, "ok-1", lambda v: v.outcome.ended and v.logs_complete)
+        assert view.outcome is Outcome.SUCCEEDED
+        self.gone(backend, "ok-1")
+
+    def test_a_failing_entrypoint_is_seen_and_asking_again_changes_nothing(self, backend: Backend) -> None:
+        asked = self.cluster("bad-1", "false")
+        backend.realise(asked)
+        backend.realise(asked)
+        view = self.until(backend, "bad-1", lambda v: v.outcome.ended)
+        backend.realise(asked)
+        assert view.outcome is Outcome.FAILED
+        assert backend.observe()["bad-1"].outcome is Outcome.FAILED
+        self.gone(backend, "bad-1")
+        self.gone(backend, "bad-1")
+
+    def test_a_stopped_entrypoint_ends_and_a_lost_node_breaks_the_cluster(self, backend: Backend) -> None:
+        backend.realise(self.cluster("long-1", self.stays))
+        self.until(backend, "long-1", lambda v: v.outcome is Outcome.RUNNING)
+        backend.stop("long-1", grace_s=1.0)
+        self.until(backend, "long-1", lambda v: v.outcome is Outcome.STOPPED)
+        self.gone(backend, "long-1")
+        backend.realise(self.cluster("lost-1", self.stays))
+        self.until(backend, "lost-1", lambda v: v.outcome is Outcome.RUNNING)
+        self.lose_a_node(backend, "lost-1")
+        view = self.until(backend, "lost-1", lambda v: v.phase is Phase.BROKEN)
+        assert "lost" in view.problem
+        self.gone(backend, "lost-1")
+
+    def test_what_nobody_knows_can_be_stopped_and_removed_without_effect(self, backend: Backend) -> None:
+        backend.stop("nobody-1", grace_s=1.0)
+        backend.remove("nobody-1")
+        assert "nobody-1" not in backend.observe()

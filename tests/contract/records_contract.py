@@ -1,0 +1,75 @@
+"""What every implementation of the port `Records` does; each inherits the suite and says how to build it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+from fabric.scheduler.ports import Records
+from fabric.workloads.record import Event, Grant, Instants, Record
+from fabric.workloads.states import State
+from tests.builders import job, piece, record
+
+
+class RecordsContract(ABC):
+    """The suite; `records` is a fixture of the subclass."""
+
+    @abstractmethod
+    def take_in(self, records: Records, *new: Record) -> None:
+        """Let workloads be submitted."""
+
+    @abstractmethod
+    def ask_to_stop(self, records: Records, name: str) -> None:
+        """Let a person ask for a workload's end."""
+
+    @abstractmethod
+    def history(self, records: Records, name: str) -> list[tuple[State, str]]:
+        """What was appended to a workload's history by `save`."""
+
+    def test_nothing_is_active_in_an_empty_store(self, records: Records) -> None:
+        assert records.active() == {}
+
+    def test_a_saved_record_is_read_back_equal(self, records: Records) -> None:
+        self.take_in(records, record(job("a"), at=1.5))
+        running = replace(
+            record(job("a"), State.RUNNING, at=1.5),
+            at=Instants(1.5, granted=2.0, cluster_ready=3.25, running=4.125),
+            attempt=2,
+            generation=3,
+            failures=1,
+            grant=Grant((piece("c0", head=True), piece("g1", "trainers")), "two tiers"),
+            message="running",
+            waits_for="1 GPU short",
+            expected_start=9.5,
+            condition="degraded",
+            exit_code=None,
+        )
+        records.save([running], [])
+        assert records.active() == {"a": running}
+
+    def test_a_final_workload_is_active_only_while_another_comes_after_it(self, records: Records) -> None:
+        self.take_in(records, record(job("first")), record(job("other")), record(job("second", after=("first",))))
+        records.save([record(job("first"), State.SUCCEEDED), record(job("other"), State.FAILED)], [])
+        assert records.active().keys() == {"first", "second"}
+        records.save([record(job("second", after=("first",)), State.CANCELLED)], [])
+        assert records.active() == {}
+
+    def test_saving_what_was_read_before_a_stop_was_asked_for_does_not_undo_the_asking(self, records: Records) -> None:
+        self.take_in(records, record(job("a")))
+        before = records.active()["a"]
+        self.ask_to_stop(records, "a")
+        records.save([replace(before, state=State.PLACING, message="granted")], [])
+        after = records.active()["a"]
+        assert (after.state, after.message, after.stop_requested) == (State.PLACING, "granted", True)
+
+    def test_events_are_kept_in_the_order_of_saving(self, records: Records) -> None:
+        self.take_in(records, record(job("a")), record(job("b")))
+        placing = record(job("a"), State.PLACING)
+        records.save([placing], [Event("a", 1.0, State.PLACING, "granted"), Event("b", 1.0, State.QUEUED, "behind a")])
+        records.save([], [Event("a", 1.0, State.STARTING, "starting")])
+        assert self.history(records, "a") == [(State.PLACING, "granted"), (State.STARTING, "starting")]
+        assert self.history(records, "b") == [(State.QUEUED, "behind a")]
+
+    def test_a_batch_changes_many_workloads_at_once(self, records: Records) -> None:
+        names = [f"w{number}" for number in range(20)]
+        self.take_in(records, *(record(job(name)) for name in names))
+        records.save([record(job(name), State.PLACING) for name in names], [])
+        assert {r.state for r in records.active().values()} == {State.PLACING}

@@ -1,0 +1,54 @@
+"""A backend in memory: clusters appear at once, and `sh`-like words decide how their entrypoints end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
+from fabric.scheduler.snapshot import Node
+from tests.builders import hybrid
+
+_ENDS = {"true": Outcome.SUCCEEDED, "false": Outcome.FAILED}
+
+
+@dataclass
+class FakeBackend:
+    """Implements `fabric.scheduler.ports.Backend`; `true` succeeds, `false` fails, anything else runs on."""
+
+    site: tuple[Node, ...] = field(default_factory=hybrid)
+    views: dict[str, ClusterView] = field(default_factory=dict)
+    wanted: dict[str, WantedCluster] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes given."""
+        return self.site
+
+    def observe(self) -> Mapping[str, ClusterView]:
+        """What exists; what is leaving is gone the next time."""
+        seen = dict(self.views)
+        self.views = {name: view for name, view in self.views.items() if view.phase is not Phase.LEAVING}
+        return seen
+
+    def realise(self, wanted: WantedCluster) -> None:
+        """The cluster is there at once, with its entrypoint running or ended."""
+        self.wanted[wanted.name] = wanted
+        if wanted.name not in self.views:
+            self.started.append(wanted.name)
+            endpoint = "http://127.0.0.1:1" if wanted.serve is not None else None
+            ends = _ENDS.get(wanted.entrypoint, Outcome.RUNNING)
+            self.views[wanted.name] = ClusterView(wanted.name, Phase.READY, ends, endpoint=endpoint)
+
+    def stop(self, cluster: str, grace_s: float) -> None:
+        """The entrypoint ends at once."""
+        view = self.views.get(cluster)
+        if view and not view.outcome.ended:
+            self.views[cluster] = replace(view, outcome=Outcome.STOPPED)
+
+    def remove(self, cluster: str) -> None:
+        """The cluster is leaving until the next look."""
+        if cluster in self.views:
+            self.views[cluster] = replace(self.views[cluster], phase=Phase.LEAVING)
+
+    def lose(self, cluster: str, problem: str = "slice lost") -> None:
+        """A Ray node of the cluster dies."""
+        self.views[cluster] = replace(self.views[cluster], phase=Phase.BROKEN, problem=problem)

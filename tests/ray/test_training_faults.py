@@ -1,0 +1,158 @@
+"""The demo's training job, smaller: Ray sees it where the fabric says it is, and kills cost nothing that was saved."""
+
+import json
+import os
+import random
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabric.backends.local import processes
+from tests.ray.live import BIN, ROOT, Live, run, spec_file, until
+from tests.ray.small_data import write_data_set
+
+STEPS, EVERY = 700, 20
+CONFIG = f"""
+output: small/run
+data: small/data
+model: configs/models/llama-tiny.yaml
+seed: 5
+steps: {STEPS}
+batch: {{rows: 4, micro_rows: 2}}
+checkpoints: {{every_steps: {EVERY}}}
+validation: {{every_steps: 200, subset_tokens: 500}}
+trainers: {{count: 2, gpus: 1.0, notice_every_steps: 5}}
+feeders: {{count: 1}}
+"""
+GROUPS = [
+    {"name": "trainers", "count": 2, "tier": "gpu", "cpus": 1.0, "gpus": 1.0, "memory": "2 GiB"},
+    {"name": "data", "count": 1, "tier": "commodity", "cpus": 1.0, "memory": "1 GiB"},
+]
+"""As in configs/train/pretrain-demo.yaml."""
+
+
+@pytest.fixture
+def seed() -> int:
+    """Where in time to kill; printed, so that a failure can be repeated."""
+    chosen = random.SystemRandom().randrange(10_000)
+    print(f"seed {chosen}")
+    return chosen
+
+
+@dataclass
+class Training:
+    """The job, and what it leaves on the disk."""
+
+    live: Live
+    name: str
+
+    @property
+    def run(self) -> Path:
+        """Its output."""
+        return self.live.state / "artifacts" / "default" / "small" / "run"
+
+    def steps(self) -> list[int]:
+        """Steps taken, as its ranks wrote them down."""
+        file = self.run / "losses.jsonl"
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
+
+    def ranks(self) -> list[dict[str, Any]]:
+        """Where its ranks run, as they wrote it down."""
+        return [json.loads((self.run / "ranks" / f"rank-{number}.json").read_text()) for number in range(2)]
+
+    def reaches(self, step: int) -> None:
+        """Wait until it has taken `step` steps."""
+        until(lambda: (self.steps() or [0])[-1] >= step, 150, lambda: self.live.explained(self.name))
+
+    def driver_log(self, cluster: str) -> bytes:
+        """What Ray itself keeps of the driver's output."""
+        (file,) = Path(self.live.layout(cluster).temp_dir).glob(f"session_latest/logs/job-driver-{cluster}.log")
+        return file.read_bytes()
+
+    def log(self) -> str:
+        """What the fabric keeps of it."""
+        return self.live.ray("logs", self.name).stdout
+
+
+def train(live: Live, folder: Path, name: str) -> Training:
+    """Submit it, and wait until it trains."""
+    training = Training(live, name)
+    write_data_set(training.run.with_name("data"))
+    (folder / "config.yaml").write_text(CONFIG)
+    spec = spec_file(
+        folder, name=name, kind="job", groups=GROUPS, max_failures=3, walltime_s=900,
+        entrypoint=f"python apps/pretrain.py --config {folder / 'config.yaml'}", runtime_env={"working_dir": str(ROOT)},
+    )  # fmt: skip
+    live.fabric("submit", str(spec))
+    training.reaches(EVERY)
+    return training
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
+    """A job that trains, on a fabric of this file's own."""
+    live = Live(tmp_path_factory.mktemp("fab"))
+    live.up()
+    try:
+        yield train(live, tmp_path_factory.mktemp("app"), "steady")
+    finally:
+        live.down()
+        assert live.cluster_processes() == []
+
+
+def test_placements_are_told_as_ray_itself_sees_them(running: Training) -> None:
+    live = running.live
+    layout = live.layout("steady-1")
+    words = ["list", "nodes", "--address", layout.dashboard_url, "--format", "json", "--detail"]
+    environment = live.environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=layout.token)
+    nodes = json.loads(run([str(BIN / "ray"), *words], environment).stdout)
+    alive = {node["labels"]["fabric/slice"]: node for node in nodes if node["state"] == "ALIVE"}
+    told = {each["name"]: each for each in live.workload("steady")["slices"]}
+    assert set(alive) == set(told) == {"head", "trainers-0", "data-0"}
+    for name, node in alive.items():
+        labels, total, mine = node["labels"], node["resources_total"], told[name]
+        assert (labels["fabric/node"], labels["fabric/tier"]) == (mine["node"], mine["tier"])
+        # A head slice of its own offers Ray nothing.
+        offered = (0, 0) if name == "head" else (mine["cpus"], mine["gpus"])
+        assert (total.get("CPU", 0), total.get("GPU", 0)) == offered
+    assert {each["tier"] for each in told.values()} == {"commodity", "gpu"}
+
+
+def test_a_killed_control_leaves_training_running_and_its_log_whole(running: Training, seed: int) -> None:
+    live, pids = running.live, [rank["pid"] for rank in running.ranks()]
+    running.reaches(running.steps()[-1] + random.Random(seed).randrange(1, 5 * EVERY))
+    control = live.program("control")
+    os.kill(control.pid, signal.SIGKILL)
+    until(lambda: live.program_is_new("control", control), 60, lambda: "no new control")
+    running.reaches(STEPS - 60)
+    raw = running.driver_log("steady-1")
+    ended = live.wait("steady", "succeeded", "failed")
+    assert (ended["state"], ended["attempt"], ended["failures"]) == ("succeeded", 1, 0), live.explained("steady")
+    assert [rank["pid"] for rank in running.ranks()] == pids
+    assert running.steps() == list(range(1, STEPS + 1))
+    assert raw.decode() in running.log()
+    until(lambda: live.cluster_processes() == [], 30, lambda: str(live.cluster_processes()))
+
+
+def test_a_killed_raylet_costs_training_the_steps_since_its_last_checkpoint(
+    own: Live, tmp_path: Path, seed: int
+) -> None:
+    training = train(own, tmp_path, "hurt")
+    training.reaches(random.Random(seed).randrange(2 * EVERY, STEPS // 3))
+    old = [processes.identify(rank["pid"]) for rank in training.ranks()]
+    os.kill(own.raylet("hurt-1", "trainers-0").pid, signal.SIGKILL)
+    until(lambda: own.workload("hurt")["attempt"] == 2, 30, lambda: own.explained("hurt"))
+    until(lambda: not any(p and processes.alive(p) for p in old), 30, lambda: "ranks of the first attempt live on")
+    kept = max(int(path.name.removeprefix("step-")) for path in (training.run / "checkpoints").glob("step-????????"))
+    assert training.steps()[-1] - kept < EVERY
+    ended = own.wait("hurt", "succeeded", "failed")
+    assert (ended["state"], ended["attempt"], ended["failures"]) == ("succeeded", 2, 1), own.explained("hurt")
+    assert training.steps() == list(range(1, STEPS + 1))
+    assert re.search(rf"\[fabric\] attempt 2\n.*going on from step-{kept:08d}", training.log(), re.DOTALL)
+    assert "slice trainers-0 on node gpu-" in own.explained("hurt")

@@ -1,0 +1,158 @@
+"""Days in the life of the loop, in memory: the same loop that runs live."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from fabric.core.errors import NotFound
+from fabric.core.resources import Resources
+from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.ports import Outcome, Phase, WantedCluster
+from fabric.workloads.record import Record
+from fabric.workloads.states import State
+from tests.builders import HEAD, FakeRecords, group, job, record
+from tests.fake_backend import FakeBackend
+
+
+@dataclass
+class FakeClock:
+    """Time as told."""
+
+    at: float = 0.0
+
+    def now(self) -> float:
+        """The instant told."""
+        return self.at
+
+
+class FakeBlueprint:
+    """A wanted cluster without secrets; workloads called `broken` have no package."""
+
+    def wanted(self, record: Record) -> WantedCluster:
+        """As recorded."""
+        if record.name == "broken":
+            raise NotFound("no package _ray_pkg_1.zip")
+        assert record.grant is not None
+        more: dict[str, Any] = {"runtime_env": {}, "env": {}, "metadata": {}, "driver": {}}
+        return WantedCluster(
+            record.cluster, record.name, record.attempt, record.generation, record.grant, record.spec.entrypoint, **more
+        )
+
+
+class Day:
+    """A loop with its world."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records, self.backend, self.clock = FakeRecords(), FakeBackend(), FakeClock()
+        self.records.add(*records)
+        settings = Settings(head=HEAD, grace_s=1.0, policy=Policy())
+        self.loop = Loop(self.records, self.backend, FakeBlueprint(), clock=self.clock, settings=settings)
+
+    def steps(self, count: int = 6) -> "Day":
+        """Let the loop work."""
+        for _ in range(count):
+            self.clock.at += 1.0
+            self.loop.step()
+        return self
+
+    def state(self, name: str) -> State:
+        """Where a workload is."""
+        return self.records.kept[name].state
+
+
+def test_a_job_goes_from_the_queue_to_success_and_its_cluster_goes() -> None:
+    day = Day(record(job("a"))).steps()
+    assert day.state("a") is State.SUCCEEDED
+    assert day.backend.observe() == {}
+    states = [event.state for event in day.records.events]
+    assert states == [State.PLACING, State.STARTING, State.SUCCEEDED]
+
+
+def test_nothing_is_started_before_its_grant_is_recorded() -> None:
+    day = Day(record(job("a")))
+
+    def refuse(*args: object) -> None:
+        raise OSError("disk gone")
+
+    day.records.save = refuse  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="disk gone"):
+        day.loop.step()
+    assert day.backend.started == []
+
+
+def test_the_next_one_starts_when_the_first_has_left_the_nodes() -> None:
+    whole = group("t", 4, "gpu", gpus=1.0)
+    day = Day(record(job("a", "wait", whole)), record(job("b", "true", whole), at=1.0)).steps()
+    assert (day.state("a"), day.state("b")) == (State.RUNNING, State.QUEUED)
+    assert "fit on tier gpu now" in day.records.kept["b"].waits_for
+    day.records.request_stop("a")
+    day.steps()
+    assert (day.state("a"), day.state("b")) == (State.CANCELLED, State.SUCCEEDED)
+
+
+def test_a_lost_node_brings_the_next_attempt_and_too_many_end_it() -> None:
+    day = Day(record(job("a", "wait", max_failures=1))).steps()
+    day.backend.lose("a-1", "slice workers-0 on node c0 lost: ended by SIGKILL")
+    day.steps()
+    assert (day.state("a"), day.records.kept["a"].attempt) == (State.RUNNING, 2)
+    day.backend.lose("a-2")
+    day.steps()
+    assert day.state("a") is State.FAILED
+    assert day.backend.observe() == {}
+
+
+def test_a_cluster_that_no_record_knows_is_removed() -> None:
+    day = Day()
+    stranger = Day(record(job("x", "wait"))).steps()
+    day.backend.views = dict(stranger.backend.views)
+    day.steps(3)
+    assert day.backend.observe() == {}
+
+
+def test_a_new_loop_on_the_same_records_starts_nothing_twice() -> None:
+    day = Day(record(job("a", "wait"))).steps()
+    later = Day()
+    later.records, later.backend = day.records, day.backend
+    settings = Settings(head=HEAD, grace_s=1.0, policy=Policy())
+    later.loop = Loop(day.records, day.backend, FakeBlueprint(), clock=later.clock, settings=settings)
+    later.steps()
+    assert day.backend.started == ["a-1"]
+    assert later.state("a") is State.RUNNING
+
+
+def test_a_dependent_starts_after_success_and_not_after_failure() -> None:
+    day = Day(record(job("a", "wait")), record(job("b", after=("a",)))).steps()
+    assert day.state("b") is State.QUEUED
+    day.backend.views["a-1"] = replace(day.backend.views["a-1"], outcome=Outcome.SUCCEEDED)
+    day.steps()
+    assert day.state("b") is State.SUCCEEDED
+    day = Day(record(job("a", "false")), record(job("b", after=("a",)))).steps()
+    assert day.state("a") is State.FAILED
+    assert day.state("b") is State.FAILED
+    assert "comes after a, which failed" in day.records.kept["b"].message
+
+
+def test_what_cannot_be_started_fails_with_the_reason_and_frees_its_nodes() -> None:
+    day = Day(record(job("broken")), record(job("fine"), at=1.0)).steps()
+    assert day.state("broken") is State.FAILED
+    assert "no package" in day.records.kept["broken"].message
+    assert day.state("fine") is State.SUCCEEDED
+
+
+def test_grants_never_exceed_a_node_over_a_busy_day() -> None:
+    jobs = [record(job(f"j{i}", "wait", group("t", 1 + i % 3, "gpu", gpus=1.0)), at=float(i)) for i in range(12)]
+    day = Day(*jobs)
+    for round_number in range(30):
+        day.steps(2)
+        used: dict[str, Resources] = {}
+        for item in day.records.kept.values():
+            for part in item.grant.slices if item.grant and item.state.holds_grant else ():
+                used[part.node] = used.get(part.node, Resources()) + part.resources
+        assert all(used.get(node.name, Resources()).fits(node.capacity) for node in day.backend.nodes())
+        busy = [name for name, item in sorted(day.records.kept.items()) if item.state is State.RUNNING]
+        if busy:
+            day.records.request_stop(busy[round_number % len(busy)])
+    assert {item.state for item in day.records.kept.values()} == {State.CANCELLED}
+    assert all(view.phase is Phase.LEAVING for view in day.backend.observe().values())

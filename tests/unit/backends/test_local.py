@@ -1,0 +1,171 @@
+"""The pure parts of the local backend, and its process table."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fabric.backends.local import processes
+from fabric.backends.local.demand import unmet
+from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
+from fabric.backends.local.slices import Slices
+from fabric.config import env
+from fabric.core.resources import Resources
+from fabric.workloads.record import Slice
+from tests.builders import piece, wanted
+
+HEAD = piece("c0", "head", Resources.of(1, 0, "1 GiB"), head=True)
+TRAINERS = Slice("trainers-0", "trainers", "g0", "gpu", 2, Resources.of(4, 2, "4 GiB"))
+
+
+def layout(*slices: Slice) -> Layout:
+    """A cluster's layout with made-up ports."""
+    return Layout(
+        name="w-1", workload="w", attempt=1, token="t" * 64, temp_dir="/tmp/x",
+        ports={name: 20000 + number for number, name in enumerate(port_names(slices))},
+        slices=tuple(part.name for part in slices), nodes={part.name: part.node for part in slices},
+        gpu_ids=gpu_ids_by_slice(slices, {}),
+    )  # fmt: skip
+
+
+def test_a_head_of_its_own_offers_ray_nothing() -> None:
+    cluster = wanted("w-1", HEAD, TRAINERS)
+    launch = node_launch(HEAD, cluster, layout(HEAD, TRAINERS), num_cores=2)
+    assert (launch.config["head"], launch.config["params"]["num_cpus"], launch.config["params"]["num_gpus"]) == (
+        True,
+        0,
+        0,
+    )
+    assert "gcs_address" not in launch.config["params"]
+
+
+def test_a_worker_slice_offers_exactly_its_grant_and_carries_its_labels() -> None:
+    cluster = wanted("w-1", HEAD, TRAINERS, env={env.WORKLOAD: "w"})
+    launch = node_launch(TRAINERS, cluster, layout(HEAD, TRAINERS), num_cores=2)
+    params = launch.config["params"]
+    assert (params["num_cpus"], params["num_gpus"], params["memory"]) == (4.0, 2.0, 4 * 2**30)
+    assert params["labels"] == labels(TRAINERS)
+    assert launch.env["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert launch.env["OMP_NUM_THREADS"] == "2", "two CPUs per worker, and no more than the machine has"
+    assert launch.env[env.WORKLOAD] == "w"
+    assert launch.env["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_workload_cannot_replace_what_marks_its_cluster() -> None:
+    cluster = wanted("w-1", HEAD, env={env.CLUSTER: "other", "RAY_AUTH_TOKEN": "mine"})
+    launch = node_launch(HEAD, cluster, layout(HEAD), num_cores=2)
+    assert launch.env[env.CLUSTER] == "w-1"
+    assert launch.env["RAY_AUTH_TOKEN"] == "t" * 64
+
+
+def test_devices_of_a_node_are_given_to_one_slice_only() -> None:
+    one = Slice("a-0", "a", "g0", "gpu", 1, Resources.of(1, 1, "1 GiB"))
+    assert gpu_ids_by_slice((one,), {}) == {"a-0": (0,)}
+    assert gpu_ids_by_slice((one,), {"g0": {0}}) == {"a-0": (1,)}
+    assert gpu_ids_by_slice((one, TRAINERS), {"g0": {1}}) == {"a-0": (0,), "trainers-0": (2, 3)}
+
+
+def test_nodes_of_a_cluster_that_start_together_share_no_socket() -> None:
+    cluster, places = wanted("w-1", HEAD, TRAINERS), layout(HEAD, TRAINERS)
+    params = [node_launch(part, cluster, places, num_cores=2).config["params"] for part in (HEAD, TRAINERS)]
+    for socket in ("plasma_store_socket_name", "raylet_socket_name"):
+        assert len({node[socket] for node in params}) == len(params)
+
+
+def test_a_demand_that_no_slice_can_meet_is_told_with_its_remedy() -> None:
+    assert unmet([{"CPU": 4.0, "GPU": 2.0}], [HEAD, TRAINERS], {}) == ""
+    words = unmet([{"CPU": 1.0}, {"GPU": 4.0}], [HEAD, TRAINERS], {})
+    assert "asks Ray for 4 GPU on one node" in words
+    assert "the largest slice of the grant has 2 GPU" in words
+    assert "--entrypoint-num-gpus" in words
+
+
+def test_a_head_of_its_own_meets_no_demand() -> None:
+    assert "asks Ray for 1 CPU" in unmet([{"CPU": 1.0}], [HEAD], {})
+
+
+def test_what_the_entrypoint_holds_meets_no_demand_of_its_tasks() -> None:
+    words = unmet([{"GPU": 1.0}], [TRAINERS], {"trainers-0": 2.0})
+    assert "0 GPU beside what the entrypoint holds" in words
+
+
+def test_custom_resources_are_left_to_ray() -> None:
+    assert unmet([{"node:127.0.0.2": 0.001}], [TRAINERS], {}) == ""
+
+
+def marked_child(mark: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
+    """A process with a mark in its environment, and one below it in a session of its own."""
+    spawn = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', %r], start_new_session=True); "
+    below = spawn % code + code
+    return subprocess.Popen([sys.executable, "-c", below], env={**os.environ, "FABRIC_CLUSTER": mark})
+
+
+def wait_for(mark: str, count: int) -> None:
+    """Until so many processes carry the mark."""
+    for _ in range(200):
+        if len(processes.marked((f"FABRIC_CLUSTER={mark}",))) == count:
+            return
+        os.sched_yield()
+        subprocess.run(["sleep", "0.02"], check=True)
+    raise AssertionError(processes.marked((f"FABRIC_CLUSTER={mark}",)))
+
+
+def test_everything_with_the_mark_is_ended_and_nothing_else() -> None:
+    mine, other = marked_child("mine-1"), marked_child("other-1")
+    try:
+        wait_for("mine-1", 2)
+        wait_for("other-1", 2)
+        assert processes.end_all(("FABRIC_CLUSTER=mine-1",), patience_s=2.0)
+        assert processes.marked(("FABRIC_CLUSTER=mine-1",)) == []
+        assert len(processes.marked(("FABRIC_CLUSTER=other-1",))) == 2
+    finally:
+        processes.end_all(("FABRIC_CLUSTER=other-1",), patience_s=2.0)
+        mine.wait(5)
+        other.wait(5)
+
+
+def test_who_does_not_listen_is_killed() -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    child = marked_child("deaf-1", deaf)
+    wait_for("deaf-1", 2)
+    assert processes.end_all(("FABRIC_CLUSTER=deaf-1",), patience_s=0.2)
+    child.wait(5)
+
+
+def test_a_dead_child_is_not_taken_for_a_later_process_with_its_number() -> None:
+    me = processes.identify(os.getpid())
+    assert me is not None
+    assert processes.alive(me)
+    assert not processes.alive(processes.Process(me.pid, me.started + 1))
+    assert processes.identify(2**22 + 1) is None
+
+
+def test_slices_that_no_process_belongs_to_are_lost(tmp_path: Path) -> None:
+    slices = Slices(layout(HEAD, TRAINERS), tmp_path, tmp_path)
+    slices.adopt()
+    assert slices.lost() == [HEAD.name, TRAINERS.name]
+    assert slices.last_words(HEAD.name) == "its processes are gone"
+
+
+def test_a_census_names_processes_by_their_environment_and_forgets_the_dead() -> None:
+    census = processes.Census(lambda _, environment: environment.get(b"FABRIC_CLUSTER", b"").decode() or None)
+    mine = marked_child("counted-1")
+    try:
+        wait_for("counted-1", 2)
+        assert {process.pid for process in census.take()["counted-1"]} >= {mine.pid}
+        assert len(census.take()["counted-1"]) == 2
+    finally:
+        processes.end_all(("FABRIC_CLUSTER=counted-1",), patience_s=2.0)
+        mine.wait(5)
+    assert "counted-1" not in census.take()
+
+
+def test_what_a_census_has_read_of_an_old_process_is_not_read_again() -> None:
+    asked: list[processes.Process] = []
+    census = processes.Census(lambda process, _: asked.append(process) or "all")  # type: ignore[func-returns-value]
+    first = census.take()["all"]
+    before = len(asked)
+    census.take()
+    old = [process for process in first if process.pid == 1]
+    assert before >= len(first)
+    assert all(asked.count(process) == 1 for process in old)

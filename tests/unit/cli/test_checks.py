@@ -1,0 +1,134 @@
+"""What `doctor` finds on machines that lack something."""
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fabric.api import admin
+from fabric.cli import checks
+from fabric.cli.checks import GIB, Check
+from fabric.config.site import Capacity, Site, Tier
+from tests.unit.cli.conftest import Run
+from tests.unit.sdk.fakes import FakeControl, answer
+
+
+def site(*, gpus: float = 0.0, pretend: bool = False) -> Site:
+    tier = Tier(name="t", nodes=2, capacity=Capacity(cpus=4, gpus=gpus, memory="6 GiB"), heads=True, pretend=pretend)
+    return Site(name="s", tiers=(tier,))
+
+
+@pytest.mark.parametrize(
+    ("check", "status", "advice"),
+    [
+        (checks.python((3, 11, 7)), "ok", ""),
+        (checks.python((3, 12, 0)), "failed", "use Python 3.11"),
+        (checks.memory(None, 32 * GIB), "ok", ""),
+        (checks.memory(site(), 10 * GIB), "warning", "lower the memory of the site's tiers"),
+        (checks.memory(site(), 3 * GIB), "failed", "end other programs"),
+        (checks.disk(Path(), 100 * GIB), "ok", ""),
+        (checks.disk(Path(), 5 * GIB), "warning", "--state"),
+        (checks.disk(Path(), GIB), "failed", "--state"),
+        (checks.shared_memory(total=64 * 2**20), "warning", "--shm-size"),
+        (checks.shared_memory(total=8 * GIB), "ok", ""),
+        (checks.shared_memory(Path("/no/such/folder")), "ok", ""),
+        (checks.port("control", 8270, "h", free=True, ours=False), "ok", ""),
+        (checks.port("control", 8270, "h", free=False, ours=True), "ok", ""),
+        (checks.port("control", 8270, "h", free=False, ours=False), "failed", "--set ports.control=PORT"),
+        (checks.gpus(None, list), "ok", ""),
+        (checks.gpus(site(gpus=2, pretend=True), list), "ok", ""),
+        (checks.gpus(site(gpus=2), list), "failed", "pretend: true"),
+        (checks.gpus(site(gpus=2), lambda: ["GPU 0: H100"]), "ok", ""),
+        (checks.owner(["compute-fabric"]), "ok", ""),
+        (checks.owner([]), "ok", ""),
+        (checks.owner(["compute-fabric", "fabric"]), "failed", "make a new environment"),
+        (checks.packages(lambda name: "2.60.0"), "ok", ""),
+        (checks.packages(lambda name: "2.0.0"), "warning", "tested with Ray 2.60.0"),
+        (checks.open_files(1_048_576), "ok", ""),
+        (checks.open_files(-1), "ok", ""),
+        (checks.open_files(4096), "warning", "ulimit -n 65536"),
+        (checks.open_files(256), "failed", "ulimit -n 65536"),
+        (checks.temporary_folder("/tmp"), "ok", ""),
+        (checks.temporary_folder("/scratch/" + "x" * 60), "failed", "TMPDIR=/tmp"),
+        (checks.system("Linux"), "ok", ""),
+        (checks.system("Darwin"), "warning", "only Linux is tested"),
+    ],
+    ids=lambda value: f"{value.name}, {value.found}"[:60] if isinstance(value, Check) else "",
+)
+def test_what_is_missing_is_said_with_what_to_do(check: Check, status: str, advice: str) -> None:
+    assert check.status == status, check
+    assert advice in check.advice
+    assert bool(check.advice) == (status != "ok")
+
+
+def test_packages_that_are_not_installed_are_named() -> None:
+    def version(name: str) -> str:
+        if name == "mlflow":
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    check = checks.packages(version)
+    assert (check.status, check.found) == ("failed", "not installed: mlflow")
+
+
+def test_this_machine_has_memory_and_the_checks_run() -> None:
+    assert checks.available_memory() > 2**20
+    assert {check.name for check in checks.quick(None, Path())} >= {
+        "python",
+        "memory",
+        "disk",
+        "open files",
+        "packages",
+    }
+
+
+def test_a_control_group_limits_memory_and_its_file_cache_counts_as_free(tmp_path: Path) -> None:
+    for name, text in (
+        ("memory.max", "1000"),
+        ("memory.current", "700"),
+        ("memory.stat", "anon 500\ninactive_file 200"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert checks._allowed_memory(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert checks._allowed_memory(tmp_path) is None
+    assert checks._allowed_memory(tmp_path / "nothing") is None
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which all is well and all ports are taken."""
+    found = [Check("python", "ok", "3.11.9")]
+    monkeypatch.setattr(checks, "thorough", lambda site, state: found)
+    monkeypatch.setattr(checks, "port_is_free", lambda host, number: False)
+
+
+def test_ports_of_a_fabric_that_is_up_are_fine(control: FakeControl, run: Run, machine: None) -> None:
+    health = admin.Health(status="ok", site="laptop", version="0.1.0", active=0, loop_age_s=0.1)
+    control.on("GET /api/fabric/health", answer(health))
+    said = run("doctor")
+    assert said.exit_code == 0
+    assert "ok    port control       127.0.0.1:8270 is this fabric's\n" in said.stdout
+
+
+def test_ports_of_another_program_are_a_failure(control: FakeControl, run: Run, machine: None) -> None:
+    control.on("GET /api/fabric/health", httpx.Response(200, text="<html>"))
+    said = run("doctor")
+    assert said.exit_code == 1
+    assert "FAIL  port gateway       127.0.0.1:8271 is in use\n" in said.stdout
+    assert "choose another with --set ports.gateway=PORT" in said.stdout
+
+
+def test_the_answer_of_doctor_may_be_json(control: FakeControl, run: Run, machine: None) -> None:
+    told = json.loads(run("doctor", "--json").stdout)["checks"]
+    assert told[0] == {"name": "python", "status": "ok", "found": "3.11.9", "advice": ""}
+    assert [check["status"] for check in told] == ["ok", "failed", "failed"]
+
+
+def test_the_site_of_doctor_must_be_right(run: Run, tmp_path: Path, machine: None) -> None:
+    (tmp_path / "site.yaml").write_text("name: x\ntiers: []\n")
+    said = run("doctor", "--site", "site.yaml")
+    assert said.exit_code == 2
+    assert said.stderr.startswith("error: site.yaml: tiers: ")

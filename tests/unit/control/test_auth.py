@@ -1,0 +1,241 @@
+"""Who may do what: every route against every kind of caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from starlette.testclient import WebSocketDenialResponse
+
+from fabric.control.callers import Caller, Permission, Role
+from fabric.control.http.auth import permission_of, require_declared
+from fabric.core.errors import Denied
+from fabric.workloads.states import State
+from tests.unit.control.world import START, World
+
+JOB: dict[str, Any] = {"entrypoint": "x"}
+ROUTES: list[tuple[str, str, Any, Permission]] = [
+    ("GET", "/api/version", None, Permission.KNOWN),
+    ("GET", "/api/jobs/", None, Permission.LOOK),
+    ("POST", "/api/jobs/", JOB, Permission.CHANGE),
+    ("GET", "/api/jobs/mine", None, Permission.LOOK),
+    ("POST", "/api/jobs/mine/stop", None, Permission.CHANGE),
+    ("DELETE", "/api/jobs/mine", None, Permission.CHANGE),
+    ("GET", "/api/jobs/mine/logs", None, Permission.LOOK),
+    ("WS", "/api/jobs/mine/logs/tail", None, Permission.LOOK),
+    ("GET", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
+    ("PUT", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads", {"spec": JOB}, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/mine", None, Permission.LOOK),
+    ("DELETE", "/api/fabric/workloads/mine", None, Permission.CHANGE),
+    ("POST", "/api/fabric/workloads/mine/stop", None, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/mine/logs", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/mine/explain", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/mine/events", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads/mine/report", {}, Permission.REPORT),
+    ("GET", "/api/fabric/nodes", None, Permission.SITE),
+    ("GET", "/api/fabric/models", None, Permission.SITE),
+    ("GET", "/api/fabric/health", None, Permission.PUBLIC),
+    ("POST", "/api/fabric/shutdown", {}, Permission.ADMIN),
+    ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
+    ("GET", "/mlflow/", None, Permission.KNOWN),
+]
+CALLERS: dict[str, set[Permission]] = {
+    "admin": set(Permission),
+    "project-admin": set(Permission) - {Permission.ADMIN, Permission.GATEWAY},
+    "member": {Permission.LOOK, Permission.SITE, Permission.CHANGE},
+    "viewer": {Permission.LOOK, Permission.SITE},
+    "own-token": {Permission.LOOK, Permission.REPORT},
+    "gateway": {Permission.GATEWAY},
+    "other-member": {Permission.LOOK, Permission.SITE, Permission.CHANGE},
+    "other-admin": set(Permission) - {Permission.ADMIN, Permission.GATEWAY},
+    "other-token": {Permission.LOOK, Permission.REPORT},
+}
+"""What each may do, beside what anybody with a key may."""
+STRANGERS = {"other-member", "other-admin", "other-token"}
+NOT_AUTHENTICATED, FORBIDDEN = 401, 403
+
+
+@pytest.fixture
+def guarded(make_world: Callable[..., World]) -> World:
+    world = make_world(anonymous=False, max_wait_s=0.01)
+    world.job("mine", project="alpha")
+    world.job("theirs", project="alpha")
+    world.change("mine", State.CANCELLED, at={"ended": START})
+    world.issue("admin", "admin")
+    world.issue("project-admin", "admin", "alpha")
+    world.issue("member", "member", "alpha")
+    world.issue("viewer", "viewer", "alpha")
+    world.issue("gateway", "gateway")
+    world.issue("own-token", "workload", "alpha", workload="mine")
+    world.issue("other-token", "workload", "alpha", workload="theirs")
+    world.issue("other-member", "member", "beta")
+    world.issue("other-admin", "admin", "beta")
+    world.issue("expired", "admin", expires=START - 1)
+    world.issue("revoked", "admin", revoked=START - 1)
+    world.issue("of-the-future", "emperor")
+    return world
+
+
+def ask(world: World, method: str, path: str, body: Any, **client: Any) -> int:
+    """Status of the answer; 101 for a web socket that opened."""
+    if method != "WS":
+        return world.client(**client).request(method, path, json=body).status_code
+    try:
+        with world.client(**client).websocket_connect(path):
+            return 101
+    except WebSocketDenialResponse as refused:
+        return refused.status_code
+
+
+def test_the_table_names_every_route_and_its_permission(world: World) -> None:
+    declared = {
+        (method, route.path.rstrip("/"), permission_of(route))  # type: ignore[attr-defined]
+        for route in world.app.routes
+        for method in getattr(route, "methods", None) or {"WS"}
+        if "mlflow" not in getattr(route, "path", "")
+    }
+    table = {
+        (method, path.replace("/mine", "/{job}" if "jobs" in path else "/{name}").rstrip("/"), permission)
+        for method, path, _, permission in ROUTES
+        if "mlflow" not in path
+    }
+    named = {
+        (m, p.replace("gcs/_ray_pkg_0123456789.zip", "{protocol}/{name}"), permission) for m, p, permission in table
+    }
+    assert declared == named
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, caller: str) -> None:
+    wrong = []
+    for method, path, body, permission in ROUTES:
+        status = ask(guarded, method, path, body, key=caller)
+        allowed = permission in CALLERS[caller] | {Permission.KNOWN, Permission.PUBLIC}
+        reaches = "mine" not in path or caller not in STRANGERS
+        if (status not in {NOT_AUTHENTICATED, FORBIDDEN}) is not (allowed and reaches):
+            wrong.append((method, path, status))
+        if path.endswith("/mine") and method == "DELETE" and allowed and reaches:
+            guarded.job("mine", project="alpha")
+            guarded.change("mine", State.CANCELLED, at={"ended": START})
+    assert wrong == []
+
+
+@pytest.mark.parametrize("key", ["nobody's", "expired", "revoked", "of-the-future"])
+def test_a_key_that_is_not_valid_opens_nothing(guarded: World, key: str) -> None:
+    answers = [(path, ask(guarded, method, path, body, key=key)) for method, path, body, _ in ROUTES]
+    assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
+
+
+def test_without_a_key_only_health_is_told(guarded: World) -> None:
+    open_to_all = [path for method, path, body, _ in ROUTES if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
+    assert open_to_all == ["/api/fabric/health"]
+
+
+def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:
+    answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in ROUTES]
+    assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
+
+
+def test_rays_clients_are_told_in_text_and_ours_in_json(guarded: World) -> None:
+    ray = guarded.client("nobody's").get("/api/version")
+    assert ray.text == "this key was issued by nobody here. Ask the site's administrator for one."
+    ours = guarded.client("nobody's").get("/api/fabric/nodes")
+    assert (ours.json()["code"], ours.headers["WWW-Authenticate"]) == ("unauthenticated", "Bearer")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Ray-Authorization": "Bearer admin"}, 200),
+        ({"Authorization": "bearer admin"}, 200),
+        ({"Authorization": "Bearer admin", "X-Ray-Authorization": "Bearer nobody's"}, 200),
+        ({"Authorization": "Bearer nobody's", "X-Ray-Authorization": "Bearer admin"}, 401),
+        ({"Authorization": "Basic admin"}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer \xe9"}, 401),
+        ({"Cookie": "ray-authentication-token=admin"}, 401),
+    ],
+)
+def test_a_key_is_read_from_either_header(guarded: World, headers: dict[str, str], status: int) -> None:
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert guarded.client().get("/api/version", headers=encoded).status_code == status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8270"}, 200),
+        ({"Host": "[::1]:8270"}, 200),
+        ({"Host": "evil.example:8270"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1:8270", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+    ],
+)
+def test_pages_of_others_cannot_use_the_trust_in_this_machine(world: World, headers: Any, status: int) -> None:
+    assert world.client().get("/api/version", headers=headers).status_code == status
+
+
+def test_pages_of_others_can_neither_submit_nor_follow(world: World) -> None:
+    world.job("mine")
+    page = {"Origin": "http://evil.example", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
+    assert world.client(**page).post("/api/jobs/", json=JOB).status_code == FORBIDDEN
+    assert ask(world, "WS", "/api/jobs/mine/logs/tail", None, Origin="http://evil.example") == FORBIDDEN
+
+
+def test_a_project_key_submits_to_its_project_and_to_no_other(guarded: World) -> None:
+    client = guarded.client("member")
+    made = client.post("/api/fabric/workloads", json={"spec": JOB}).json()
+    assert made["project"] == "alpha"
+    spec = {**JOB, "project": "beta"}
+    assert client.post("/api/fabric/workloads", json={"spec": spec}).status_code == FORBIDDEN
+    name = client.post("/api/jobs/", json=JOB).json()["submission_id"]
+    assert guarded.records.get(name).spec.project == "alpha"
+
+
+def test_lists_hold_only_what_is_within_reach(guarded: World) -> None:
+    def names(key: str) -> set[str]:
+        return {job["submission_id"] for job in guarded.client(key).get("/api/jobs/").json()}
+
+    assert names("admin") == names("viewer") == {"mine", "theirs"}
+    assert names("own-token") == {"mine"}
+    assert names("other-member") == set()
+
+
+def test_a_job_may_not_come_after_somebody_elses(guarded: World) -> None:
+    answer = guarded.client("other-member").post("/api/fabric/workloads", json={"spec": {**JOB, "after": ["theirs"]}})
+    assert answer.status_code == FORBIDDEN
+
+
+def test_a_workloads_token_ends_with_it(guarded: World) -> None:
+    assert ask(guarded, "GET", "/api/version", None, key="own-token") == 200
+    guarded.clock.at = START + 61
+    assert ask(guarded, "GET", "/api/version", None, key="own-token") == NOT_AUTHENTICATED
+    assert ask(guarded, "GET", "/api/version", None, key="other-token") == 200
+    guarded.issue("of-nobody", "workload", "alpha", workload="gone")
+    assert ask(guarded, "GET", "/api/version", None, key="of-nobody") == NOT_AUTHENTICATED
+
+
+def test_a_route_without_a_permission_is_found_when_the_app_is_made() -> None:
+    router = APIRouter()
+
+    @router.get("/open")
+    def forgotten() -> None: ...
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(router)
+    with pytest.raises(ValueError, match="routes without a permission: /open"):
+        require_declared(app.routes)
+
+
+def test_a_refusal_names_the_key_and_what_it_lacks() -> None:
+    with pytest.raises(Denied, match=r"key me \(viewer of project alpha\) may not do this: .* permission change"):
+        Caller("me", Role.VIEWER, "alpha").require(Permission.CHANGE)

@@ -1,0 +1,92 @@
+"""Errors as answers, and limits of bodies."""
+
+import inspect
+import logging
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from fabric.api.admin import ErrorBody
+from fabric.control.http.errors import answer_to, status_of
+from fabric.core import errors
+from fabric.core.errors import ERRORS, FabricError
+from tests.unit.control.world import World
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("internal", 500), ("bad_input", 400), ("bad_config", 400), ("bad_package", 400), ("does_not_fit", 400),
+        ("not_found", 404), ("conflict", 409), ("denied", 403), ("unauthenticated", 401), ("unavailable", 503),
+        ("storage_full", 503), ("cluster_lost", 503), ("corrupt", 500),
+    ],
+)  # fmt: skip
+def test_every_class_of_errors_has_a_status(code: str, status: int) -> None:
+    assert status_of(ERRORS[code]("x")) == status
+
+
+def test_the_table_above_has_every_class() -> None:
+    classes = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FabricError)}
+    assert classes == set(ERRORS.values())
+
+
+def connection(path: str) -> Request:
+    headers = [(b"host", b"127.0.0.1:8270")]
+    return Request({"type": "http", "path": path, "query_string": b"", "headers": headers, "server": ("x", 1)})
+
+
+def test_fields_arrive_as_data() -> None:
+    answer = answer_to(connection("/api/fabric/nodes"), errors.DoesNotFit("too much", asked=3, most=2))
+    body = ErrorBody.model_validate_json(bytes(answer.body))
+    assert (body.code, body.fields) == ("does_not_fit", {"asked": 3, "most": 2})
+
+
+@pytest.mark.parametrize("path", ["/api/fabric/nodes", "/api/jobs/"])
+@pytest.mark.parametrize(
+    "mistake", [ZeroDivisionError("secret"), errors.Corrupt("secret place"), FabricError("secret")]
+)
+def test_a_mistake_of_ours_is_an_incident_and_tells_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str, mistake: Exception
+) -> None:
+    def fail(*args: Any, **more: Any) -> None:
+        raise mistake
+
+    monkeypatch.setattr(world.records, "list", fail)
+    monkeypatch.setattr(world.records, "active", fail)
+    with caplog.at_level(logging.ERROR):
+        answer = world.client().get(path)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    incident = answer.text.partition("incident ")[2][:8]
+    assert f"incident {incident}" in caplog.text
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing/here", 404),
+        ("PUT", "/api/fabric/nodes", 405),
+        ("GET", "/api/fabric/", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/openapi.json", 404),
+    ],
+)
+def test_unknown_paths_and_methods_are_errors_of_ours(world: World, method: str, path: str, status: int) -> None:
+    answer = world.client().request(method, path)
+    assert answer.status_code == status
+    ErrorBody.model_validate_json(answer.content)
+
+
+@pytest.mark.parametrize("path", ["/api/jobs/", "/api/fabric/workloads"])
+def test_a_body_that_is_too_large_is_refused(world: World, path: str) -> None:
+    answer = world.client().post(path, content=b"x" * (2**20 + 1))
+    assert (answer.status_code, "larger than 1048576 bytes" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"[" * 100_000, b"\xff", b'{"spec": {"walltime_s": 1e999}}'])
+def test_a_body_that_is_no_json_object_is_refused(world: World, body: bytes) -> None:
+    answer = world.client().post("/api/fabric/workloads", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")

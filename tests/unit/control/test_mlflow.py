@@ -1,0 +1,87 @@
+"""MLflow behind control."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from tests.unit.control.world import World
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@pytest.fixture
+def seen() -> list[httpx.Request]:
+    return []
+
+
+@pytest.fixture
+def world_with(make_world: Callable[..., World], seen: list[httpx.Request]) -> Callable[[Answer], World]:
+    """A world whose MLflow answers so."""
+
+    def make(answer: Answer) -> World:
+        async def handle(request: httpx.Request) -> httpx.Response:
+            await request.aread()
+            seen.append(request)
+            return answer(request)
+
+        return make_world(mlflow_port=5000, mlflow_transport=httpx.MockTransport(handle))
+
+    return make
+
+
+def test_requests_go_on_without_our_key_and_answers_come_back(
+    world_with: Callable[[Answer], World], seen: list[httpx.Request]
+) -> None:
+    headers = {"X-More": "yes", "Connection": "close", "Server": "w"}
+    reply = httpx.Response(201, content=once(b'{"run": 1}'), headers=headers)
+    world = world_with(lambda request: reply)
+    key = world.issue("mine", "viewer", "alpha")
+    answer = world.client(key, **{"X-Ray-Authorization": "x", "X-Kept": "yes"}).post(
+        "/mlflow/api/2.0/mlflow/runs/create?a=%2F&b=ü", json={"name": "r"}
+    )
+    assert (answer.status_code, answer.json(), answer.headers["X-More"]) == (201, {"run": 1}, "yes")
+    (request,) = seen
+    assert str(request.url) == "http://127.0.0.1:5000/api/2.0/mlflow/runs/create?a=%2F&b=%C3%BC"
+    assert (request.method, request.content, request.headers["host"]) == ("POST", b'{"name":"r"}', "127.0.0.1:5000")
+    assert request.headers["x-kept"] == "yes"
+    assert not {"authorization", "x-ray-authorization"} & set(request.headers)
+
+
+def test_paths_keep_what_is_encoded_in_them(world_with: Callable[[Answer], World], seen: list[httpx.Request]) -> None:
+    world = world_with(lambda request: httpx.Response(200, content=once(b"")))
+    world.client().get("/mlflow/api/2.0/mlflow-artifacts/artifacts/a%20b/c%2Fd")
+    assert seen[0].url.raw_path == b"/api/2.0/mlflow-artifacts/artifacts/a%20b/c%2Fd"
+
+
+def test_large_bodies_stream_both_ways(world_with: Callable[[Answer], World], seen: list[httpx.Request]) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b"x" * 100_000
+
+    world = world_with(lambda request: httpx.Response(200, content=pieces()))
+    answer = world.client().put("/mlflow/artifacts/a", content=b"y" * 3_000_000)
+    assert (len(answer.content), len(seen[0].content)) == (5_000_000, 3_000_000)
+
+
+def test_an_mlflow_that_does_not_answer_is_unavailable(world_with: Callable[[Answer], World]) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    answer = world_with(fail).client().get("/mlflow/x")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_a_site_without_mlflow_says_so(world: World) -> None:
+    assert "runs no MLflow" in world.client().get("/mlflow/x").json()["message"]
+
+
+def test_the_pages_are_below_a_slash(world_with: Callable[[Answer], World]) -> None:
+    world = world_with(lambda request: httpx.Response(200, content=once(b"page")))
+    answer = world.client().get("/mlflow", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/mlflow/")
+    assert world.client().get("/mlflow/").text == "page"

@@ -1,0 +1,218 @@
+"""A small fabric without loop, sockets or Ray: real records, logs and packages under one folder, and an app on top.
+
+Knows nothing of single tests.
+"""
+
+import hashlib
+import io
+import itertools
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from fabric.api.admin import ModelVersionView
+from fabric.config.site import Capacity, Head, Site, Tier
+from fabric.control.callers import LOCAL_ADMIN
+from fabric.control.http.app import create_app
+from fabric.control.http.settings import HttpSettings
+from fabric.control.ports import Ports
+from fabric.control.service import Service
+from fabric.core.resources import Resources
+from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.snapshot import Node
+from fabric.store.keys import Key
+from fabric.store.logs import Logs
+from fabric.store.packages import Packages
+from fabric.store.records import SqlRecords
+from fabric.workloads.record import Event, Grant, Record, Slice
+from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.states import State
+
+BASE = "http://127.0.0.1:8270"
+START = 1_750_000_000.0
+
+SITE = Site(
+    name="toy",
+    tiers=(
+        Tier(name="gpu", nodes=2, capacity=Capacity(cpus=4, gpus=2, memory="6 GiB"), pretend=True),
+        Tier(name="commodity", nodes=2, capacity=Capacity(cpus=4, memory="6 GiB"), heads=True),
+    ),
+    head=Head(cpus=1, memory="1.5 GiB"),
+    anonymous=True,
+)
+NODES = tuple(
+    Node(name, tier.name, tier.capacity.resources, tier.heads) for tier in SITE.tiers for name in tier.node_names
+)
+
+
+@dataclass
+class FakeClock:
+    """Stands still unless told otherwise."""
+
+    at: float = START
+
+    def now(self) -> float:
+        return self.at
+
+
+@dataclass
+class FakeProcess:
+    """Remembers what it was asked."""
+
+    woken: int = 0
+    age_s: float = 0.1
+    ended: list[bool] = field(default_factory=list)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def loop_age_s(self) -> float:
+        return self.age_s
+
+    def shutdown(self, kill: bool) -> None:
+        self.ended.append(kill)
+
+
+@dataclass
+class FakeKeys:
+    """Keys by the text that their owners show."""
+
+    issued: dict[str, Key] = field(default_factory=dict)
+
+    def find_key(self, sha256: str) -> Key | None:
+        return self.keys_by_hash().get(sha256)
+
+    def keys_by_hash(self) -> Mapping[str, Key]:
+        return {hashlib.sha256(text.encode()).hexdigest(): key for text, key in self.issued.items()}
+
+
+@dataclass
+class FakeModels:
+    """Registered versions."""
+
+    known: list[ModelVersionView] = field(default_factory=list)
+
+    def models(self) -> Sequence[ModelVersionView]:
+        return self.known
+
+
+class _Present:
+    """Stands for the service of the present test, so that one app serves many tests."""
+
+    service: Service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.service, name)
+
+
+_APPS: dict[HttpSettings, tuple[FastAPI, _Present]] = {}
+
+
+def _app_for(service: Service, settings: HttpSettings, transport: httpx.AsyncBaseTransport | None) -> FastAPI:
+    """An app takes a tenth of a second to make, so it is kept for the next test with the same settings."""
+    if transport is not None:
+        return create_app(service, settings, transport)
+    if settings not in _APPS:
+        present = _Present()
+        _APPS[settings] = (create_app(cast("Service", present), settings), present)
+    app, present = _APPS[settings]
+    present.service = service
+    return app
+
+
+class World:
+    """The service, its stores and its app; `client` asks it."""
+
+    def __init__(self, folder: Path, engine: Engine, **settings: Any) -> None:
+        self.clock = FakeClock()
+        self.process = FakeProcess()
+        self.keys = FakeKeys()
+        self.models = FakeModels()
+        self.views: dict[str, ClusterView] = {}
+        self.records = SqlRecords(engine, self.clock.now)
+        self.logs = Logs(folder / "logs")
+        self.packages = Packages(folder / "packages", max_bytes=SITE.max_package_bytes)
+        entropy = itertools.count(1)
+        ports = Ports(
+            workloads=self.records,
+            reports=self.records,
+            keys=self.keys,
+            packages=self.packages,
+            logs=self.logs,
+            models=self.models,
+            nodes=lambda: NODES,
+            views=lambda: self.views,
+            process=self.process,
+            clock=self.clock,
+            entropy=lambda size: next(entropy).to_bytes(size, "big"),
+        )
+        self.service = Service(ports, SITE)
+        settings = {"anonymous": True, "follow_interval_s": 0.01, **settings}
+        transport = settings.pop("mlflow_transport", None)
+        self.app = _app_for(self.service, HttpSettings(**settings), transport)
+
+    def client(self, key: str | None = None, **headers: str) -> TestClient:
+        """Somebody who asks, with a key or without."""
+        shown = {"Authorization": f"Bearer {key}"} if key else {}
+        # Web sockets of the test client would name another host.
+        always = {"Host": "127.0.0.1:8270"}
+        return TestClient(
+            self.app, base_url=BASE, headers={**always, **shown, **headers}, raise_server_exceptions=False
+        )
+
+    def asynchronous(self) -> httpx.AsyncClient:
+        """The same for requests that overlap."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE)
+
+    def issue(self, text: str, role: str, project: str = "", **more: Any) -> str:
+        """Issue a key that its owner shows as `text`."""
+        self.keys.issued[text] = Key(name=f"{text}'s", project=project, role=role, **more)
+        return text
+
+    def job(self, name: str, project: str = "default", **spec: Any) -> Record:
+        """Take in a job."""
+        return self.service.submit(
+            WorkloadSpec(name=name, project=project, entrypoint="python x.py", **spec), LOCAL_ADMIN
+        )
+
+    def change(self, name: str, state: State, **changes: Any) -> Record:
+        """Write what the loop would."""
+        at = changes.pop("at", {})
+        record = self.records.get(name)
+        record = replace(record, state=state, at=replace(record.at, **at), **changes)
+        self.records.save([record], [Event(name, self.clock.at, state, record.message, record.attempt)])
+        return record
+
+    def run(self, name: str, node: str = "commodity-0") -> Record:
+        """Let it run on one slice."""
+        held = Resources.of(1, 0, "1 GiB")
+        grant = Grant((Slice("workers-0", "workers", node, node.rpartition("-")[0], 1, held, head=True),))
+        instants = {"granted": self.clock.at + 1, "cluster_ready": self.clock.at + 2, "running": self.clock.at + 3}
+        return self.change(name, State.RUNNING, grant=grant, message="running", at=instants)
+
+    def end(self, name: str, state: State = State.SUCCEEDED) -> Record:
+        """Let it end, its log complete."""
+        record = self.records.get(name)
+        self.logs.mark_complete(name, record.attempt)
+        return self.change(name, state, message=str(state), exit_code=0, at={"ended": self.clock.at + 9})
+
+    def write(self, name: str, text: str | bytes, attempt: int = 1) -> None:
+        """Append to an attempt's log."""
+        data = text.encode() if isinstance(text, str) else text
+        self.logs.append(name, attempt, self.logs.end(name, attempt), data)
+
+
+def zipped(**files: str) -> bytes:
+    """A package with these files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return out.getvalue()

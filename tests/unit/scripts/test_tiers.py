@@ -1,0 +1,48 @@
+"""A tier's line says what passed, what was skipped and why, and how long it took."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import tiers
+from scripts.junit import Counts, read_counts
+
+REPORT = """<testsuites><testsuite tests="5">
+  <testcase name="a"/>
+  <testcase name="b"><failure message="no"/></testcase>
+  <testcase name="c"><skipped type="pytest.skip" message="no GPU"/></testcase>
+  <testcase name="d"><skipped type="pytest.skip" message="no GPU"/></testcase>
+  <testcase name="e"><error message="set-up"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_counts_are_read_from_the_report(tmp_path: Path) -> None:
+    (tmp_path / "junit.xml").write_text(REPORT)
+    assert read_counts(tmp_path / "junit.xml") == Counts(1, 2, 2, {"no GPU": 2})
+    assert read_counts(tmp_path / "absent.xml") == Counts()
+
+
+def test_a_tier_is_summed_up_in_one_line() -> None:
+    fine = tiers.Outcome("fast", Counts(7, 0, 2, {"no GPU": 2}), 12.3)
+    slow = tiers.Outcome("fast", Counts(7, 1), 61.0, "pytest ended with 1")
+    assert str(fine) == "fast: 7 passed, 0 failed, 2 skipped (2 x no GPU), 12 s of 60 s"
+    assert str(slow) == "fast: 7 passed, 1 failed, 0 skipped, 61 s of 60 s OVER BUDGET, pytest ended with 1"
+
+
+def test_an_unknown_tier_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiers.main(["quick"]) == 2
+    assert "no tier 'quick'; there are fast, ray, models, cluster, gpu" in capsys.readouterr().err
+
+
+def test_tests_do_not_see_the_callers_own_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FABRIC_ADDRESS", "http://mine")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    seen = tiers.environment("abc")
+    assert {"FABRIC_ADDRESS", "RAY_ADDRESS"} & set(seen) == set()
+    assert seen[tiers.MARKER] == "abc"
+
+
+def test_a_tier_without_its_machine_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    outcome = tiers.run_tier("cluster", [])
+    assert (outcome.wrong, outcome.counts.reasons) == ("", {"tests/cluster has no tests yet": 1})

@@ -1,0 +1,32 @@
+"""What all tests of the SDK share: no address, key or pause of the machine they run on.
+
+Knows nothing of what is tested.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from fabric.config import env
+from fabric.sdk import client, transport
+from tests.unit.sdk.fakes import FakeControl
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (env.ADDRESS, env.TOKEN, env.WORKLOAD):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(env.STATE, str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(transport, "LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(client, "FIRST_LOOK_S", 0.001)
+    monkeypatch.setattr(client, "SLOWEST_LOOK_S", 0.002)
+
+
+@pytest.fixture
+def control() -> FakeControl:
+    return FakeControl()
