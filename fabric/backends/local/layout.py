@@ -197,12 +197,13 @@ def gpu_ids_by_slice(
     """
     free = {node: [1000] * number for node, number in devices.items()}
     for layout in taken:
-        for name, numbers in layout.gpu_ids.items():
-            for number, share in zip(numbers, _shares(layout.amounts[name][1]), strict=True):
+        for name, held in layout.gpu_ids.items():
+            for number, share in zip(held, _shares(layout.amounts[name][1]), strict=True):
                 free[layout.nodes[name]][number] -= share
     chosen: dict[str, tuple[int, ...]] = {}
     for part in slices:
-        left, numbers = free.get(part.node, []), []
+        left = free.get(part.node, [])
+        numbers: list[int] = []
         for share in _shares(part.resources.gpus.count):
             fitting = [number for number, idle in enumerate(left) if idle >= share]
             if not fitting:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.local import keeper as keepers
 from fabric.backends.local.keeper import Keeper, Surroundings
 from fabric.backends.local.layout import Layout
 from fabric.core.errors import BadInput, ClusterLost, FabricError
@@ -116,7 +115,7 @@ def time_flies(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += step[0]
         return now[0]
 
-    monkeypatch.setattr(keepers.time, "monotonic", monotonic)
+    monkeypatch.setattr("fabric.backends.local.keeper.time.monotonic", monotonic)
     return step
 
 
@@ -180,7 +179,7 @@ def test_an_entrypoint_that_fails_by_itself_has_failed(kept: Kept, time_flies: l
 
 def test_a_stop_is_sent_again_until_the_head_has_taken_it(kept: Kept) -> None:
     kept.turns()
-    sent, kept.head.stop_job = kept.head.stop_job, _fails  # type: ignore[method-assign, assignment]
+    sent, kept.head.stop_job = kept.head.stop_job, _fails  # type: ignore[method-assign]
     kept.keeper.stop(5.0)
     assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
     kept.head.stop_job = sent  # type: ignore[method-assign]
