@@ -150,7 +150,8 @@ def may_start(tree: Tree, held: Held, project: str, ask: Amounts) -> Allowed | R
         if refused:
             return refused
     leaf = tree.path(project)[0]
-    return Allowed(borrowed(tree, leaf, held.of(leaf) + ask) - borrowed(tree, leaf, held.of(leaf)))
+    before = Amounts({tier: held.of(leaf).on(tier) for tier in ask.by_tier})
+    return Allowed(borrowed(tree, leaf, before + ask) - borrowed(tree, leaf, before))
 
 
 def borrowed(tree: Tree, entry: str, amounts: Amounts) -> Amounts:
@@ -194,8 +195,10 @@ def _masked(have: Resources, mask: Resources) -> Resources:
     )
 
 
-def _excess(amounts: Amounts, ceilings: Mapping[str, Ceiling]) -> Amounts:
-    return Amounts({tier: ceiling.excess(amounts.on(tier)) for tier, ceiling in ceilings.items()})
+def _excess(held: Amounts, ask: Amounts, ceilings: Mapping[str, Ceiling]) -> Amounts:
+    """How much of `ask` passes a ceiling; what is held too much of already is no reason to refuse anything else."""
+    over = {tier: ceilings[tier].excess(held.on(tier) + ask.on(tier)) for tier in ask.by_tier if tier in ceilings}
+    return Amounts(over).at_most(ask) if over else _NOTHING
 
 
 def _passes(tree: Tree, held: Held, project: str, ask: Amounts, *, at: Entry) -> Refused | None:
@@ -203,8 +206,7 @@ def _passes(tree: Tree, held: Held, project: str, ask: Amounts, *, at: Entry) ->
     kinds: tuple[tuple[Literal["limit", "borrowing limit"], Mapping[str, Ceiling]], ...]
     kinds = (("limit", at.limit), ("borrowing limit", at.borrow))
     for kind, ceilings in kinds:
-        # What it holds too much of already is no reason to refuse what it does not ask for.
-        over = _excess(held.of(at.name) + ask, ceilings).at_most(ask)
+        over = _excess(held.of(at.name), ask, ceilings)
         if over:
             most = ", ".join(f"{ceilings[tier]} on {tier}" for tier in sorted(over.by_tier))
             return Refused(project, ask, at.name, kind, over, most, _holders(tree, held, at.name, over))
