@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from fabric.core.errors import BadPackage, NotFound
+from fabric.core.limits import WHY_NO_LARGER
 from fabric.core.quantity import Bytes
 from fabric.store.errors import file_errors
 from fabric.store.files import flush_folder, make_folder
@@ -129,8 +130,9 @@ class Incoming:
         self._num_bytes += len(chunk)
         if self._num_bytes > self._max_bytes:
             raise BadPackage(
-                f"package {self._target.name} is larger than {Bytes(self._max_bytes)}. Leave large files out of the "
-                "working_dir (runtime_env `excludes`, .gitignore), or ask for a larger `max_package_bytes`.",
+                f"package {self._target.name} is larger than {Bytes(self._max_bytes)}, the `max_package_bytes` of this "
+                f"site; {WHY_NO_LARGER}. Leave large files out of the working_dir (runtime_env `excludes`, "
+                ".gitignore), and read them from a shared folder.",
                 name=self._target.name,
                 limit=self._max_bytes,
             )
