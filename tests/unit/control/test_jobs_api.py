@@ -71,6 +71,12 @@ def test_a_name_that_is_taken_is_refused_in_rays_words(world: World) -> None:
         (b'{"entrypoint": "x", "runtime_env": {"working_dir": 3}}', "must be text"),
         (b'{"entrypoint": "x", "runtime_env": {"py_modules": "gcs://a.zip"}}', "list of URIs"),
         (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A": 1}}}', "env_vars"),
+        (
+            b'{"entrypoint": "x", "runtime_env": {"env_vars": {"FABRIC_SLICE": "1"}}}',
+            "env_vars: FABRIC_SLICE is set by",
+        ),
+        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"RAY_AUTH_MODE": "x"}}}', "RAY_AUTH_MODE is set by"),
+        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"RAY_ADDRESS": "x"}}}', "RAY_ADDRESS is set by the fabric"),
         (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A=B": "1"}}}', "no name of an environment variable"),
     ],
 )
