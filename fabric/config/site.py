@@ -107,7 +107,7 @@ class Defaults(Settings):
     """Walltime of jobs that give none; without it nobody is promised a start behind them."""
 
     max_failures: int = Field(default=3, ge=0)
-    """Lost attempts before a stock Ray job is failed."""
+    """Lost attempts of a stock Ray job that are started again; one more, and it is failed."""
 
     @model_validator(mode="after")
     def _amounts(self) -> Self:

@@ -101,13 +101,13 @@ def _check_entrypoint(spec: WorkloadSpec) -> None:
     """Check that the entrypoint fits into a worker of the first group, where it runs.
 
     Raises:
-        BadInput: If it holds more.
+        BadInput: If it needs more.
     """
     first = spec.groups[0]
-    held = Resources.of(spec.entrypoint_cpus, spec.entrypoint_gpus, spec.entrypoint_memory)
-    if not held.fits(first.request):
+    needs = Resources.of(spec.entrypoint_cpus, spec.entrypoint_gpus, spec.entrypoint_memory)
+    if not needs.fits(first.request):
         raise BadInput(
-            f"the entrypoint holds {held} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
+            f"the entrypoint needs {needs} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
             f"{first.name} has only {first.request}. Ask for larger workers or a smaller entrypoint.",
             group=first.name,
         )

@@ -55,7 +55,7 @@ def test_a_repeated_submission_with_the_same_key_happens_once(world: World) -> N
         ({"env": {"A=": "b"}}, 400, "bad_input", "env: 'A=' is no name"),
         ({"env": {"FABRIC_CLUSTER": "b"}}, 400, "bad_input", "env: FABRIC_CLUSTER is set by the fabric"),
         ({"env": {"SPT_NOENV": "0"}}, 400, "bad_input", "env: SPT_NOENV is set by the fabric"),
-        ({"entrypoint_gpus": 1, "groups": [{"cpus": 1}]}, 400, "bad_input", "entrypoint holds 1 GPUs"),
+        ({"entrypoint_gpus": 1, "groups": [{"cpus": 1}]}, 400, "bad_input", "entrypoint needs 1 GPUs"),
         ({"project": "../x"}, 400, "bad_input", "project name"),
         ({**SERVICE, "entrypoint": ""}, 404, "not_found", "there is no model 'tale'; registered: play"),
         ({**SERVICE, "entrypoint": "", "service": {"model": "play@champ"}}, 404, "not_found", "the aliases champion"),
