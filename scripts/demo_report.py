@@ -4,15 +4,16 @@ Knows nothing of how anything ran.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
-from fabric.api.admin import ModelVersionView, WorkloadView, as_json
+from fabric.api.admin import EventView, ModelVersionView, WorkloadView, as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,36 @@ class Answer:
     model: str
     prompt: str
     text: str
-    same: int
-    """Greedy answers whose tokens equal the evaluation's, of `asked`."""
     asked: int
+    """Prompts of the evaluation that it was asked."""
+    differing: tuple[str, ...] = ()
+    """Those to which its greedy tokens are others than the evaluation's."""
+
+    @property
+    def same(self) -> int:
+        """Prompts to which it said exactly what it said when it was evaluated."""
+        return self.asked - len(self.differing)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a replica says of itself."""
+
+    service: str
+    model: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the pre-training went."""
+
+    readings: tuple[Mapping[str, Any], ...]
+    """`step`, `of` (the held-out works `all`, or a `subset`) and `bits_per_byte`."""
+    metrics: Mapping[str, Any]
+    note: str
+    """What must be known of the run: that it was short."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +61,32 @@ class Report:
 
     workloads: tuple[WorkloadView, ...]
     answers: tuple[Answer, ...]
-    events: Mapping[str, list[str]]
+    events: Mapping[str, Sequence[EventView]]
     models: tuple[ModelVersionView, ...]
     judged: Mapping[str, Any]
     """What the evaluation of the fine-tuned model found."""
-    total_s: float
+    training: Training
+    engines: tuple[Engine, ...]
+    total_s: float = 0.0
+
+
+def training_of(folder: Path) -> Training:
+    """What a pre-training run left in its output folder."""
+    lines = (folder / "readings.jsonl").read_text(encoding="utf-8").splitlines()
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return Training(tuple(json.loads(line) for line in lines), manifest["metrics"], manifest["note"])
 
 
 def write_report(report: Report, state: Path) -> Group:
     """Write `report.json` beside the records and return the tables for a terminal."""
     document = {
         "workloads": [as_json(view) for view in report.workloads],
-        "answers": [answer.__dict__ if hasattr(answer, "__dict__") else _fields(answer) for answer in report.answers],
-        "events": dict(report.events),
+        "why": {view.name: why_of(view, report.events.get(view.name, ())) for view in report.workloads},
+        "engines": [asdict(engine) for engine in report.engines],
+        "answers": [{**asdict(answer), "same": answer.same} for answer in report.answers],
+        "events": {name: [event.reason for event in events] for name, events in report.events.items()},
         "models": [as_json(model) for model in report.models],
+        "training": asdict(report.training),
         "judged": {name: report.judged[name] for name in ("engine", "metrics", "before", "after", "guessing")},
         "total_s": round(report.total_s, 1),
     }
@@ -55,9 +95,11 @@ def write_report(report: Report, state: Path) -> Group:
     plots = sorted(artifacts.glob("*/*.png"))
     return Group(
         _times(report.workloads),
-        _places(report.workloads),
+        _places(report),
+        _curve(report.training),
         _models(report.models),
         _judged(report.judged),
+        _engines(report.engines),
         *_answers(report.answers),
         *(f"plot: {plot}" for plot in plots),
         f"whole report: {state / 'report.json'}",
@@ -65,8 +107,10 @@ def write_report(report: Report, state: Path) -> Group:
     )
 
 
-def _fields(answer: Answer) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in answer.__dataclass_fields__}
+def why_of(view: WorkloadView, events: Sequence[EventView]) -> str:
+    """The reason that came with the grant of its last attempt; empty if it never had one."""
+    granted = [event.reason for event in events if event.state == "placing" and event.attempt == view.attempt]
+    return granted[-1].removeprefix("granted ") if granted else ""
 
 
 def _times(views: tuple[WorkloadView, ...]) -> Table:
@@ -92,14 +136,39 @@ def times_of(view: WorkloadView) -> tuple[str, str, str, str]:
     return tuple(f"{end - start:.1f}" if start and end else "-" for start, end in spans)  # type: ignore[return-value]
 
 
-def _places(views: tuple[WorkloadView, ...]) -> Table:
-    table = Table(title="what ran where")
-    for column in ("stage", "slice", "node", "tier", "workers", "CPUs", "GPUs"):
+def _places(report: Report) -> Table:
+    table = Table(title="what ran where, and why there")
+    for column in ("stage", "slice", "node", "tier", "workers", "CPUs", "GPUs", "why"):
         table.add_column(column)
-    for view in views:
+    for view in report.workloads:
+        why = why_of(view, report.events.get(view.name, ()))
         for part in view.slices:
             amounts = (str(part.workers), f"{part.cpus:g}", f"{part.gpus:g}")
-            table.add_row(view.name, part.name, part.node, part.tier, *amounts)
+            table.add_row(view.name, part.name, part.node, part.tier, *amounts, escape(why))
+            why = ""
+    return table
+
+
+def _curve(training: Training) -> Table:
+    """Bits per byte of held-out works while it trained, beside xz."""
+    metrics = training.metrics
+    tokens, trained = f"{metrics['num_tokens']:,} tokens", f"{metrics['trained_s']:g} s"
+    table = Table(title=f"pre-training: {tokens} in {trained}", caption=training.note or None)
+    for column in ("step", "held-out works", "bits per byte"):
+        table.add_column(column, justify="left" if column == "held-out works" else "right")
+    for reading in training.readings:
+        table.add_row(str(reading["step"]), str(reading["of"]), f"{reading['bits_per_byte']:.3f}")
+    if metrics.get("xz_bits_per_byte") is not None:
+        table.add_row("", "all, by xz -9e", f"{metrics['xz_bits_per_byte']:.3f}")
+    return table
+
+
+def _engines(engines: Sequence[Engine]) -> Table:
+    table = Table(title="what answers, as each replica says itself")
+    for column in ("service", "model", "engine", "why"):
+        table.add_column(column)
+    for engine in engines:
+        table.add_row(engine.service, engine.model, engine.name, escape(engine.reason))
     return table
 
 
@@ -132,7 +201,7 @@ def _judged(judged: Mapping[str, Any]) -> Table:
 def _answers(answers: tuple[Answer, ...]) -> list[str]:
     lines = []
     for answer in answers:
-        lines.append(f"{answer.model} was asked {answer.prompt!r}")
-        lines.append(f"{answer.model} answered {answer.text!r}")
+        lines.append(escape(f"{answer.model} was asked {answer.prompt!r}"))
+        lines.append(escape(f"{answer.model} answered {answer.text!r}"))
         lines.append(f"{answer.model}: {answer.same} of {answer.asked} served greedy answers equal the evaluated ones")
     return lines

@@ -5,31 +5,25 @@ Knows nothing of how a stage works; it asks through the SDK and the OpenAI clien
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fabric.api.admin import WorkloadView
-from fabric.config import env
 from fabric.config.load import decode, read_yaml
 from fabric.core.errors import FabricError
 from fabric.sdk import Client
 from fabric.workloads.spec import WorkloadSpec
-from scripts.demo_report import Answer, Report, write_report
-
-ROOT = Path(__file__).resolve().parents[1]
-FABRIC = Path(sys.executable).with_name("fabric")
-CONTROL, GATEWAY = 8270, 8271
+from scripts.demo_chat import ask, engines, openai_client, samples_of
+from scripts.demo_fabric import ROOT, end_in_order, fabric_up, forget
+from scripts.demo_report import Answer, Report, training_of, write_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +51,51 @@ UNHAPPY = {"failed", "cancelled"}
 
 
 def main() -> int:
-    """Run it all; 0 if every stage worked and nothing is left running."""
+    """Run it all; 0 if every stage worked, both models say what they said when judged, and nothing is left running."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--state", type=Path, default=ROOT / ".fabric" / "demo", help="folder of records and artifacts")
     parser.add_argument("--keep", action="store_true", help="leave the fabric and its services running at the end")
     given = parser.parse_args()
     console = Console()
-    began = time.monotonic()
+    end_in_order()
     try:
-        shutil.rmtree(given.state, ignore_errors=True)
-        with fabric_up(given.state, console, keep=given.keep) as client:
-            report = live_a_life(client, given.state, console)
-        report = Report(**{**report.__dict__, "total_s": time.monotonic() - began})
-        console.print(write_report(report, given.state))
+        return run(given.state.expanduser().absolute(), console, keep=given.keep)
     except FabricError as error:
-        console.print(f"[red]demo: {error.message}[/red]")
+        wrong(console, error.message)
         return 1
-    return 0
+    except KeyboardInterrupt:
+        wrong(console, "interrupted" if given.keep else "interrupted; the fabric was taken down")
+        return 128 + signal.SIGINT
 
 
-@contextmanager
-def fabric_up(state: Path, console: Console, *, keep: bool) -> Iterator[Client]:
-    """A fabric with the laptop site and its records in `state`; taken down at the end."""
-    state.mkdir(parents=True, exist_ok=True)
-    mine = {**os.environ, env.STATE: str(state)}
-    up = [str(FABRIC), "up", "--site", "configs/sites/laptop.yaml", "--state", str(state), "--detach"]
-    subprocess.run(up, cwd=ROOT, env=mine, check=True)
-    os.environ[env.STATE] = str(state)
-    try:
-        with Client(f"http://127.0.0.1:{CONTROL}") as client:
-            yield client
-    finally:
-        if not keep:
-            console.print("taking the fabric down")
-            subprocess.run([str(FABRIC), "down", "--state", str(state)], cwd=ROOT, env=mine, check=True)
+def wrong(console: Console, sentence: str) -> None:
+    """Say in one line what went wrong."""
+    console.print(f"demo: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def run(state: Path, console: Console, *, keep: bool) -> int:
+    """The demo on a fabric of its own; the exit status.
+
+    Raises:
+        FabricError: If the fabric does not start or end, or a stage fails.
+    """
+    began = time.monotonic()
+    forget(state)
+    with fabric_up(state, console, keep=keep) as client:
+        report = live_a_life(client, state, console)
+    console.print(write_report(replace(report, total_s=time.monotonic() - began), state))
+    return verdict(report.answers, console)
+
+
+def verdict(answers: Sequence[Answer], console: Console) -> int:
+    """1 if a served model said anything else than when it was evaluated, and that in a line; else 0."""
+    different = [answer for answer in answers if answer.differing or not answer.asked]
+    for answer in different:
+        prompt = f", first to {answer.differing[0]!r}" if answer.differing else ""
+        wrong(
+            console, f"{answer.model}: {answer.same} of {answer.asked} served answers equal the evaluated ones{prompt}"
+        )
+    return int(bool(different))
 
 
 def live_a_life(client: Client, state: Path, console: Console) -> Report:
@@ -102,20 +107,24 @@ def live_a_life(client: Client, state: Path, console: Console) -> Report:
     for stage in STAGES:
         client.submit(spec_of(stage))
     ended = follow(client, console)
-    jobs = [ended[stage.name] for stage in STAGES]
     failed = [view for view in ended.values() if view.state in UNHAPPY]
     if failed:
         for view in failed:
-            console.print(f"[red]{view.name}: {view.state}: {view.message}[/red]")
+            wrong(console, f"{view.name}: {view.state}: {view.message}")
             print(tail(client, view.name, 40))
         raise FabricError("a stage failed; its log is above")
-    for view in jobs:
-        print(f"{view.name}: {tail(client, view.name, 1)}")
-    answers = tuple(ask(model, state) for model in MODELS)
-    explained = {name: [e.reason for e in client.events(name)] for name in ended}
-    found = output_of("finetuned", state) / "evaluation.json"
-    judged = json.loads(found.read_text(encoding="utf-8"))
-    return Report(tuple(ended.values()), answers, explained, tuple(client.models()), judged, 0.0)
+    for stage in STAGES:
+        print(f"{stage.name}: {tail(client, stage.name, 1)}")
+    openai, say = openai_client(state), partial(print, end="", flush=True)
+    return Report(
+        workloads=tuple(ended.values()),
+        answers=tuple(ask(openai, model, samples_of(output_of(made, state)), say) for model, made in MODELS.items()),
+        events={name: client.events(name) for name in ended},
+        models=client.models(),
+        judged=json.loads((output_of("finetuned", state) / "evaluation.json").read_text(encoding="utf-8")),
+        training=training_of(state / "artifacts" / "default" / "demo" / "pretrain"),
+        engines=engines(state),
+    )
 
 
 def tail(client: Client, name: str, num_lines: int) -> str:
@@ -199,47 +208,9 @@ def show(bars: Progress, task: TaskID, view: WorkloadView) -> None:
         bars.stop_task(task)
 
 
-def ask(model: str, state: Path) -> Answer:
-    """Stream an answer through the OpenAI client, then compare greedy tokens with those of the evaluation."""
-    from openai import OpenAI
-
-    key = (state / "admin.key").read_text(encoding="utf-8").strip()
-    client = OpenAI(base_url=f"http://127.0.0.1:{GATEWAY}/v1", api_key=key, max_retries=2, timeout=120)
-    samples = json.loads((output_of(MODELS[model], state) / "samples.json").read_text(encoding="utf-8"))
-    same = sum(served_tokens(client, model, sample) == list(sample["token_ids"]) for sample in samples)
-    first = samples[0]
-    return Answer(model, str(first["prompt"]), stream(client, model, first), same, len(samples))
-
-
 def output_of(made: str, state: Path) -> Path:
     """Where a model's evaluation left what it found."""
     return state / "artifacts" / "default" / "demo" / f"evaluate-{made}"
-
-
-def stream(client: Any, model: str, sample: Mapping[str, Any]) -> str:
-    """The answer as it arrives, printed piece by piece."""
-    more = {"model": model, "max_tokens": sample["max_tokens"], "temperature": 0.0, "stream": True}
-    pieces = []
-    if sample["kind"] == "chat":
-        for chunk in client.chat.completions.create(messages=[{"role": "user", "content": sample["prompt"]}], **more):
-            pieces.append((chunk.choices[0].delta.content or "") if chunk.choices else "")
-    else:
-        for chunk in client.completions.create(prompt=sample["prompt"], **more):
-            pieces.append(chunk.choices[0].text if chunk.choices else "")
-    return "".join(pieces)
-
-
-def served_tokens(client: Any, model: str, sample: Mapping[str, Any]) -> list[int]:
-    """Token ids of the served greedy answer."""
-    more = {
-        "model": model, "max_tokens": sample["max_tokens"], "temperature": 0.0,
-        "extra_body": {"return_token_ids": True},
-    }  # fmt: skip
-    if sample["kind"] == "chat":
-        answer = client.chat.completions.create(messages=[{"role": "user", "content": sample["prompt"]}], **more)
-    else:
-        answer = client.completions.create(prompt=sample["prompt"], **more)
-    return list(answer.choices[0].model_dump().get("token_ids") or [])
 
 
 if __name__ == "__main__":

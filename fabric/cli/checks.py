@@ -53,6 +53,8 @@ LONGEST_TEMP = 40
 NEEDED = ("ray", "fastapi", "uvicorn", "sqlalchemy", "mlflow")
 """Distributions that control, gateway and workloads need."""
 
+_PROBE = bytes(range(256)) * 16
+
 Status = Literal["ok", "warning", "failed"]
 
 
@@ -122,6 +124,24 @@ def disk(folder: Path, free: int | None = None) -> Check:
         "free some space, or put the records elsewhere with --state",
         failed=space < LEAST_DISK,
         warning=space < GOOD_DISK,
+    )
+
+
+def artifacts(state: Path) -> Check:
+    """Whether what work leaves can be written and read again where it goes, from each tier: all are on this machine."""
+    folder = state.absolute() / "artifacts"
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".doctor-") as file:
+            file.write(_PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+            same = Path(file.name).read_bytes() == _PROBE
+        found = f"{there} gives back " + ("what is written" if same else "other bytes than were written")
+    except OSError as error:
+        same, found = False, f"{there}: {error.strerror}"
+    return _graded(
+        "artifacts", found, "give the folder to this user, or put the records elsewhere with --state", failed=not same
     )
 
 
@@ -260,5 +280,5 @@ def quick(site: Site | None, state: Path) -> list[Check]:
 
 
 def thorough(site: Site | None, state: Path) -> list[Check]:
-    """The same, and those that take a second: every distribution is looked through, and Ray is loaded."""
-    return [*quick(site, state), owner(), ray_imports()]
+    """The same, and those that write, or take a second: every distribution is looked through, and Ray is loaded."""
+    return [*quick(site, state), artifacts(state), owner(), ray_imports()]

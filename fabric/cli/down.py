@@ -19,6 +19,8 @@ from fabric.cli.session import Session, session
 from fabric.core.errors import FabricError, Unavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fabric.sdk import Client
 
 AWAY_S = 10.0
@@ -41,12 +43,8 @@ def down(
     if running is None:
         typer.echo(f"nothing is running on {local.folder}")
         return
-    carrier = session(ctx).transport
-    with Session(carrier, patience_s=AWAY_S).client(local.folder, local.address()) as client:
-        drained = _ask_to_end(client, kill=now)
-    if drained:
-        with Session(carrier, patience_s=0.0).client(local.folder, local.address()) as client:
-            _wait_while_it_drains(client, running)
+    address = local.control_address()
+    drained = address is not None and _drain(session(ctx), local.folder, address, kill=now, running=running)
     end(running)
     if not drained:
         exits.leave(
@@ -55,6 +53,16 @@ def down(
             exits.UNREACHABLE,
         )
     typer.echo("the fabric has ended; " + ("its work was killed" if now else "its work has left"))
+
+
+def _drain(to: Session, folder: Path, address: str, *, kill: bool, running: Running) -> bool:
+    """Let the work end and wait for that; whether control does it."""
+    with Session(to.transport, patience_s=AWAY_S).own_client(folder, address) as client:
+        drains = _ask_to_end(client, kill=kill)
+    if drains:
+        with Session(to.transport, patience_s=0.0).own_client(folder, address) as client:
+            _wait_while_it_drains(client, running)
+    return drains
 
 
 def _ask_to_end(client: Client, *, kill: bool) -> bool:

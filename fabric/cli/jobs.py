@@ -104,6 +104,8 @@ def logs(
 ) -> None:
     """Show what a workload wrote, over all its attempts."""
     with session(ctx).client() as client:
+        if client.get(name).kind == "service":
+            show.note(f"{name} is a service: what its replicas write is not copied; only notes of the fabric are here")
         for text in client.logs(name, follow=follow):
             typer.echo(text, nl=False)
 

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fabric.cli import sites
 from fabric.cli.processes import Lock, Running, write_whole
 from fabric.sdk.target import ADDRESS_FILE
 
@@ -65,6 +66,16 @@ class LocalFabric:
             return self._address_file.read_text(encoding="utf-8").strip() or None
         except FileNotFoundError:
             return None
+
+    def control_address(self) -> str | None:
+        """Where control answers, or will once it has started; None if nobody wrote that down."""
+        from fabric.config.load import load
+        from fabric.config.site import Site
+
+        if (announced := self.address()) or not self.site_file.exists():
+            return announced
+        site = load(Site, self.site_file)
+        return sites.url(site, site.ports.control)
 
     def forget(self) -> None:
         """Remove what was written down, if it was us."""

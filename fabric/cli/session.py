@@ -39,6 +39,13 @@ class Session:
 
         return Client(address, **self._options(state))
 
+    def own_client(self, folder: Path, address: str) -> Client:
+        """A client of the fabric of a state folder as its administrator, whatever the environment is set for."""
+        from fabric.config import env
+        from fabric.sdk import Client
+
+        return Client(address, env.admin_key(folder), **self._options(folder))
+
     def async_client(self) -> AsyncClient:
         """The same, asynchronous."""
         from fabric.sdk import AsyncClient

@@ -122,7 +122,7 @@ def _active(to: Session, site: Site, local: LocalFabric) -> int | None:
     """How many workloads go on; None if control does not say."""
     control = sites.url(site, site.ports.control)
     try:
-        with Session(to.transport, patience_s=0.0, timeout_s=2.0).client(local.folder, control) as client:
+        with Session(to.transport, patience_s=0.0, timeout_s=2.0).own_client(local.folder, control) as client:
             return client.health().active
     except FabricError:
         return None

@@ -13,6 +13,7 @@ from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
 from fabric.config.windows import Window, check_windows
 from fabric.core.ids import check_name
+from fabric.core.limits import MOST_PACKAGE, WHY_NO_LARGER
 from fabric.core.resources import Resources
 
 RAY_DASHBOARD_PORT = 8265
@@ -133,7 +134,7 @@ class Defaults(Settings):
     """Walltime of jobs that give none; without it nobody is promised a start behind them."""
 
     max_failures: int = Field(default=3, ge=0)
-    """Lost attempts before a stock Ray job is failed."""
+    """Lost attempts of a stock Ray job that are started again; one more, and it is failed."""
 
     @model_validator(mode="after")
     def _amounts(self) -> Self:
@@ -198,13 +199,20 @@ class Site(Settings):
     grace_s: float = Field(default=20.0, ge=0, le=3600)
     """Seconds between asking work to leave and killing it."""
 
-    max_package_bytes: int = Field(default=512 * 2**20, ge=1024)
-    """Largest working_dir package, packed, in bytes."""
+    max_package_bytes: int = Field(default=MOST_PACKAGE.count, ge=1024)
+    """Largest working_dir package, packed, in bytes; at most what a Ray head takes."""
 
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
         return checked(check_name, name, "site")
+
+    @field_validator("max_package_bytes")
+    @classmethod
+    def _reaches_a_head(cls, num_bytes: int) -> int:
+        if num_bytes > MOST_PACKAGE.count:
+            raise ValueError(f"{WHY_NO_LARGER}; write {MOST_PACKAGE.count} or less")
+        return num_bytes
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

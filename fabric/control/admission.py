@@ -3,9 +3,10 @@
 Knows nothing of HTTP, and keeps nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Caller
 from fabric.control.ports import Models, Packages, Ports, Workloads
@@ -19,6 +20,9 @@ from fabric.workloads.states import State
 
 PACKAGE_SCHEME = "gcs://"
 """How a runtime environment names a package that was uploaded here, as in Ray."""
+
+_TAKEN = frozenset({"RAY_ADDRESS", "SPT_NOENV"})
+_TAKEN_PREFIXES = ("FABRIC_", "RAY_AUTH_")
 
 
 def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> WorkloadSpec:
@@ -71,22 +75,39 @@ def _check_text(spec: WorkloadSpec) -> None:
         wrong = [name for name in names if not name or "=" in name]
         if wrong:
             raise BadInput(f"{place}: {wrong[0]!r} is no name of an environment variable", place=place)
+        _check_free(place, names)
     texts = (spec.entrypoint, *spec.env, *spec.env.values(), *env_vars, *env_vars.values())
     if any("\0" in text for text in texts):
         raise BadInput("entrypoint and environment cannot hold the character with code 0", place="entrypoint")
+
+
+def _check_free(place: str, names: Collection[str]) -> None:
+    """Refuse variables by which the fabric finds a cluster's processes, or by which they find and enter the cluster.
+
+    Raises:
+        BadInput: Naming the variable.
+    """
+    for name in sorted(names):
+        taken = name in _TAKEN or (name.startswith(_TAKEN_PREFIXES) and name != env.REVISION)
+        if taken:
+            raise BadInput(
+                f"{place}: {name} is set by the fabric and may not be replaced. Leave it out, or choose another name.",
+                place=place,
+                variable=name,
+            )
 
 
 def _check_entrypoint(spec: WorkloadSpec) -> None:
     """Check that the entrypoint fits into a worker of the first group, where it runs.
 
     Raises:
-        BadInput: If it holds more.
+        BadInput: If it needs more.
     """
     first = spec.groups[0]
-    held = Resources.of(spec.entrypoint_cpus, spec.entrypoint_gpus, spec.entrypoint_memory)
-    if not held.fits(first.request):
+    needs = Resources.of(spec.entrypoint_cpus, spec.entrypoint_gpus, spec.entrypoint_memory)
+    if not needs.fits(first.request):
         raise BadInput(
-            f"the entrypoint holds {held} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
+            f"the entrypoint needs {needs} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
             f"{first.name} has only {first.request}. Ask for larger workers or a smaller entrypoint.",
             group=first.name,
         )

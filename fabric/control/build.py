@@ -56,7 +56,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     """
     records = SqlRecords(open_store(state))
     logs = Logs(state / "logs")
-    packages = Packages(state / "packages", site.max_package_bytes)
+    packages = open_packages(site, state)
     changed = threading.Event()
     backend = LocalBackend(site, Surroundings(state, logs, packages, changed))
     mlflow = MlflowServer(state / "mlflow")
@@ -81,6 +81,13 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     finally:
         thread.end()
         mlflow.end()
+
+
+def open_packages(site: Site, state: Path) -> Packages:
+    """The uploaded packages, without what uploads left that ended with an earlier control."""
+    packages = Packages(state / "packages", site.max_package_bytes)
+    packages.sweep()
+    return packages
 
 
 def ensure_admin_key(records: SqlRecords, file: Path) -> None:

@@ -3,6 +3,7 @@
 Knows nothing of signals or HTTP.
 """
 
+import logging
 import threading
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -13,7 +14,10 @@ from fabric.scheduler.ports import Backend
 from fabric.workloads.record import Record
 from fabric.workloads.states import FINAL, State
 
+_log = logging.getLogger(__name__)
+
 _LIVE = frozenset(State) - FINAL
+_LOOK_EVERY_S, _AFTER_ERROR_S = 0.2, 1.0
 
 
 class Stoppable(Protocol):
@@ -51,19 +55,29 @@ class Endings:
         threading.Thread(target=self._drain, args=(kill,), name="shutdown", daemon=True).start()
 
     def _drain(self, kill: bool) -> None:
-        while True:
-            live = self._records.list(states=_LIVE)
-            for record in live:
-                self._ask(record)
-            clusters = self._backend.observe()
-            if kill:
-                for name in clusters:
-                    self._backend.remove(name)
-            if not live and not clusters:
-                break
-            self._loop.wake()
-            self.over.wait(0.2)
-        self.over.set()
+        said = ""
+        while not self.over.is_set():
+            pause_s = _LOOK_EVERY_S
+            try:
+                if self._gone(kill):
+                    self.over.set()
+            except Exception as error:  # a full disk or a store that is away now is not so for ever, and somebody waits
+                if said != (said := f"{type(error).__name__}: {error}"):
+                    _log.exception("taking the fabric down goes on in spite of an error")
+                pause_s = _AFTER_ERROR_S
+            self.over.wait(pause_s)
+
+    def _gone(self, kill: bool) -> bool:
+        """Ask everything that is still there to leave; whether nothing is."""
+        live = self._records.list(states=_LIVE)
+        clusters = self._backend.observe()
+        if kill:
+            for name in clusters:
+                self._backend.remove(name)
+        for record in live:
+            self._ask(record)
+        self._loop.wake()
+        return not live and not clusters
 
     def _ask(self, record: Record) -> None:
         if record.stop_requested:

@@ -44,10 +44,10 @@ def raysubmit_name(entropy: bytes) -> str:
 def spec_from_ray(submission: JobSubmission, site: Site, name: str) -> WorkloadSpec:
     """The workload that a submission asks for.
 
-    Without `fabric.workload` it is one group `workers`. What `--entrypoint-num-cpus`, `-gpus` and `-memory` ask for is
-    held by the entrypoint itself, inside a worker that has at least that; `fabric.cpus`, `fabric.gpus` and
-    `fabric.memory` make the workers larger. Who says nothing gets the site's defaults, and an entrypoint that holds
-    nothing.
+    Without `fabric.workload` it is one group `workers`. The entrypoint runs in a worker that has at least what
+    `--entrypoint-num-cpus`, `-gpus` and `-memory` ask for; it holds the accelerators itself and leaves CPUs and memory
+    to its tasks. `fabric.cpus`, `fabric.gpus` and `fabric.memory` make the workers larger. Who says nothing gets the
+    site's defaults, and an entrypoint that holds nothing.
 
     Args:
         submission: As it arrived.

@@ -27,20 +27,24 @@ def compose(control: str, folder: Path, settings: GatewaySettings) -> FastAPI:
 
     Args:
         control: Base URL of control.
-        folder: Where the snapshot is kept; with a local control's key, for where `FABRIC_TOKEN` is not set.
+        folder: Where the snapshot is kept, and control's own key where control keeps its records there too.
         settings: Limits.
     """
 
     async def sign(request: httpx.Request) -> None:
         # At each request: control makes the local key at its first start, which may be after ours.
-        token = env.get(env.TOKEN) or env.admin_key(folder)
-        if token:
+        if token := token_for(folder):
             request.headers["Authorization"] = f"Bearer {token}"
 
     asking = httpx.AsyncClient(base_url=control, event_hooks={"request": [sign]}, trust_env=False)
     services = make_client(settings)
     follower = Follower(asking, folder, settings)
     return build(Gateway(follower, services, settings), follower, (asking, services))
+
+
+def token_for(folder: Path) -> str | None:
+    """The key of the control whose records are in `folder`; `FABRIC_TOKEN`, which may be for another one, after it."""
+    return env.admin_key(folder) or env.get(env.TOKEN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

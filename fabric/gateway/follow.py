@@ -22,6 +22,7 @@ from fabric.gateway.table import Table
 _log = logging.getLogger(__name__)
 FILE = "gateway.json"
 """Name of the saved snapshot in the state folder."""
+_PARTIAL = f".{FILE}."
 
 
 class Follower:
@@ -38,6 +39,7 @@ class Follower:
         self._client = client
         self._file = folder / FILE
         self._settings = settings
+        _sweep(self._file)
         saved = _read(self._file)
         self._table = None if saved is None else Table(saved)
         self.problem: str | None = "control has not been asked yet"
@@ -55,9 +57,15 @@ class Follower:
         return self._table
 
     async def run(self) -> None:
-        """Follow control until cancelled."""
+        """Follow control until cancelled; a mistake of ours is logged, and the next answer may be better."""
         while True:
-            changed = await self.ask()
+            try:
+                changed = await self.ask()
+            except Exception as error:
+                changed = False
+                if self.problem != (problem := f"internal error: {type(error).__name__}: {_first_line(error)}"):
+                    _log.exception("following control goes on in spite of an error")
+                self.problem = problem
             # A control that holds questions back has been waited for already, and a change may be followed by another.
             await asyncio.sleep(0.0 if changed else self._settings.poll_s)
 
@@ -86,14 +94,24 @@ class Follower:
 
     def _save(self, snapshot: GatewaySnapshot) -> None:
         """Replace the file as a whole, readable by its owner only: it holds the services' secrets."""
+        beside = None
         try:
-            with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=f".{FILE}.", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=_PARTIAL, delete=False) as file:
+                beside = Path(file.name)
                 file.write(snapshot.model_dump_json().encode())
                 file.flush()
                 os.fsync(file.fileno())
-            Path(file.name).replace(self._file)
+            beside.replace(self._file)
         except OSError as error:
             _log.warning("%s: cannot be written (%s); a restart begins with an older snapshot", self._file, error)
+            if beside:
+                beside.unlink(missing_ok=True)
+
+
+def _sweep(file: Path) -> None:
+    """Remove what a gateway left that was killed while it wrote."""
+    for partial in file.parent.glob(f"{_PARTIAL}*"):
+        partial.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> GatewaySnapshot | None:

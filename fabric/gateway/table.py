@@ -76,9 +76,9 @@ class Table:
             raise Unauthenticated("no API key was given. Send it as 'Authorization: Bearer KEY'.")
         key = self._key(presented.strip())
         if key is None:
-            raise Unauthenticated("this API key is not valid. Ask for one with `fabric keys`.")
+            raise Unauthenticated("this API key is not valid. Ask the site's administrator for one.")
         if key.expires_at is not None and key.expires_at <= now:
-            raise Unauthenticated("this API key has expired. Ask for a new one with `fabric keys`.")
+            raise Unauthenticated("this API key has expired. Ask the site's administrator for a new one.")
         return Caller(key.project, key.name)
 
     def _key(self, presented: str) -> KeyView | None:

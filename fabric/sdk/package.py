@@ -15,13 +15,16 @@ from pathlib import Path
 
 from fabric.api.jobs import PACKAGES
 from fabric.core.errors import BadPackage
+from fabric.core.limits import MOST_PACKAGE, WHY_NO_LARGER
+from fabric.core.quantity import Bytes
 
 MOST_BYTES = 512 * 2**20
-"""Largest folder that is packed, in bytes: Ray's own limit, and the default of a site's `max_package_bytes`."""
+"""Largest folder that is packed, in bytes: Ray's own limit, GCS_STORAGE_MAX_SIZE."""
 
 LEFT_OUT = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".fabric"})
 """Folders that are never packed; in a Git work tree, what Git ignores is left out as well."""
 
+_REMEDY = "Name them in .gitignore, or submit from a smaller folder."
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -67,6 +70,13 @@ def pack(folder: Path) -> Package:
             entry.external_attr = mode << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             out.writestr(entry, content)
+    if archive.tell() > MOST_PACKAGE.count:
+        raise BadPackage(
+            f"working_dir {folder}: packed it is {Bytes(archive.tell())}, but {WHY_NO_LARGER}. "
+            f"Largest: {_largest(folder, files)}. {_REMEDY}",
+            folder=str(folder),
+            bytes=archive.tell(),
+        )
     return Package(f"_ray_pkg_{digest.hexdigest()[:16]}.zip", archive.getvalue(), _revision(folder))
 
 
@@ -78,20 +88,28 @@ def _read(file: Path) -> tuple[bytes, int]:
 
 
 def _check_size(folder: Path, files: list[str]) -> None:
-    sizes: Counter[str] = Counter()
-    for name in files:
-        sizes[name.partition("/")[0]] += (folder / name).stat().st_size
-    total = sizes.total()
+    total = _sizes(folder, files).total()
     if not files:
         raise BadPackage(f"working_dir {folder}: there is no file in it to pack", folder=str(folder))
     if total > MOST_BYTES:
-        largest = ", ".join(f"{name} ({size / 2**20:.0f} MiB)" for name, size in sizes.most_common(3))
         raise BadPackage(
             f"working_dir {folder}: {total / 2**20:.0f} MiB, but at most {MOST_BYTES // 2**20} MiB are sent. "
-            f"Largest: {largest}. Name them in .gitignore, or submit from a smaller folder.",
+            f"Largest: {_largest(folder, files)}. {_REMEDY}",
             folder=str(folder),
             bytes=total,
         )
+
+
+def _sizes(folder: Path, files: list[str]) -> Counter[str]:
+    """Bytes by the first part of the path."""
+    sizes: Counter[str] = Counter()
+    for name in files:
+        sizes[name.partition("/")[0]] += (folder / name).stat().st_size
+    return sizes
+
+
+def _largest(folder: Path, files: list[str]) -> str:
+    return ", ".join(f"{name} ({size / 2**20:.0f} MiB)" for name, size in _sizes(folder, files).most_common(3))
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Knows nothing of HTTP or of who uploads.
 """
 
+import lzma
 import os
 import re
 import stat
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from fabric.core.errors import BadPackage, NotFound
+from fabric.core.limits import WHY_NO_LARGER
 from fabric.core.quantity import Bytes
 from fabric.store.errors import file_errors
 from fabric.store.files import flush_folder, make_folder
@@ -27,6 +29,8 @@ MOST_MEMBERS = 100_000
 TEMPORARY = ".incoming-"
 """How the name of an upload that has not ended begins."""
 
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
+"""What reading a broken archive raises; a name that is no text is a ValueError."""
 _NAME = re.compile(r"_ray_pkg_[0-9a-f]{8,64}\.zip|[A-Za-z0-9][A-Za-z0-9_.+!-]{0,200}\.whl")
 _READ_BYTES = 2**20
 
@@ -129,8 +133,9 @@ class Incoming:
         self._num_bytes += len(chunk)
         if self._num_bytes > self._max_bytes:
             raise BadPackage(
-                f"package {self._target.name} is larger than {Bytes(self._max_bytes)}. Leave large files out of the "
-                "working_dir (runtime_env `excludes`, .gitignore), or ask for a larger `max_package_bytes`.",
+                f"package {self._target.name} is larger than {Bytes(self._max_bytes)}, the `max_package_bytes` of this "
+                f"site; {WHY_NO_LARGER}. Leave large files out of the working_dir (runtime_env `excludes`, "
+                ".gitignore), and read them from a shared folder.",
                 name=self._target.name,
                 limit=self._max_bytes,
             )
@@ -176,7 +181,7 @@ def check_package(path: Path, name: str, max_unpacked_bytes: int = MOST_UNPACKED
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_sizes(members, name, max_unpacked_bytes)
-            links = {m.filename for m in members if _kind(m) == stat.S_IFLNK}
+            links = {str(PurePosixPath(m.orig_filename)) for m in members if _kind(m) == stat.S_IFLNK}
             for member in members:
                 problem = _problem(member, links) or _read(archive, member)
                 if problem:
@@ -185,7 +190,7 @@ def check_package(path: Path, name: str, max_unpacked_bytes: int = MOST_UNPACKED
                         name=name,
                         member=member.orig_filename,
                     )
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, UnicodeDecodeError) as error:
+    except _BROKEN as error:
         raise BadPackage(f"package {name} is truncated or no zip file: {error}. Upload it again.", name=name) from None
     except OSError as error:
         # Positions in a broken directory of members lead nowhere.
@@ -218,7 +223,9 @@ def _problem(member: zipfile.ZipInfo, links: Collection[str]) -> str:
         return "is encrypted"
     if ".." in path.parts or _foreign(member.orig_filename):
         return "would be written outside its folder"
-    if any(str(parent) in links for parent in path.parents):
+    # Names are compared as paths: `./a//b` is `a/b`. A file of a link's own name would be written through it too.
+    through = path.parents if _kind(member) == stat.S_IFLNK else (path, *path.parents)
+    if any(str(part) in links for part in through):
         return "would be written through a link"
     if _kind(member) not in {0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}:
         return "is neither a file nor a folder"

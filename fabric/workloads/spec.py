@@ -122,7 +122,7 @@ class WorkloadSpec(Settings):
     """Longest run in seconds; without it there is no promise of a start for those behind."""
 
     max_failures: int = Field(default=3, ge=0, le=1000)
-    """Lost attempts after which the workload is failed instead of started again."""
+    """Lost attempts that are started again; one more, and the workload is failed."""
 
     after: tuple[str, ...] = ()
     """Jobs that must have succeeded before this one starts."""
@@ -137,13 +137,13 @@ class WorkloadSpec(Settings):
     """Free text by key, returned as given."""
 
     entrypoint_cpus: float = Field(default=0.0, ge=0)
-    """CPUs that the entrypoint itself holds in Ray; above zero it runs on the first group."""
+    """CPUs that the worker has in which the entrypoint runs, one of the first group; Ray gives them to its tasks."""
 
     entrypoint_gpus: float = Field(default=0.0, ge=0)
-    """Accelerators that the entrypoint itself holds in Ray."""
+    """Accelerators that the entrypoint itself holds in Ray as long as it runs, in a worker of the first group."""
 
     entrypoint_memory: int = Field(default=0, ge=0)
-    """Bytes of memory that the entrypoint itself holds in Ray."""
+    """Bytes of memory that the worker has in which the entrypoint runs, as with `entrypoint_cpus`."""
 
     service: ServiceSpec | None = None
     """What a service serves."""

@@ -6,7 +6,6 @@ stage has finished is kept, so a bench that was stopped goes on where it was; `-
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from fabric.sdk import Client
-from scripts.demo_run import UNHAPPY, Stage, fabric_up, spec_of, tail
+from scripts.demo_fabric import end_in_order, fabric_up, forget
+from scripts.demo_run import UNHAPPY, Stage, spec_of, tail
 
 STAGES = (
     Stage("prepare", "configs/data/demo.yaml"),
@@ -58,9 +58,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/bench-full"), help="where records and outputs are kept")
     parser.add_argument("--fresh", action="store_true", help="run all stages again")
     options = parser.parse_args()
+    end_in_order()
+    state = options.out.absolute()
     if options.fresh:
-        shutil.rmtree(options.out, ignore_errors=True)
-    state = options.out.resolve()
+        forget(state)
     with fabric_up(state, Console(), keep=False) as client:
         if not run(client):
             return 1

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from fabric.backends.local import processes
+from fabric.backends.local.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -32,29 +32,31 @@ MARK = "FABRIC_BENCH_RUN"
 """Environment variable by which the processes of a bare cluster are found and ended."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-def submit(address: str, environment: dict[str, str]) -> None:
-    """`ray job submit` until its output shows; then until it has ended.
+def submit(address: str, environment: dict[str, str]) -> float:
+    """`ray job submit` until it has ended; the instant at which its output showed, on the monotonic clock.
 
     Raises:
         SystemExit: If the output never comes.
     """
     command = [str(BIN / "ray"), "job", "submit", "--address", address, "--", sys.executable, "-c", "print(1)"]
+    return shown_at(command, environment, address)
+
+
+def shown_at(command: list[str], environment: dict[str, str], address: str) -> float:
+    """Run a client to its end; the instant at which it wrote the line `1`.
+
+    Raises:
+        SystemExit: If that never comes, or the client fails.
+    """
+    at, said = None, []
     job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said = []
-    for line in job.stdout or ():
-        said.append(line)
-        if line.strip() == "1":
-            return
-    sys.exit(f"bench: no output from {address}:\n{''.join(said)}")
+    with job:
+        for line in job.stdout or ():
+            said.append(line)
+            at = at or (time.monotonic() if line.strip() == "1" else None)
+    if at is None or job.returncode != 0:
+        sys.exit(f"bench: {address}: the client ended with {job.returncode} and wrote:\n{''.join(said)}")
+    return at
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def new_cluster(num_cpus: int = 1) -> Iterator[tuple[str, dict[str, str]]]:
         # As in an activated environment; without a token, whatever lies in ~/.ray.
         activated = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled"}
         environment = {**os.environ, **activated, MARK: run, "SPT_NOENV": "1", "RAY_TMPDIR": folder}
-        port, dashboard = free_ports(2)
+        port, dashboard = free_ports(("gcs", "dashboard")).values()
         start = [str(BIN / "ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}"]
         more = [f"--dashboard-port={dashboard}", f"--temp-dir={folder}", f"--num-cpus={num_cpus}"]
         try:
@@ -79,22 +81,20 @@ def bare(_: str) -> float:
     """Seconds on a new cluster, its start included."""
     began = time.monotonic()
     with new_cluster() as (address, environment):
-        submit(address, environment)
-        return time.monotonic() - began
+        return submit(address, environment) - began
 
 
 def fabric(address: str) -> float:
     """Seconds on an idle fabric."""
     began = time.monotonic()
-    submit(address, dict(os.environ))
-    return time.monotonic() - began
+    return submit(address, dict(os.environ)) - began
 
 
 @contextmanager
 def idle_fabric() -> Iterator[str]:
     """A fabric with nothing to do; its address."""
     state = Path(tempfile.mkdtemp(prefix="fab-"))
-    control, gateway = free_ports(2)
+    control, gateway = free_ports(("control", "gateway")).values()
     sets = ["--set", f"ports.control={control}", "--set", f"ports.gateway={gateway}"]
     up = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(state), *sets]
     process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from fabric.config import env
 from tests.architecture.tree import ROOT, repository_files
 
@@ -33,16 +31,13 @@ def _folders_that_exist() -> set[str]:
 
 
 def test_the_readme_draws_the_tree_that_exists() -> None:
-    if not README.exists():
-        pytest.skip("there is no README.md yet")
     drawn = _folders_drawn(README.read_text(encoding="utf-8"))
     assert {name for name in drawn if not (ROOT / name).is_dir()} == set(), "drawn, but no such folder"
     assert _folders_that_exist() - drawn == set(), "exists, but is not drawn"
 
 
 def test_every_environment_variable_is_in_the_reference() -> None:
-    documents = [ROOT / "CONTRIBUTING.md", README]
-    text = "".join(file.read_text(encoding="utf-8") for file in documents if file.exists())
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "CONTRIBUTING.md", README))
     assert {name for name in env.VARIABLES if f"`{name}`" not in text} == set()
 
 

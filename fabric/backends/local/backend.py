@@ -115,7 +115,7 @@ class LocalBackend:
             attempt=wanted.attempt,
             token=secrets.token_hex(32),
             temp_dir=str(Path(tempfile.gettempdir()) / f"fabric-{key}"),
-            ports=free_ports(port_names(slices)),
+            ports=free_ports(port_names(slices), {port for other in self._layouts() for port in other.ports.values()}),
             slices=tuple(part.name for part in slices),
             nodes={part.name: part.node for part in slices},
             gpu_ids=gpu_ids_by_slice(slices, self._layouts(), self._devices()),

@@ -1,13 +1,16 @@
-"""Find and end the processes of a cluster by the marks in their environment.
+"""Find and end the processes of a cluster by the marks in their environment, or by descent.
 
 Knows nothing of Ray. A mark survives forks, new sessions and the death of whoever started the process, so a fabric that
-was killed finds everything again, and nothing that it did not start.
+was killed finds everything again, and nothing that it did not start. What emptied its environment is found by descent:
+who adopts orphans stays the ancestor of all that it started.
 """
 
+import ctypes
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,9 @@ _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SURE_LOOKS = 3
+_DEAD = {"Z", "X"}
+_PR_SET_CHILD_SUBREAPER = 36
+"""From `linux/prctl.h`."""
 _SETTLED_S = 20.0
 """Age from which a process is taken to keep its environment and its name, in seconds."""
 
@@ -85,11 +91,8 @@ class Census:
 
 def identify(pid: int) -> Process | None:
     """The process with this id, unless it is dead or a zombie."""
-    try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in {"Z", "X"} else Process(pid, int(fields[19]))
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in _DEAD else Process(pid, int(fields[19]))
 
 
 def alive(process: Process) -> bool:
@@ -123,17 +126,57 @@ def send(process: Process, signum: int) -> None:
             return
 
 
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, instead of process 1. Linux only; else nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans(own: Collection[int]) -> None:
+    """Collect adopted children that have ended, so that none stays a zombie; not those of `own`, whose owner does."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in own:
+            return
+        os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def descendants() -> list[Process]:
+    """Live processes below this one."""
+    parents: dict[int, int] = {}
+    for entry in _PROC.iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields and fields[0] not in _DEAD:
+            parents[int(entry.name)] = int(fields[1])
+    below = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    return [process for pid in sorted(below - {os.getpid()}) if (process := identify(pid))]
+
+
 def end_all(marks: Iterable[str], patience_s: float) -> bool:
     """Ask every marked process to end, kill what is left after `patience_s`, and say whether all are gone."""
     marks = tuple(marks)
-    for process in marked(marks):
+    return _end(lambda: marked(marks), patience_s)
+
+
+def end_descendants(patience_s: float) -> bool:
+    """Ask every process below this one to end, kill what is left after `patience_s`, and say whether all are gone."""
+    return _end(descendants, patience_s)
+
+
+def _end(find: Callable[[], list[Process]], patience_s: float) -> bool:
+    for process in find():
         send(process, signal.SIGTERM)
     deadline = time.monotonic() + patience_s
-    while marked(marks) and time.monotonic() < deadline:
+    while find() and time.monotonic() < deadline:
         time.sleep(0.05)
     empty_looks = 0
     for _ in range(60):
-        left = marked(marks)
+        left = find()
         # One look may miss a process that is between fork and exec, when its environment cannot be read.
         empty_looks = 0 if left else empty_looks + 1
         if empty_looks == _SURE_LOOKS:
@@ -142,3 +185,11 @@ def end_all(marks: Iterable[str], patience_s: float) -> bool:
             send(process, signal.SIGKILL)
         time.sleep(0.05)
     return False
+
+
+def _stat(pid: int) -> list[str] | None:
+    """State, parent and all that follows in `/proc/PID/stat`; None if there is no such process."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None

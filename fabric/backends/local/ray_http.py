@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from fabric.backends.local.demand import Bundle, Demand
 from fabric.core.errors import BadInput, ClusterLost, FabricError, NotFound
 
 
@@ -77,14 +78,13 @@ class RayHead:
         body: dict[str, Any] = self._call("GET", "/api/serve/applications/")
         return body
 
-    def pending_demands(self) -> list[dict[str, float]]:
-        """Resources of tasks and actors that wait for a node."""
+    def pending_demands(self) -> list[Demand]:
+        """Tasks, actors and placement groups that wait for room on nodes."""
         tasks = self._state("tasks", "PENDING_NODE_ASSIGNMENT") + self._state("tasks", "PENDING_ARGS_AVAIL")
         actors = self._state("actors", "PENDING_CREATION") + self._state("actors", "DEPENDENCIES_UNREADY")
         groups = self._state("placement_groups", "PENDING") + self._state("placement_groups", "PREPARED")
-        found = [item.get("required_resources") or {} for item in (*tasks, *actors)]
-        found += [bundle.get("unit_resources") or {} for group in groups for bundle in group.get("bundles") or []]
-        return [demand for demand in found if demand]
+        found = [*map(_demand_of_one, (*tasks, *actors)), *map(_demand_of_group, groups)]
+        return [demand for demand in found if any(bundle.resources or bundle.labels for bundle in demand.bundles)]
 
     def _state(self, kind: str, state: str) -> list[dict[str, Any]]:
         body = self._call(
@@ -121,3 +121,20 @@ class RayHead:
         if answer.is_error:
             raise BadInput(f"the Ray head refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer.json() if "json" in answer.headers.get("content-type", "") else None
+
+
+def _demand_of_one(item: Mapping[str, Any]) -> Demand:
+    """A task's or an actor's demand, as the state API tells it."""
+    fallback = (item.get("fallback_strategy") or {}).get("options")
+    # With a fallback, the first selector need not be met.
+    return Demand((Bundle(item.get("required_resources") or {}, {} if fallback else item.get("label_selector") or {}),))
+
+
+def _demand_of_group(item: Mapping[str, Any]) -> Demand:
+    """A placement group's demand, as the state API tells it; that names no strategy."""
+    bundles = tuple(
+        Bundle(bundle.get("unit_resources") or {}, bundle.get("label_selector") or {})
+        for bundle in item.get("bundles") or []
+    )
+    infeasible = (item.get("stats") or {}).get("scheduling_state") == "INFEASIBLE"
+    return Demand(bundles, group=True, infeasible=infeasible)

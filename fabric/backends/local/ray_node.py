@@ -2,8 +2,9 @@
 
 Knows nothing of the fabric but the JSON file it is given. It does what `ray start --block` does, without that command's
 seven seconds of imports (Serve, pandas) and without the parts of a head that a fabric cluster never uses: autoscaler
-monitor, Ray Client server and the dashboard modules that no one asks. The classes used are private to Ray, which is
-why Ray's version is pinned and checked.
+monitor, Ray Client server and the dashboard modules that no one asks. It adopts whatever loses its parent, and at its
+end ends all that descends from it: what emptied its environment is found by no mark. The classes used are private to
+Ray, which is why Ray's version is pinned and checked.
 """
 
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fabric.backends.local import processes
+
 RAY_VERSION = "2.60.0"
 """The only version whose private classes this module was written against."""
 
@@ -23,6 +26,8 @@ DASHBOARD_MODULES = "JobHead,NodeHead,StateHead,ServeHead,ReportHead"
 """Jobs and Serve REST, `ray list`, node table and health; metrics, event, train and data pages are left out."""
 
 _POLL_S = 0.2
+_PATIENCE_S = 2.0
+"""Between asking what is left to end and killing it; shorter than the patience of who ends this process."""
 _REGISTER_S = 120.0
 
 
@@ -36,6 +41,7 @@ def main(config: Path) -> int:
         Exit code: 0 after SIGTERM, 1 if a process was lost.
     """
     settings = json.loads(config.read_text(encoding="utf-8"))
+    processes.adopt_orphans()
     if not settings["head"]:
         _wait_for(settings["address"])
     node = _start(settings)
@@ -43,6 +49,7 @@ def main(config: Path) -> int:
     try:
         while True:
             time.sleep(_POLL_S)
+            processes.reap_orphans(_own(node))
             lost = [(kind, process.returncode) for kind, process in node.dead_processes()]
             if lost:
                 sys.stderr.write(f"lost {lost}; the rest of this Ray node ends\n")
@@ -50,7 +57,15 @@ def main(config: Path) -> int:
     except _Left:
         return 0
     finally:
+        # Who asks twice must not cut this short.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         node.kill_all_processes(check_alive=False, allow_graceful=False)
+        processes.end_descendants(_PATIENCE_S)
+
+
+def _own(node: Any) -> set[int]:
+    """Process numbers of the Ray node's own parts."""
+    return {part.process.pid for parts in node.all_processes.values() for part in parts}
 
 
 class _Left(Exception):

@@ -6,6 +6,7 @@ Knows nothing of the site's machines.
 from pydantic import Field
 
 from fabric.config.settings import Settings
+from fabric.core.limits import MOST_PACKAGE
 
 
 class HttpSettings(Settings):
@@ -17,7 +18,7 @@ class HttpSettings(Settings):
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Names in a `Host` header under which requests without a key are believed to come from this machine."""
 
-    max_package_bytes: int = Field(default=512 * 2**20, ge=1024)
+    max_package_bytes: int = Field(default=MOST_PACKAGE.count, ge=1024)
     """Largest package that the store takes, in bytes: how much of a refused one is still read."""
 
     max_body_bytes: int = Field(default=2**20, ge=1024)

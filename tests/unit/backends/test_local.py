@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fabric.backends.local import processes
-from fabric.backends.local.demand import unmet
 from fabric.backends.local.keeper import driver_slice
 from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
 from fabric.backends.local.slices import Slices
@@ -98,27 +97,6 @@ def test_nodes_of_a_cluster_that_start_together_share_no_socket() -> None:
     params = [node_launch(part, cluster, places, num_cores=2).config["params"] for part in (HEAD, TRAINERS)]
     for socket in ("plasma_store_socket_name", "raylet_socket_name"):
         assert len({node[socket] for node in params}) == len(params)
-
-
-def test_a_demand_that_no_slice_can_meet_is_told_with_its_remedy() -> None:
-    assert unmet([{"CPU": 4.0, "GPU": 2.0}], [HEAD, TRAINERS], {}) == ""
-    words = unmet([{"CPU": 1.0}, {"GPU": 4.0}], [HEAD, TRAINERS], {})
-    assert "asks Ray for 4 GPU on one node" in words
-    assert "the largest slice of the grant has 2 GPU" in words
-    assert "--entrypoint-num-gpus" in words
-
-
-def test_a_head_of_its_own_meets_no_demand() -> None:
-    assert "asks Ray for 1 CPU" in unmet([{"CPU": 1.0}], [HEAD], {})
-
-
-def test_what_the_entrypoint_holds_meets_no_demand_of_its_tasks() -> None:
-    words = unmet([{"GPU": 1.0}], [TRAINERS], {"trainers-0": 2.0})
-    assert "0 GPU beside what the entrypoint holds" in words
-
-
-def test_custom_resources_are_left_to_ray() -> None:
-    assert unmet([{"node:127.0.0.2": 0.001}], [TRAINERS], {}) == ""
 
 
 def marked_child(mark: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 """What `doctor` finds on machines that lack something."""
 
+import errno
 import json
 from importlib import metadata
 from pathlib import Path
@@ -95,6 +96,36 @@ def test_a_control_group_limits_memory_and_its_file_cache_counts_as_free(tmp_pat
     (tmp_path / "memory.max").write_text("max\n")
     assert checks._allowed_memory(tmp_path) is None
     assert checks._allowed_memory(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize("made", ["", "state", "state/artifacts"], ids=["no state", "no artifacts", "artifacts"])
+def test_artifacts_can_be_written_and_read_and_nothing_stays(tmp_path: Path, made: str) -> None:
+    (tmp_path / made).mkdir(parents=True, exist_ok=True)
+    check = checks.artifacts(tmp_path / "state")
+    assert (check.status, check.found) == ("ok", f"{tmp_path / made} gives back what is written")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_artifacts_that_cannot_be_written_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    check = checks.artifacts(tmp_path)
+    assert (check.status, check.found) == ("failed", f"{tmp_path}: No space left on device")
+    assert "--state" in check.advice
+
+
+def test_artifacts_that_come_back_different_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"something else")
+    check = checks.artifacts(tmp_path)
+    assert (check.status, check.found) == ("failed", f"{tmp_path} gives back other bytes than were written")
+
+
+def test_doctor_looks_at_the_artifacts_and_up_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ray_imports", lambda: Check("ray", "ok", "loads"))
+    assert "artifacts" in {check.name for check in checks.thorough(None, tmp_path)}
+    assert "artifacts" not in {check.name for check in checks.quick(None, tmp_path)}
 
 
 @pytest.fixture

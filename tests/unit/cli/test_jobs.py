@@ -79,13 +79,23 @@ def test_brackets_of_a_message_are_shown_as_they_are(control: FakeControl, run: 
 
 def test_a_log_is_shown_as_it_was_written(control: FakeControl, run: Run) -> None:
     ended = {admin.COMPLETE: "true"}
+    control.on("GET /api/fabric/workloads/a", answer(view("a")))
     control.on("GET /api/fabric/workloads/a/logs", httpx.Response(200, text="no newline at end", headers=ended))
     assert run("logs", "a", "-f").stdout == "no newline at end"
     assert run("logs", "a").stdout == "no newline at end"
+    assert run("logs", "a").stderr == ""
+
+
+def test_why_the_log_of_a_service_is_empty_is_said(control: FakeControl, run: Run) -> None:
+    control.on("GET /api/fabric/workloads/a", answer(view("a", kind="service")))
+    control.on("GET /api/fabric/workloads/a/logs", httpx.Response(200, text="", headers={admin.COMPLETE: "false"}))
+    said = run("logs", "a")
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert "a is a service: what its replicas write is not copied" in said.stderr
 
 
 def test_a_workload_that_is_not_there_is_not_found(control: FakeControl, run: Run) -> None:
-    control.on("GET /api/fabric/workloads/a/logs", refusal(404, "not_found", "there is no workload a"))
+    control.on("GET /api/fabric/workloads/a", refusal(404, "not_found", "there is no workload a"))
     said = run("logs", "a")
     assert (said.exit_code, said.stderr) == (3, "error: there is no workload a\n")
 

@@ -19,6 +19,7 @@ from fabric.cli.processes import Running
 from fabric.cli.sites import url
 from fabric.cli.supervisor import Program, Supervisor
 from fabric.cli.up import farewell
+from fabric.config import env
 from fabric.config.load import load
 from fabric.config.site import Capacity, Site, Tier
 from fabric.core.errors import Conflict, Unavailable
@@ -289,6 +290,7 @@ def upping(local: LocalFabric, monkeypatch: pytest.MonkeyPatch) -> Iterator[subp
     running = Running.now(process.pid)
     assert running is not None
     running.write(local.folder / "up.pid")
+    local.announce("http://127.0.0.1:8270")
     yield process
     process.kill()
     process.wait()
@@ -307,6 +309,37 @@ def test_down_waits_until_the_work_has_left_and_up_has_ended(
     assert (said.exit_code, said.stdout) == (0, "the fabric has ended; its work has left\n")
     assert said.stderr.splitlines()[:2] == ["2 workloads left", "1 workload left"]
     assert control.asked[0].content == b'{"kill":false}'
+
+
+@pytest.mark.parametrize("started", [True, False], ids=["up", "still starting"])
+def test_down_speaks_to_its_own_fabric_whatever_the_environment_is_set_for(
+    run: Run,
+    control: FakeControl,
+    upping: subprocess.Popen[bytes],
+    local: LocalFabric,
+    monkeypatch: pytest.MonkeyPatch,
+    started: bool,
+) -> None:
+    monkeypatch.setenv(env.TOKEN, "for another fabric")
+    monkeypatch.setenv(env.ADDRESS, "http://other.test:8270")
+    (local.folder / env.ADMIN_KEY_FILE).write_text("own\n")
+    if not started:
+        local.site_file.write_text(SITE)
+        (local.folder / "address").unlink()
+    control.on("POST /api/fabric/shutdown", httpx.Response(202))
+    control.on(HEALTH, httpx.ConnectError("gone"))
+    assert run("down", "--now").exit_code == 0
+    assert {request.url.host for request in control.asked} == {"127.0.0.1"}
+    assert {request.headers["Authorization"] for request in control.asked} == {"Bearer own"}
+
+
+def test_down_asks_nobody_where_it_does_not_know_its_own_fabric(
+    run: Run, control: FakeControl, upping: subprocess.Popen[bytes], local: LocalFabric
+) -> None:
+    (local.folder / "address").unlink()
+    assert run("down").exit_code == 4
+    assert control.asked == []
+    assert upping.wait() == -signal.SIGTERM
 
 
 def test_down_now_kills(run: Run, control: FakeControl, upping: subprocess.Popen[bytes]) -> None:

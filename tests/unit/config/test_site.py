@@ -35,6 +35,10 @@ def test_a_small_site_has_named_nodes_with_capacity() -> None:
         ("head.memory=7 GiB", "a Ray head (1 CPUs + 7 GiB) fits on no node that may hold one (4 CPUs + 6 GiB)"),
         ("defaults.memory=lots", "defaults: 'lots' is not a size"),
         ("max_package_bytes=1 GiB", "max_package_bytes: Input should be a valid integer (got '1 GiB')"),
+        (
+            "max_package_bytes=104857600",
+            "max_package_bytes: a Ray head takes no request above 100 MiB, so packages end",
+        ),
         ("grace_s=-1", "grace_s: Input should be greater than or equal to 0"),
         ("grace=1", "grace: unknown key. Did you mean 'grace_s'?"),
         ("{anonymous: true}", "--set {anonymous: true}: write it as path=value"),

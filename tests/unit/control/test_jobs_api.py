@@ -63,7 +63,7 @@ def test_a_name_that_is_taken_is_refused_in_rays_words(world: World) -> None:
         (b'{"entrypoint": "x\\u0000"}', "code 0"),
         (b'{"entrypoint": "\\ud800"}', "body"),
         (b'{"entrypoint": "x", "entrypoint_num_gpus": 3}', "largest node (gpu-0, tier gpu) has 2 GPUs"),
-        (b'{"entrypoint": "x", "entrypoint_num_cpus": 2, "metadata": {"fabric.cpus": "1"}}', "entrypoint holds 2 CPUs"),
+        (b'{"entrypoint": "x", "entrypoint_num_cpus": 2, "metadata": {"fabric.cpus": "1"}}', "entrypoint needs 2 CPUs"),
         (b'{"entrypoint": "x", "metadata": {"fabric.workers": "99"}}', "cannot be placed even on the empty site"),
         (b'{"entrypoint": "x", "runtime_env": {"working_dir": "gcs://_ray_pkg_0123456789.zip"}}', "is not here"),
         (b'{"entrypoint": "x", "runtime_env": {"py_modules": ["gcs://../../etc"]}}', "py_modules[0]"),
@@ -71,6 +71,12 @@ def test_a_name_that_is_taken_is_refused_in_rays_words(world: World) -> None:
         (b'{"entrypoint": "x", "runtime_env": {"working_dir": 3}}', "must be text"),
         (b'{"entrypoint": "x", "runtime_env": {"py_modules": "gcs://a.zip"}}', "list of URIs"),
         (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A": 1}}}', "env_vars"),
+        (
+            b'{"entrypoint": "x", "runtime_env": {"env_vars": {"FABRIC_SLICE": "1"}}}',
+            "env_vars: FABRIC_SLICE is set by",
+        ),
+        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"RAY_AUTH_MODE": "x"}}}', "RAY_AUTH_MODE is set by"),
+        (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"RAY_ADDRESS": "x"}}}', "RAY_ADDRESS is set by the fabric"),
         (b'{"entrypoint": "x", "runtime_env": {"env_vars": {"A=B": "1"}}}', "no name of an environment variable"),
     ],
 )

@@ -56,6 +56,7 @@ def test_a_package_that_is_too_large_is_refused_with_the_limit(world: World) -> 
     world.packages._max_bytes = 1000
     answer = world.client().put(PATH, content=b"x" * 100_000)
     assert (answer.status_code, "larger than" in answer.text) == (400, True)
+    assert "a Ray head takes no request above 100 MiB" in answer.text
     assert list(world.packages._folder.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """The gateway keeps what control last said."""
 
 import asyncio
+import errno
 import logging
 from pathlib import Path
 
@@ -123,3 +124,38 @@ async def test_it_follows_until_it_is_stopped(tmp_path: Path) -> None:
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
+
+
+async def test_a_mistake_of_ours_does_not_end_the_following(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, {})
+    asked: list[int] = []
+
+    async def ask() -> bool:
+        asked.append(1)
+        raise KeyError("mistake")
+
+    monkeypatch.setattr(world.follower, "ask", ask)
+    following = asyncio.create_task(world.follower.run())
+    async with asyncio.timeout(2):
+        while len(asked) < 3:
+            await asyncio.sleep(0.001)
+    assert not following.done()
+    following.cancel()
+    assert world.follower.problem == "internal error: KeyError: 'mistake'"
+    assert len(caplog.records) == 1, "said once, not at every turn"
+
+
+async def test_nothing_half_written_stays_of_a_full_disk_or_a_killed_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / f".{FILE}.killed").write_text("{")
+    world = World(tmp_path, {})
+    monkeypatch.setattr("os.fsync", full)
+    await world.ready()
+    assert world.follower.table.snapshot.version == 1
+    assert list(tmp_path.iterdir()) == []

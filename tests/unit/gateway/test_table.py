@@ -53,6 +53,7 @@ def test_a_wrong_key_is_refused_and_never_repeated(header: str | None, says: str
     with pytest.raises(Unauthenticated, match=says) as refused:
         Table(snapshot()).caller(header, NOW)
     assert "sk-" not in refused.value.message
+    assert "`fabric " not in refused.value.message, "no command makes keys"
 
 
 @pytest.mark.parametrize(("expires_at", "good"), [(None, True), (NOW + 1, True), (NOW, False), (NOW - 1, False)])

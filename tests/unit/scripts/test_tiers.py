@@ -42,6 +42,13 @@ def test_tests_do_not_see_the_callers_own_fabric(monkeypatch: pytest.MonkeyPatch
     assert seen[tiers.MARKER] == "abc"
 
 
+def test_tests_see_where_the_caller_keeps_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"FABRIC_CACHE": "/scratch/cache", "FABRIC_TRACES": "/scratch/traces"}
+    for name, folder in data.items():
+        monkeypatch.setenv(name, folder)
+    assert data.items() <= tiers.environment("abc").items()
+
+
 def test_a_tier_without_its_machine_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
     outcome = tiers.run_tier("cluster", [])

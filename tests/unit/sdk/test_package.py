@@ -1,13 +1,18 @@
 """What of a working directory is packed."""
 
 import io
+import os
+import re
 import subprocess
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from fabric.core import limits
 from fabric.core.errors import BadPackage
+from fabric.core.quantity import Bytes
 from fabric.sdk import package
 from fabric.sdk.package import pack
 
@@ -105,3 +110,25 @@ def test_a_folder_that_is_too_large_is_refused_with_what_is_largest(
     with pytest.raises(BadPackage, match=r"2 MiB, but at most 1 MiB are sent. Largest: data \(2 MiB\)") as caught:
         pack(tmp_path)
     assert caught.value.fields["bytes"] == 2 * 2**20 + 4
+
+
+def test_a_package_that_no_ray_head_would_take_is_refused_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "MOST_PACKAGE", Bytes(2**20))
+    write(tmp_path, "a.py", "zeros/x", "noise/x")
+    (tmp_path / "zeros" / "x").write_bytes(bytes(4 * 2**20))
+    pack(tmp_path)
+    (tmp_path / "noise" / "x").write_bytes(os.urandom(2 * 2**20))
+    with pytest.raises(BadPackage, match="a Ray head takes no request above 100 MiB") as caught:
+        pack(tmp_path)
+    assert "packed it is 2." in str(caught.value)
+    assert "noise (2 MiB)" in str(caught.value)
+
+
+def test_what_is_sent_is_what_the_installed_ray_takes() -> None:
+    constants = Path(str(metadata.distribution("ray").locate_file("ray/_private/ray_constants.py"))).read_text()
+    found = re.search(r"^DASHBOARD_CLIENT_MAX_SIZE = (\d+) \* 1024\*\*2$", constants, re.MULTILINE)
+    assert found is not None
+    assert limits.RAY_BODY == Bytes(int(found[1]) * 2**20)
+    assert limits.MOST_PACKAGE < limits.RAY_BODY

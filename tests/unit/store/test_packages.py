@@ -136,6 +136,23 @@ def test_nothing_is_written_through_a_link(packages: Packages) -> None:
         packages.put(NAME, [zipped({"a/b": ".", "a/b/link": "c"}, stat.S_IFLNK)])
 
 
+@pytest.mark.parametrize(("link", "through"), [("./d/l1", "d/l1/l3"), ("d//l1", "d/l1/l3"), ("d/l1", "./d/./l1/l3")])
+def test_a_link_is_the_same_link_however_its_path_is_written(packages: Packages, link: str, through: str) -> None:
+    with pytest.raises(BadPackage, match="would be written through a link"):
+        packages.put(NAME, [zipped({link: ".", through: "../.."}, stat.S_IFLNK)])
+
+
+def test_no_file_takes_the_name_of_a_link(packages: Packages) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, kind in (("./a", stat.S_IFLNK), ("a", stat.S_IFREG)):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (kind | 0o644) << 16
+            archive.writestr(info, "target")
+    with pytest.raises(BadPackage, match="member 'a' would be written through a link"):
+        packages.put(NAME, [out.getvalue()])
+
+
 def test_a_device_is_refused(packages: Packages) -> None:
     with pytest.raises(BadPackage, match="neither a file nor a folder"):
         packages.put(NAME, [zipped({"null": ""}, stat.S_IFCHR)])
@@ -163,6 +180,16 @@ def test_a_broken_package_is_refused_and_leaves_nothing(packages: Packages, spoi
     with pytest.raises(BadPackage, match=f"package {NAME}.*Upload it again"):
         packages.put(NAME, in_pieces(spoil(data)))
     assert not packages.has(NAME)
+    assert left_over(packages) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_damaged_under_any_compression_is_refused(packages: Packages, method: int) -> None:
+    data = bytearray(zipped({"a": bytes(range(256)) * 100}, method=method))
+    for place in range(60, 90):
+        data[place] ^= 0xFF
+    with pytest.raises(BadPackage, match="Upload it again"):
+        packages.put(NAME, [bytes(data)])
     assert left_over(packages) == []
 
 
