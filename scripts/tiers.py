@@ -21,6 +21,8 @@ SETTLE_S = 15.0
 """How long what a tier started may take to leave after its last test."""
 HARMLESS = frozenset({"FABRIC_CACHE", "FABRIC_TRACES"})
 """Variables that only say where data lies: converted assets, which `scripts/assets` puts there too, and traces."""
+TRACES = ROOT.parent / "shared" / "traces"
+"""Where the public traces lie if nobody says otherwise; a test that needs one skips where it is absent."""
 GIVE_UP_S = 30.0
 """How long pytest may take to end once it is told to."""
 INTERRUPTED, NO_TESTS = 2, 5
@@ -94,6 +96,8 @@ def environment(run: str) -> dict[str, str]:
     """The caller's environment without what would lead tests to the caller's own fabric or cluster."""
     led = ("FABRIC_", "MLFLOW_", "RAY_ADDRESS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(led) or k in HARMLESS}
+    if TRACES.is_dir():
+        kept.setdefault("FABRIC_TRACES", str(TRACES))
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0", MARKER: run}
 
 
