@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that is not installed
@@ -11,7 +10,7 @@ from fabric.config import env
 from fabric.config.load import load
 from fabric.core.errors import FabricError
 from fabric.data.shards import open_dataset
-from fabric.sdk.report import reporter
+from fabric.sdk.report import failed, reporter, say
 from fabric.serve.engines.settings import EngineSettings
 from fabric.serve.offline import OfflineEngines
 from fabric.train.evaluate import EvaluateSettings
@@ -33,7 +32,7 @@ def run(settings: EvaluateSettings) -> None:
     root = folder_of(env.artifacts_uri(default=(Path.cwd() / "runs").as_uri()))
     works = held_out_works(root / settings.data) if settings.data else None
     engines = OfflineEngines(settings.engine, EngineSettings(max_context=settings.max_context))
-    report, say = reporter(root / settings.output), partial(print, flush=True)
+    report = reporter(root / settings.output)
     evaluate(Stage(settings, root, env.cache_folder(), engines, report, say), works)
 
 
@@ -45,4 +44,4 @@ if __name__ == "__main__":
     try:
         run(load(EvaluateSettings, arguments.config, arguments.set))
     except FabricError as error:
-        sys.exit(f"evaluate: {error.message}")
+        sys.exit(failed("evaluate", error))

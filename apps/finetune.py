@@ -11,15 +11,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from fabric.config import env
 from fabric.config.load import load
 from fabric.core.errors import FabricError
-from fabric.sdk.report import reporter
+from fabric.sdk.report import failed, reporter, say
 from fabric.train import pretrain, ray_train, tuned
 from fabric.train.assets import base_model
 from fabric.train.finetune import FinetuneSettings, FinetuneTask, encode
 from fabric.train.manifest import verify
-from fabric.train.task import LEFT_EARLY, folder_of, resume
+from fabric.train.task import folder_of, resume
 from fabric.train.tasks import make_items
-
-say = partial(print, flush=True)
+from fabric.workloads.states import RUN_AGAIN
 
 
 def run(settings: FinetuneSettings) -> int:
@@ -40,7 +39,7 @@ def run(settings: FinetuneSettings) -> int:
         ended = ray_train.attempt(work, task, settings.trainers, labelled=labelled, grace_s=grace_s, say=say)
         if ended.left_because:
             say(f"left after step {ended.steps}, state saved, because {ended.left_because}; run it again to go on")
-            return LEFT_EARLY
+            return RUN_AGAIN
         manifest = tuned.finish(task, ended, parents=[{"name": settings.base, "version": version}])
     say(tuned.summary(manifest))
     return 0
@@ -54,4 +53,4 @@ if __name__ == "__main__":
     try:
         sys.exit(run(load(FinetuneSettings, arguments.config, arguments.set)))
     except FabricError as error:
-        sys.exit(f"finetune: {error.message}")
+        sys.exit(failed("finetune", error))

@@ -15,7 +15,7 @@ from fabric.data.prepare import Prepared, prepare
 from fabric.data.ray_pipeline import RayEngine
 from fabric.data.settings import PrepareSettings
 from fabric.data.summary import summary
-from fabric.sdk.report import reporter
+from fabric.sdk.report import failed, reporter
 
 
 def say(line: str) -> None:
@@ -42,8 +42,7 @@ def main() -> int:
     try:
         run(load(PrepareSettings, arguments.config, arguments.set))
     except FabricError as error:
-        print(f"prepare: {error.message}", file=sys.stderr)
-        return 2
+        return failed("prepare", error)
     return 0
 
 

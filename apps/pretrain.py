@@ -3,7 +3,6 @@
 import argparse
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that is not installed
@@ -14,13 +13,12 @@ from fabric.core.errors import FabricError
 from fabric.data.batches import BatchSource, LocalBatches
 from fabric.data.ray_pipeline import start_data_workers
 from fabric.data.shards import open_dataset
-from fabric.sdk.report import reporter
+from fabric.sdk.report import failed, reporter, say
 from fabric.train import pretrain, ray_train
 from fabric.train.samples import HeldOut, Work
 from fabric.train.settings import ModelSettings, PretrainSettings
-from fabric.train.task import LEFT_EARLY, Task, check_vocabulary, folder_of, resume
-
-say = partial(print, flush=True)
+from fabric.train.task import Task, check_vocabulary, folder_of, resume
+from fabric.workloads.states import RUN_AGAIN
 
 
 def run(settings: PretrainSettings) -> int:
@@ -43,7 +41,7 @@ def run(settings: PretrainSettings) -> int:
         outcome = ray_train.pretrain(task, labelled=labelled, grace_s=float(env.get(env.GRACE_S) or 0), say=say)
         if outcome.left_because:
             say(f"left after step {outcome.steps}, state saved, because {outcome.left_because}; run it again to go on")
-            return LEFT_EARLY
+            return RUN_AGAIN
         manifest = pretrain.finish(task, outcome, data=settings.data, tokenizer=data.tokenizer_folder)
     say(pretrain.summary(manifest))
     return 0
@@ -57,4 +55,4 @@ if __name__ == "__main__":
     try:
         sys.exit(run(load(PretrainSettings, arguments.config, arguments.set)))
     except FabricError as error:
-        sys.exit(f"pretrain: {error.message}")
+        sys.exit(failed("pretrain", error))

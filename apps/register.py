@@ -12,7 +12,7 @@ from fabric.config import env
 from fabric.config.load import load
 from fabric.core.errors import FabricError, Unavailable
 from fabric.registry.settings import RegisterSettings
-from fabric.sdk.report import reporter
+from fabric.sdk.report import failed, reporter
 from fabric.store.files import artifact_root
 from fabric.store.mlflow_registry import mlflow_at
 from fabric.store.registration import register
@@ -42,4 +42,4 @@ if __name__ == "__main__":
     try:
         run(load(RegisterSettings, arguments.config, arguments.set))
     except FabricError as error:
-        sys.exit(f"register: {error.message}")
+        sys.exit(failed("register", error))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric.config.site import Capacity, Head, Site, Tier
-from fabric.core.errors import NotFound
+from fabric.core.errors import NotFound, StorageFull
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Node, Running, Snapshot, Waiting
@@ -139,19 +139,37 @@ class FakeLogs:
 
     kept: dict[tuple[str, int], bytes] = field(default_factory=dict)
     complete: set[tuple[str, int]] = field(default_factory=set)
+    full: bool = False
+    """Whether the disk is."""
+
+    def begin(self, workload: str, attempt: int) -> None:
+        """Forget."""
+        self.kept = {key: data for key, data in self.kept.items() if key[0] != workload or key[1] < attempt}
 
     def end(self, workload: str, attempt: int) -> int:
         """Bytes kept."""
         return len(self.kept.get((workload, attempt), b""))
 
     def append(self, workload: str, attempt: int, offset: int, data: bytes) -> int:
-        """Keep what is new."""
+        """Keep what is new.
+
+        Raises:
+            StorageFull: While `full`.
+        """
+        if self.full:
+            raise StorageFull("logs: No space left on device")
         old = self.kept.get((workload, attempt), b"")
         self.kept[workload, attempt] = old[:offset] + data
         return offset + len(data)
 
     def mark_complete(self, workload: str, attempt: int) -> None:
-        """Nothing follows."""
+        """Nothing follows.
+
+        Raises:
+            StorageFull: While `full`.
+        """
+        if self.full:
+            raise StorageFull("logs: No space left on device")
         self.complete.add((workload, attempt))
 
 

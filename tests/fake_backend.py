@@ -18,25 +18,36 @@ class FakeBackend:
     views: dict[str, ClusterView] = field(default_factory=dict)
     wanted: dict[str, WantedCluster] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    looks_to_leave: int = 1
+    """How often a cluster that leaves is still seen."""
+    seen_leaving: dict[str, int] = field(default_factory=dict)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes given."""
         return self.site
 
     def observe(self) -> Mapping[str, ClusterView]:
-        """What exists; what is leaving is gone the next time."""
+        """What exists; what is leaving is gone after `looks_to_leave` looks."""
         seen = dict(self.views)
-        self.views = {name: view for name, view in self.views.items() if view.phase is not Phase.LEAVING}
+        for name in [name for name, view in seen.items() if view.phase is Phase.LEAVING]:
+            self.seen_leaving[name] = self.seen_leaving.get(name, 0) + 1
+            if self.seen_leaving[name] >= self.looks_to_leave:
+                del self.views[name], self.seen_leaving[name]
         return seen
 
     def realise(self, wanted: WantedCluster) -> None:
         """The cluster is there at once, with its entrypoint running or ended."""
-        self.wanted[wanted.name] = wanted
         if wanted.name not in self.views:
+            self.wanted[wanted.name] = wanted
             self.started.append(wanted.name)
-            endpoint = "http://127.0.0.1:1" if wanted.serve is not None else None
-            ends = _ENDS.get(wanted.entrypoint, Outcome.RUNNING)
-            self.views[wanted.name] = ClusterView(wanted.name, Phase.READY, ends, endpoint=endpoint)
+            self.views[wanted.name] = ClusterView(
+                wanted.name,
+                Phase.READY,
+                _ENDS.get(wanted.entrypoint, Outcome.RUNNING),
+                endpoint="http://127.0.0.1:1" if wanted.serve is not None else None,
+                born=wanted.born,
+                held=wanted.grant.slices,
+            )
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """The entrypoint ends at once."""

@@ -7,7 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from fabric.config.memory import Ram, Superchip, check_memory
+from fabric.config.projects import Project, check_projects
 from fabric.config.settings import Settings, checked
+from fabric.config.staging import StagingPriors
+from fabric.config.windows import Window, check_windows
 from fabric.core.ids import check_name
 from fabric.core.resources import Resources
 
@@ -62,10 +66,33 @@ class Tier(Settings):
     pretend: bool = False
     """Whether the accelerators are only counted, as on a laptop."""
 
+    diskless: bool = False
+    """Whether the nodes keep files in RAM, so that every byte written is charged as memory."""
+
+    ram: Ram | None = None
+    """Caps of what a slice holds in memory besides what its workers ask for. Left out, a diskless tier has the defaults
+    and a tier with disks charges only what is asked for."""
+
+    superchip: Superchip | None = None
+    """Unit of cores, memory and accelerators in which nodes are given out; None gives out any amount."""
+
+    staging: StagingPriors = StagingPriors()
+    """First guesses of how long things take to start."""
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
         return checked(check_name, name, "tier")
+
+    @model_validator(mode="after")
+    def _memory(self) -> Self:
+        check_memory(self.name, self.capacity.resources, self.charges if self.diskless else None, self.superchip)
+        return self
+
+    @property
+    def charges(self) -> Ram | None:
+        """Caps that are charged beside what workers ask for; None where nothing is."""
+        return self.ram or (Ram() if self.diskless else None)
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -150,6 +177,15 @@ class Site(Settings):
     defaults: Defaults = Defaults()
     """What work gets whose owner says nothing."""
 
+    projects: tuple[Project, ...] = ()
+    """Who pays and what they are guaranteed; without any, everybody may hold anything."""
+
+    usage_half_life_s: float = Field(default=7 * 86_400.0, gt=0)
+    """Seconds after which past use counts half; a week, like the default of Slurm's PriorityDecayHalfLife."""
+
+    windows: tuple[Window, ...] = ()
+    """Maintenance and capability weeks."""
+
     ports: Ports = Ports()
     """Where the fabric listens."""
 
@@ -180,6 +216,9 @@ class Site(Settings):
         largest = max((t.capacity.resources for t in self.tiers if t.heads), key=lambda r: r.memory)
         if not self.head.resources.fits(largest):
             raise ValueError(f"a Ray head ({self.head.resources}) fits on no node that may hold one ({largest})")
+        check_projects(self.projects, {t.name: t.capacity.resources * t.nodes for t in self.tiers})
+        nodes = {tier.name: tier.node_names for tier in self.tiers}
+        check_windows(self.windows, nodes, [project.name for project in self.projects])
         if self.anonymous and self.host not in {"127.0.0.1", "localhost", "::1"}:
             raise ValueError(f"anonymous access needs a loopback host, not {self.host}")
         return self

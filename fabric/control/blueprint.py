@@ -80,8 +80,10 @@ class SiteBlueprint:
             env=self._told(record),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
+            driver_group=spec.groups[0].name,
             serve=self._serve(record, secret),
             secret=secret,
+            born=record.at.submitted,
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:

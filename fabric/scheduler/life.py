@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fabric.scheduler.ports import ClusterView, Outcome, Phase
 from fabric.workloads.record import Instants, Record
-from fabric.workloads.states import State
+from fabric.workloads.states import RUN_AGAIN, State
 
 
 def advance(record: Record, view: ClusterView, now: float, grace_s: float) -> Record:
@@ -92,6 +92,8 @@ _UNMET = "asks Ray for"
 
 
 def _ended(record: Record, view: ClusterView, now: float) -> Record:
+    if view.exit_code == RUN_AGAIN:
+        return record.to(State.RECOVERING, message=f"its entrypoint left early (exit code {RUN_AGAIN})")
     state = {Outcome.SUCCEEDED: State.SUCCEEDED, Outcome.STOPPED: State.FAILED}.get(view.outcome, State.FAILED)
     at = replace(record.at, ended=now)
     return record.to(state, at=at, message=view.message or str(state), exit_code=view.exit_code, condition="")
@@ -152,5 +154,6 @@ def absent(name: str) -> ClusterView:
 
 
 def view_of(record: Record, views: Mapping[str, ClusterView]) -> ClusterView:
-    """What is seen of a record's present attempt."""
-    return views.get(record.cluster, absent(record.cluster))
+    """What is seen of a record's present attempt; the cluster of an earlier workload of its name is somebody else's."""
+    view = views.get(record.cluster)
+    return view if view is not None and view.born == record.at.submitted else absent(record.cluster)

@@ -14,8 +14,8 @@ from fabric.scheduler.life import advance, fail_if_in_vain, view_of
 from fabric.scheduler.plan import Place, Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
-from fabric.scheduler.snapshot import snapshot
-from fabric.workloads.record import Event, Instants, Record
+from fabric.scheduler.snapshot import Running, snapshot
+from fabric.workloads.record import Event, Grant, Instants, Record
 from fabric.workloads.states import State
 
 
@@ -54,7 +54,7 @@ class Loop:
         before = self._records.active()
         after = {name: self._advance(record, views, now) for name, record in before.items()}
         after = {name: fail_if_in_vain(record, after, now) for name, record in after.items()}
-        after = self._place(after, now)
+        after = self._place(after, self._leaving(after, views, now), now)
         self._record(before, after, now)
         self._act(after, views)
         return any(_restless(record, view_of(record, views)) for record in after.values())
@@ -62,9 +62,17 @@ class Loop:
     def _advance(self, record: Record, views: Mapping[str, ClusterView], now: float) -> Record:
         return advance(record, view_of(record, views), now, self._settings.grace_s)
 
-    def _place(self, records: dict[str, Record], now: float) -> dict[str, Record]:
+    def _leaving(
+        self, records: Mapping[str, Record], views: Mapping[str, ClusterView], now: float
+    ) -> tuple[Running, ...]:
+        """Clusters that no record holds any more: what they occupy is free once they are gone, any moment now."""
+        holding = {(r.cluster, r.at.submitted) for r in records.values() if r.state.holds_grant}
+        gone = [view for _, view in sorted(views.items()) if (view.name, view.born) not in holding]
+        return tuple(Running(view.name, Grant(view.held), now) for view in gone)
+
+    def _place(self, records: dict[str, Record], leaving: tuple[Running, ...], now: float) -> dict[str, Record]:
         """Decide who starts, and write the answer into the records."""
-        world = snapshot(records, self._backend.nodes(), self._settings.head)
+        world = snapshot(records, self._backend.nodes(), self._settings.head, leaving)
         self.last_plan = decide(world, self._settings.policy, now)
         changed = dict(records)
         for action in self.last_plan.actions:
@@ -89,9 +97,10 @@ class Loop:
 
     def _act(self, records: Mapping[str, Record], views: Mapping[str, ClusterView]) -> None:
         """Make the difference; every call is idempotent, so the same may be asked again next time."""
-        wanted = {record.cluster for record in records.values() if record.state.holds_grant}
-        for name in views.keys() - wanted:
-            self._backend.remove(name)
+        wanted = {(record.cluster, record.at.submitted) for record in records.values() if record.state.holds_grant}
+        for name, view in views.items():
+            if (name, view.born) not in wanted:
+                self._backend.remove(name)
         for record in records.values():
             if record.state in {State.PLACING, State.STARTING, State.RUNNING}:
                 self._realise(record)
@@ -117,11 +126,14 @@ class Loop:
             self._records.save([ended], [Event(ended.name, now, ended.state, ended.message, ended.attempt)])
 
     def _end(self, record: Record, view: ClusterView) -> None:
-        """Ask the entrypoint to leave while there is one, otherwise take the cluster away."""
-        if view.outcome in {Outcome.PENDING, Outcome.RUNNING} and record.spec.kind == "job":
+        """Ask the entrypoint to leave while there is, or may be, one; otherwise take the cluster away."""
+        if record.spec.kind == "job" and view.outcome in _MAY_RUN:
             self._backend.stop(record.cluster, self._settings.grace_s)
-        elif view.phase is not Phase.ABSENT and not view.outcome.ended:
+        elif view.phase is not Phase.ABSENT:
             self._backend.remove(record.cluster)
+
+
+_MAY_RUN = {Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING}
 
 
 def _tells(old: Record, new: Record) -> bool:

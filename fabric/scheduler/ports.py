@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from fabric.scheduler.snapshot import Node
-from fabric.workloads.record import Event, Grant, Record
+from fabric.workloads.record import Event, Grant, Record, Slice
 
 
 class Phase(StrEnum):
@@ -32,6 +32,8 @@ class Outcome(StrEnum):
 
     NONE = "none"
     """Not submitted yet."""
+    UNKNOWN = "unknown"
+    """An earlier fabric may have submitted it; the cluster has not been asked yet."""
     PENDING = "pending"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -65,6 +67,10 @@ class ClusterView:
     """What the service wants to see in the header `X-Fabric-Service`."""
     logs_complete: bool = True
     """Whether everything the entrypoint wrote has been copied to the store."""
+    born: float = 0.0
+    """When its workload was submitted, which tells it from a later workload of the same name."""
+    held: tuple[Slice, ...] = ()
+    """What its processes occupy until it is gone, also after its workload has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,13 @@ class WantedCluster:
     """Told to every process of the cluster."""
     metadata: Mapping[str, str]
     driver: Mapping[str, float]
-    """`num_cpus`, `num_gpus`, `memory` that the entrypoint holds in Ray; empty if it runs beside the head."""
+    """`num_cpus`, `num_gpus`, `memory` that were asked for the entrypoint itself; empty if it runs beside the head."""
+    driver_group: str = ""
+    """Group on whose first slice such an entrypoint runs."""
     serve: Mapping[str, Any] | None = None
     """Ray Serve configuration of a service."""
+    born: float = 0.0
+    """When the workload was submitted."""
     secret: str = field(default="", repr=False)
     """What a service's replicas require in the header `X-Fabric-Service`."""
 
@@ -108,7 +118,13 @@ class Hands(Protocol):
     """What may be done. Every call is idempotent and returns at once; results show in `Eyes.observe`."""
 
     def realise(self, wanted: WantedCluster) -> None:
-        """Bring about the cluster, then submit its entrypoint or Serve configuration once every slice has joined."""
+        """Bring about the cluster, then submit its entrypoint or Serve configuration once every slice has joined.
+
+        While a cluster of that name that was born earlier still leaves, nothing happens; the loop asks again.
+
+        Raises:
+            Unavailable: If it cannot be started now; nothing of it is left.
+        """
         ...
 
     def stop(self, cluster: str, grace_s: float) -> None:

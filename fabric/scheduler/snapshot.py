@@ -3,7 +3,7 @@
 Knows nothing of where the values come from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -92,12 +92,21 @@ def give_back(free: dict[str, Resources], slices: tuple[Slice, ...]) -> None:
             free[part.node] = free[part.node] + part.resources
 
 
-def snapshot(records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources) -> Snapshot:
-    """What `records` and `nodes` say, ordered by name so that equal worlds give equal plans."""
+def snapshot(
+    records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, leaving: Sequence[Running] = ()
+) -> Snapshot:
+    """What `records` and `nodes` say, ordered by name so that equal worlds give equal plans.
+
+    Args:
+        records: Of all workloads that are not final.
+        nodes: Of the site.
+        head: What a Ray head of its own is charged.
+        leaving: Clusters of ended workloads, whose processes still occupy their slices.
+    """
     ordered = [records[name] for name in sorted(records)]
     return Snapshot(
         nodes=tuple(sorted(nodes, key=lambda node: node.name)),
-        running=tuple(_running(r) for r in ordered if r.grant is not None and r.state.holds_grant),
+        running=(*(_running(r) for r in ordered if r.grant is not None and r.state.holds_grant), *leaving),
         waiting=tuple(_waiting(r, records) for r in ordered if r.state == "queued"),
         head=head,
     )

@@ -6,6 +6,7 @@ Knows nothing of training; neither way of telling ever raises or blocks the work
 import atexit
 import json
 import logging
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from fabric.config import env
+from fabric.core.errors import ClusterLost, FabricError
 from fabric.sdk.post import Post
+from fabric.workloads.states import RUN_AGAIN
 
 PROGRESS_EVERY_S = 1.0
 """Shortest pause between two reports of progress, in seconds; of those in between the latest wins."""
@@ -96,6 +99,26 @@ def reporter(output_folder: Path) -> Reporter:
     if address and workload:
         return ControlReporter(Post(address, env.get(env.TOKEN), workload, attempt=env.get(env.ATTEMPT)))
     return FileReporter(output_folder)
+
+
+def say(line: str) -> None:
+    """Show a person one line at once, also where output goes to a file or a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def failed(app: str, error: FabricError) -> int:
+    """Say on standard error what went wrong, in one line.
+
+    Args:
+        app: Name of the entrypoint.
+        error: Why it cannot go on.
+
+    Returns:
+        Exit code: 75 if a part of the cluster was lost, so that the fabric starts another attempt, otherwise 1.
+    """
+    sys.stderr.write(f"{app}: {error.message}\n")
+    return RUN_AGAIN if isinstance(error, ClusterLost) else 1
 
 
 class FileReporter(Reporter):

@@ -48,6 +48,23 @@ class Logs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def begin(self, workload: str, attempt: int) -> None:
+        """Forget what a deleted workload of that name left from this attempt on.
+
+        Its cluster may have written a last piece after it was deleted.
+
+        Args:
+            workload: Name.
+            attempt: Number of the attempt that is about to start.
+
+        Raises:
+            StorageFull: If the disk refuses.
+        """
+        for left in (number for number in self._attempts(workload) if number >= attempt):
+            folder = self._attempt_folder(workload, left)
+            with file_errors(folder):
+                shutil.rmtree(folder)
+
     def append(self, workload: str, attempt: int, offset: int, data: bytes) -> int:
         """Take in a piece of an attempt's output; what is there already is passed over, so it may be sent again.
 

@@ -25,10 +25,6 @@ STOP_FILE = "stop-requested"
 """A file of this name in the output asks all ranks to save and leave; its text says why."""
 
 
-LEFT_EARLY = 75
-"""Exit code of an attempt that was asked to leave and saved its state (EX_TEMPFAIL of sysexits.h): run it again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     """What every rank of a run is given; picklable."""

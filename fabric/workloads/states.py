@@ -35,6 +35,12 @@ class State(StrEnum):
         return not self.final and self is not State.QUEUED
 
 
+RUN_AGAIN = 75
+"""Exit code of an entrypoint that wants another attempt: its state is saved, or its ranks were lost.
+
+Source: EX_TEMPFAIL of sysexits.h.
+"""
+
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 """States that nothing follows."""
 

@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 
 from fabric.scheduler.ports import Backend, ClusterView, Outcome, Phase, WantedCluster
 from tests.builders import wanted
@@ -75,6 +76,24 @@ class BackendContract(ABC):
         view = self.until(backend, "lost-1", lambda v: v.phase is Phase.BROKEN)
         assert "lost" in view.problem
         self.gone(backend, "lost-1")
+
+    def test_a_name_that_is_leaving_is_not_taken_for_the_new_one(self, backend: Backend) -> None:
+        first = self.cluster("twice-1", "true")
+        backend.realise(first)
+        view = self.until(backend, "twice-1", lambda v: v.outcome.ended)
+        assert (view.born, sum(part.resources.cpus.count for part in view.held)) == (
+            first.born,
+            sum(part.resources.cpus.count for part in first.grant.slices),
+        )
+        backend.remove("twice-1")
+        second = replace(self.cluster("twice-1", self.stays), born=first.born + 1.0)
+
+        def anew(view: ClusterView) -> bool:
+            backend.realise(second)  # as the loop does, at every step
+            return view.born == second.born and view.outcome is Outcome.RUNNING
+
+        self.until(backend, "twice-1", anew)
+        self.gone(backend, "twice-1")
 
     def test_what_nobody_knows_can_be_stopped_and_removed_without_effect(self, backend: Backend) -> None:
         backend.stop("nobody-1", grace_s=1.0)

@@ -15,7 +15,7 @@ import pytest
 
 from fabric.data.shards import open_dataset
 from fabric.train.samples import fingerprints
-from fabric.train.task import LEFT_EARLY
+from fabric.workloads.states import RUN_AGAIN
 from tests.ray.clusters import Stranger, own_cluster
 from tests.ray.small_data import write_data_set
 
@@ -149,7 +149,7 @@ def test_a_run_whose_rank_is_killed_goes_on_from_its_last_checkpoint_with_no_sam
     app.reaches(process, step)
     os.kill(app.rank(1)["pid"], signal.SIGKILL)
     code, said = app.ends(process)
-    assert code == 1
+    assert code == RUN_AGAIN
     assert "pretrain: training stopped" in said
     last = app.checkpoint_steps()[-1]
     assert step - EVERY <= last
@@ -181,7 +181,7 @@ def test_a_run_that_is_asked_to_stop_saves_at_once_and_goes_on_with_another_numb
     app.reaches(process, EVERY + 7)
     process.send_signal(signal.SIGTERM)
     code, said = app.ends(process)
-    assert code == LEFT_EARLY, said
+    assert code == RUN_AGAIN, said
     assert "asked to stop: the ranks save their state within 20s and leave" in said
     last = app.checkpoint_steps()[-1]
     assert app.records("losses.jsonl")[-1]["step"] == last
@@ -201,6 +201,6 @@ def test_a_run_whose_node_is_about_to_leave_saves_and_leaves_before_it(address: 
     drain = subprocess.run([executable, *command, *words], capture_output=True, text=True, check=False)
     assert drain.returncode == 0, drain.stderr
     code, said = app.ends(process)
-    assert code == LEFT_EARLY, said
+    assert code == RUN_AGAIN, said
     assert "because the nodes of rank 0, 1 are about to leave the cluster" in said
     assert app.checkpoint_steps()[-1] == app.records("losses.jsonl")[-1]["step"]

@@ -37,8 +37,9 @@ class FakeBlueprint:
         assert record.grant is not None
         more: dict[str, Any] = {"runtime_env": {}, "env": {}, "metadata": {}, "driver": {}}
         return WantedCluster(
-            record.cluster, record.name, record.attempt, record.generation, record.grant, record.spec.entrypoint, **more
-        )
+            record.cluster, record.name, record.attempt, record.generation, record.grant, record.spec.entrypoint,
+            **more, born=record.at.submitted,
+        )  # fmt: skip
 
 
 class Day:
@@ -90,6 +91,48 @@ def test_the_next_one_starts_when_the_first_has_left_the_nodes() -> None:
     day.records.request_stop("a")
     day.steps()
     assert (day.state("a"), day.state("b")) == (State.CANCELLED, State.SUCCEEDED)
+
+
+def test_what_still_leaves_holds_its_nodes_and_its_name() -> None:
+    whole = group("t", 4, "gpu", gpus=1.0)
+    day = Day(record(job("a", "true", whole)), record(job("b", "true", whole), at=1.0))
+    day.backend.looks_to_leave = 10
+    day.steps(8)
+    assert (day.state("a"), day.state("b")) == (State.SUCCEEDED, State.QUEUED)
+    del day.records.kept["a"]
+    day.records.add(record(job("a", "wait", group("t", 1, "commodity")), at=5.0))
+    day.steps(2)
+    assert day.backend.started == ["a-1"], "the first one of that name is still there"
+    day.steps(8)
+    assert day.state("a") is State.RUNNING
+    assert sorted(day.backend.started) == ["a-1", "a-1", "b-1"]
+    assert day.state("b") is State.SUCCEEDED
+
+
+def test_a_stop_waits_for_an_adopted_cluster_to_say_whether_its_entrypoint_runs() -> None:
+    day = Day(record(job("a", "wait"))).steps()
+    day.records.request_stop("a")
+    day.backend.views["a-1"] = replace(day.backend.views["a-1"], phase=Phase.STARTING, outcome=Outcome.UNKNOWN)
+    asked: list[float] = []
+    day.backend.stop = lambda cluster, grace_s: asked.append(grace_s)  # type: ignore[method-assign]
+    day.steps(3)
+    assert (day.state("a"), day.backend.views["a-1"].phase) == (State.STOPPING, Phase.STARTING)
+    assert set(asked) == {1.0}
+    day.backend.views["a-1"] = replace(day.backend.views["a-1"], outcome=Outcome.NONE)
+    day.steps(3)
+    assert day.state("a") is State.CANCELLED
+
+
+def test_an_entrypoint_that_leaves_early_is_started_again_as_often_as_lost_ones_are() -> None:
+    day = Day(record(job("a", "wait", max_failures=1))).steps()
+    left = {"outcome": Outcome.FAILED, "exit_code": 75}
+    day.backend.views["a-1"] = replace(day.backend.views["a-1"], **left)  # type: ignore[arg-type]
+    day.steps()
+    assert (day.state("a"), day.records.kept["a"].attempt) == (State.RUNNING, 2)
+    day.backend.views["a-2"] = replace(day.backend.views["a-2"], **left)  # type: ignore[arg-type]
+    day.steps()
+    assert day.state("a") is State.FAILED
+    assert "left early (exit code 75)" in day.records.kept["a"].message
 
 
 def test_a_lost_node_brings_the_next_attempt_and_too_many_end_it() -> None:

@@ -17,7 +17,8 @@ from fabric.backends.local.ports import free_ports
 from fabric.backends.local.slices import Slices
 from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
-from fabric.core.errors import BadConfig
+from fabric.core.errors import BadConfig, Unavailable
+from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView, WantedCluster
 from fabric.scheduler.snapshot import Node
 
@@ -65,8 +66,10 @@ class LocalBackend:
             keeper = self._keepers.get(wanted.name)
             if keeper is None:
                 self._launch(wanted)
-            else:
+            elif keeper.layout.born == wanted.born:
                 keeper.wanted = wanted
+            else:
+                keeper.leave()
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """Ask the entrypoint to end."""
@@ -86,16 +89,21 @@ class LocalBackend:
         return decode(Layout, read_yaml(file), str(file)).token if file.exists() else None
 
     def _launch(self, wanted: WantedCluster) -> None:
-        folder = folder_of(self._clusters, wanted.name)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         layout = self._layout(wanted)
-        _write(folder / "cluster.json", layout.model_dump_json(indent=1))
-        launches = {
-            part.name: node_launch(part, wanted, layout, num_cores=os.cpu_count() or 1)
-            for part in head_first(wanted.grant.slices)
-        }
         slices = self._slices(layout)
-        slices.start(launches)
+        try:
+            slices.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._around.logs.begin(wanted.workload, wanted.attempt)
+            _write(slices.folder / "cluster.json", layout.model_dump_json(indent=1))
+            slices.start(
+                {
+                    part.name: node_launch(part, wanted, layout, num_cores=os.cpu_count() or 1)
+                    for part in head_first(wanted.grant.slices)
+                }
+            )
+        except OSError as error:
+            slices.end(patience_s=0.0)
+            raise Unavailable(f"{wanted.name} cannot be started now: {error}. It is tried again.") from error
         self._keep(Keeper(layout, slices, self._around, wanted))
 
     def _layout(self, wanted: WantedCluster) -> Layout:
@@ -110,17 +118,18 @@ class LocalBackend:
             ports=free_ports(port_names(slices)),
             slices=tuple(part.name for part in slices),
             nodes={part.name: part.node for part in slices},
-            gpu_ids=gpu_ids_by_slice(slices, self._gpus_taken()),
+            gpu_ids=gpu_ids_by_slice(slices, self._layouts(), self._devices()),
+            amounts={part.name: _amounts(part.resources) for part in slices},
+            born=wanted.born,
             service=wanted.serve is not None,
         )
 
-    def _gpus_taken(self) -> dict[str, set[int]]:
-        """Devices that clusters hold now, by node."""
-        taken: dict[str, set[int]] = {}
-        for keeper in self._keepers.values():
-            for name, devices in keeper.layout.gpu_ids.items():
-                taken.setdefault(keeper.layout.nodes[name], set()).update(devices)
-        return taken
+    def _layouts(self) -> list[Layout]:
+        return [keeper.layout for keeper in self._keepers.values()]
+
+    def _devices(self) -> dict[str, int]:
+        """Number of accelerators of each node."""
+        return {node.name: node.capacity.gpus.count // 1000 for node in self.nodes()}
 
     def _slices(self, layout: Layout) -> Slices:
         return Slices(layout, folder_of(self._clusters, layout.name), self._around.state)
@@ -128,6 +137,10 @@ class LocalBackend:
     def _keep(self, keeper: Keeper) -> None:
         self._keepers[keeper.view.name] = keeper
         keeper.start()
+
+
+def _amounts(resources: Resources) -> tuple[int, int, int]:
+    return resources.cpus.count, resources.gpus.count, resources.memory.count
 
 
 def _write(file: Path, text: str) -> None:

@@ -7,7 +7,9 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fabric.backends.local.layout import Layout
 from fabric.backends.local.ports import DriverLogs, Packages
 from fabric.backends.local.ray_http import RayHead
 from fabric.backends.local.slices import Slices
-from fabric.core.errors import BadInput, ClusterLost, FabricError
+from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 from fabric.workloads.record import Slice
 
@@ -31,6 +33,13 @@ _DEMANDS_EVERY_S = 5.0
 _UNMET_AFTER_S = 30.0
 """How long a demand must stay impossible before it is told (design: asking)."""
 _START_TIMEOUT_S = 300.0
+"""How long slices may take to join before the attempt is given up."""
+_STOP_MARGIN_S = 10.0
+"""How much longer than its grace an entrypoint may take to be seen as ended."""
+_SETTLES_S = 2.0
+"""How long after a failed entrypoint a lost Ray node may still show, which is what it then failed of."""
+_UNASKED = {Outcome.NONE, Outcome.UNKNOWN, Outcome.PENDING}
+"""Outcomes that are looked at often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +57,24 @@ class Keeper(threading.Thread):
     """The life of one cluster from its first process to its last."""
 
     def __init__(
-        self, layout: Layout, slices: Slices, around: Surroundings, wanted: WantedCluster | None = None
+        self,
+        layout: Layout,
+        slices: Slices,
+        around: Surroundings,
+        wanted: WantedCluster | None = None,
+        *,
+        head: RayHead | None = None,
     ) -> None:
         super().__init__(name=f"keeper-{layout.name}", daemon=True)
         self.wanted = wanted
-        self.view = ClusterView(layout.name, Phase.STARTING)
+        # Whether an earlier fabric has handed over what should run here is known once the head answers.
+        outcome = Outcome.NONE if wanted else Outcome.UNKNOWN
+        self.view = ClusterView(layout.name, Phase.STARTING, outcome, born=layout.born, held=layout.held)
         self.done = False
         self.layout = layout
         self._slices = slices
         self._around = around
-        self._head = RayHead(layout.dashboard_url, layout.token)
+        self._head = head or RayHead(layout.dashboard_url, layout.token)
         self._driver_log = DriverLog(
             around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt)
         )
@@ -65,6 +82,8 @@ class Keeper(threading.Thread):
         self._nudge = threading.Event()
         self._submitted = False
         self._stop_by: float | None = None
+        self._stop_sent = False
+        self._ended_at: float | None = None
         self._since = self._heard = time.monotonic()
         self._memory_at = self._demands_at = 0.0
         self._unmet_since: tuple[str, float] | None = None
@@ -72,9 +91,8 @@ class Keeper(threading.Thread):
     def stop(self, grace_s: float) -> None:
         """Ask the entrypoint to end; if it has not after `grace_s` and a little, the cluster counts as broken."""
         if self._stop_by is None:
-            self._stop_by = time.monotonic() + grace_s + 10.0
+            self._stop_by = time.monotonic() + grace_s + _STOP_MARGIN_S
             self._nudge.set()
-            self._attempt(lambda: self._head.stop_job(self.layout.name))
 
     def leave(self) -> None:
         """Take the whole cluster away."""
@@ -86,20 +104,24 @@ class Keeper(threading.Thread):
     def run(self) -> None:
         """Look and act until told to leave, then take everything away."""
         while not self._leave.is_set():
-            try:
-                self._step()
-            except ClusterLost as error:
-                self._silent(error)
-            except BadInput as error:
-                self._publish(outcome=Outcome.FAILED, message=error.message)
-            except FabricError as error:
-                self._publish(phase=Phase.BROKEN, problem=error.message)
-            except Exception as error:  # a mistake of ours must show on the workload, not end the thread silently
-                _log.exception("keeper of %s", self.layout.name)
-                self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
-            self._nudge.wait(_SOON_S if self.view.outcome in {Outcome.NONE, Outcome.PENDING} else _CALM_S)
+            self.turn()
+            self._nudge.wait(_SOON_S if self.view.outcome in _UNASKED else _CALM_S)
             self._nudge.clear()
         self._take_away()
+
+    def turn(self) -> None:
+        """Look once and do what follows; whatever goes wrong shows in the view."""
+        try:
+            self._step()
+        except ClusterLost as error:
+            self._silent(error)
+        except BadInput as error:
+            self._refused(error)
+        except FabricError as error:
+            self._publish(phase=Phase.BROKEN, problem=error.message)
+        except Exception as error:  # a mistake of ours must show on the workload, not end the thread silently
+            _log.exception("keeper of %s", self.layout.name)
+            self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
 
     def _step(self) -> None:
         if self.view.phase is Phase.BROKEN or self.view.outcome.ended:
@@ -116,22 +138,22 @@ class Keeper(threading.Thread):
 
     def _broken_by(self, name: str) -> None:
         """One Ray node has ended; unless the entrypoint ended before it, the attempt is lost."""
-        self._driver_log.copy()
+        self._kept(self._driver_log.copy)
         where = self.layout.nodes[name]
         words = self._slices.last_words(name)
         self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}", endpoint=None)
 
     def _join(self) -> None:
-        """Ready once every slice is a live Ray node."""
-        if not self._head.answers():
-            if time.monotonic() - self._since > _START_TIMEOUT_S:
-                self._publish(phase=Phase.BROKEN, problem=f"its Ray head did not start within {_START_TIMEOUT_S:g} s")
-            return
-        missing = set(self.layout.slices) - self._head.slices()
-        if not missing:
+        """Ready once every slice is a live Ray node; given up if that takes too long."""
+        answers = self._head.answers()
+        missing = sorted(set(self.layout.slices) - self._head.slices()) if answers else []
+        if answers and not missing:
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)
             self._nudge.set()
+        elif time.monotonic() - self._since > _START_TIMEOUT_S:
+            who = f"slices {', '.join(missing)} did not join" if missing else "its Ray head did not start"
+            self._publish(phase=Phase.BROKEN, problem=f"{who} within {_START_TIMEOUT_S:g} s")
 
     def _submit(self) -> None:
         """Hand over the entrypoint or the Serve configuration, unless an earlier fabric did."""
@@ -140,8 +162,9 @@ class Keeper(threading.Thread):
         else:
             known = self._head.job(self.layout.name) is not None
         if not known:
-            if self.wanted is None:
-                return  # adopted, and the records have not been heard yet
+            self._publish(outcome=Outcome.NONE)
+            if self.wanted is None or self._stop_by is not None:
+                return  # adopted, and the records have not been heard yet; or it should end before it began
             self._hand_over(self.wanted)
         self._submitted = True
         self._publish(outcome=Outcome.PENDING)
@@ -156,39 +179,59 @@ class Keeper(threading.Thread):
 
     def _watch(self) -> None:
         """Follow the entrypoint or service, its output, memory and demands."""
+        if self._stop_by is not None and not self._stop_sent and not self.layout.service:
+            self._head.stop_job(self.layout.name)
+            self._stop_sent = True
         if self.layout.service:
             self._watch_service()
         else:
             self._watch_job()
         self._heard = now = time.monotonic()
+        if self.view.outcome.ended or self.view.phase is Phase.BROKEN:
+            return
         if self.wanted and now >= self._memory_at:
             self._memory_at = now + _MEMORY_EVERY_S
-            problem = self._slices.oversized({s.name: s for s in self.wanted.grant.slices})
-            if problem:
-                self._driver_log.note(problem)
-                self._driver_log.copy()
-                self._publish(phase=Phase.BROKEN, problem=problem, endpoint=None)
-        if self.wanted and now >= self._demands_at and not self.layout.service:
+            self._look_at_memory(self.wanted)
+        if self.wanted and now >= self._demands_at:
             self._demands_at = now + _DEMANDS_EVERY_S
-            self._look_at_demands(self.wanted, now)
-        if self._stop_by is not None and now > self._stop_by and not self.view.outcome.ended:
+            self._attempt(partial(self._look_at_demands, self.wanted, now))
+        if self._stop_by is not None and now > self._stop_by and self._ended_at is None:
             self._publish(phase=Phase.BROKEN, problem="did not end within its grace")
+
+    def _look_at_memory(self, wanted: WantedCluster) -> None:
+        """End the attempt, naming the slice, if its processes hold more than was granted."""
+        problem = self._slices.oversized({s.name: s for s in wanted.grant.slices})
+        if problem:
+            self._driver_log.note(problem)
+            self._kept(self._driver_log.copy)
+            self._publish(phase=Phase.BROKEN, problem=problem, endpoint=None)
 
     def _watch_job(self) -> None:
         job = self._head.job(self.layout.name)
-        self._driver_log.copy()
         if job is None:
             self._publish(phase=Phase.BROKEN, problem="Ray has forgotten the entrypoint")
             return
         outcome = Outcome(str(job["status"]).lower())
-        if outcome.ended:
-            self._driver_log.finish()
+        if outcome.ended and self._ended_at is None:
+            self._ended_at = time.monotonic()
+        if outcome is Outcome.FAILED and not self._failed_by_itself(self._ended_at or 0.0):
+            return
+        # An end is told once its output is kept: whoever hears of it may take the cluster away.
+        if not self._kept(self._driver_log.finish if outcome.ended else self._driver_log.copy):
+            return
         self._publish(
             outcome=outcome,
             message=_message(outcome, job),
             exit_code=job.get("driver_exit_code"),
             logs_complete=outcome.ended,
         )
+
+    def _failed_by_itself(self, ended_at: float) -> bool:
+        """Whether no Ray node was lost that would explain it; a lost one shows a little later than the failure."""
+        if lost := self._slices.lost() or sorted(set(self.layout.slices) - self._head.slices()):
+            self._broken_by(lost[0])
+            return False
+        return time.monotonic() - ended_at >= _SETTLES_S
 
     def _watch_service(self) -> None:
         status = self._head.serve_status()
@@ -218,7 +261,15 @@ class Keeper(threading.Thread):
             self._driver_log.note(sentence)
             self._publish(unmet=sentence)
 
-    def _silent(self, error: ClusterLost) -> None:
+    def _refused(self, error: BadInput) -> None:
+        """The head says no: to what was handed over, which is final, or to a question, which can be asked again."""
+        if self._submitted:
+            self._silent(error)
+            return
+        self._kept(self._driver_log.finish)
+        self._publish(outcome=Outcome.FAILED, message=error.message, logs_complete=True)
+
+    def _silent(self, error: FabricError) -> None:
         """The head did not answer: its processes decide, and time."""
         lost = self._slices.lost()
         if lost:
@@ -231,7 +282,8 @@ class Keeper(threading.Thread):
     def _take_away(self) -> None:
         """End every process, keep the last bytes of output, forget the folders."""
         self._attempt(self._driver_log.copy)
-        if not self._slices.end(patience_s=5.0):
+        while not self._slices.end(patience_s=5.0):
+            # Kept in sight, so that nothing else gets what they occupy.
             _log.error("processes of %s do not end", self.layout.name)
         self._attempt(self._driver_log.finish)
         self._head.close()
@@ -240,12 +292,21 @@ class Keeper(threading.Thread):
         self.done = True
         self._around.changed.set()
 
-    def _attempt(self, action: Any) -> None:
+    def _kept(self, copy: Callable[[], None]) -> bool:
+        """Whether output is in the store; a full disk or a store that is away makes it wait, and the work go on."""
+        try:
+            copy()
+        except (Unavailable, OSError) as error:
+            self._publish(message=f"its output waits to be kept: {error}")
+            return False
+        return True
+
+    def _attempt(self, action: Callable[[], None]) -> None:
         """Do something whose failure is worth a line, no more."""
         try:
             action()
-        except FabricError as error:
-            _log.warning("%s: %s", self.layout.name, error.message)
+        except (FabricError, OSError, LookupError, TypeError) as error:
+            _log.warning("%s: %s", self.layout.name, error)
 
     def _publish(self, **changes: Any) -> None:
         new = replace(self.view, **changes)
@@ -274,8 +335,9 @@ def _job_request(wanted: WantedCluster) -> dict[str, Any]:
 
 
 def driver_slice(wanted: WantedCluster) -> Slice:
-    """Where an entrypoint runs that asks for resources of its own."""
-    return next(part for part in wanted.grant.slices if not part.only_head)
+    """Where an entrypoint runs that asks for resources of its own: the first slice of its group."""
+    workers = [part for part in wanted.grant.slices if not part.only_head]
+    return next((part for part in workers if part.group == wanted.driver_group), workers[0])
 
 
 def _packages_in(runtime_env: Any) -> list[str]:

@@ -3,7 +3,7 @@
 Knows nothing of processes: values in, values out, written to and read from the cluster's folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from pydantic import Field
 from fabric.backends.local.ray_node import DASHBOARD_MODULES
 from fabric.config import env
 from fabric.config.settings import Settings
+from fabric.core.errors import Unavailable
+from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
+from fabric.core.resources import Resources
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -59,8 +62,22 @@ class Layout(Settings):
     gpu_ids: dict[str, tuple[int, ...]]
     """Devices of its node that each slice holds."""
 
+    amounts: dict[str, tuple[int, int, int]]
+    """Thousandths of CPUs, thousandths of accelerators and bytes of memory of each slice."""
+
+    born: float = 0.0
+    """When the workload was submitted, in seconds since the epoch."""
+
     service: bool = False
     """Whether it serves instead of running an entrypoint."""
+
+    @property
+    def held(self) -> tuple[Slice, ...]:
+        """What its processes occupy."""
+        return tuple(
+            Slice(name, "", self.nodes[name], "", 1, Resources(MilliCpus(cpus), MilliGpus(gpus), Bytes(memory)))
+            for name, (cpus, gpus, memory) in self.amounts.items()
+        )
 
     @property
     def dashboard_url(self) -> str:
@@ -165,22 +182,43 @@ def _environment(part: Slice, wanted: WantedCluster, layout: Layout, *, num_core
     return {**wanted.env, **own}
 
 
-def gpu_ids_by_slice(slices: tuple[Slice, ...], taken: Mapping[str, set[int]]) -> dict[str, tuple[int, ...]]:
-    """Whole devices for each slice, lowest free numbers of its node first; fractions share the next one.
+def gpu_ids_by_slice(
+    slices: tuple[Slice, ...], taken: Sequence[Layout], devices: Mapping[str, int]
+) -> dict[str, tuple[int, ...]]:
+    """Devices for each slice: idle ones for whole accelerators, the fullest that still fits for a fraction.
 
     Args:
         slices: Of one cluster.
-        taken: Devices in use by other clusters, by node.
+        taken: Other clusters that exist.
+        devices: Number of accelerators by node.
+
+    Raises:
+        Unavailable: If a node has the amount, but not on devices as they are shared now.
     """
+    free = {node: [1000] * number for node, number in devices.items()}
+    for layout in taken:
+        for name, held in layout.gpu_ids.items():
+            for number, share in zip(held, _shares(layout.amounts[name][1]), strict=True):
+                free[layout.nodes[name]][number] -= share
     chosen: dict[str, tuple[int, ...]] = {}
-    now = {node: set(devices) for node, devices in taken.items()}
     for part in slices:
-        used = now.setdefault(part.node, set())
-        wanted = -(-part.resources.gpus.count // 1000)
-        free = [number for number in range(wanted + len(used)) if number not in used][:wanted]
-        used.update(free)
-        chosen[part.name] = tuple(free)
+        left = free.get(part.node, [])
+        numbers: list[int] = []
+        for share in _shares(part.resources.gpus.count):
+            fitting = [number for number, idle in enumerate(left) if idle >= share]
+            if not fitting:
+                raise Unavailable(f"no accelerator of {part.node} has {share / 1000:g} of itself free for {part.name}")
+            number = min(fitting, key=lambda n: (left[n], n))
+            left[number] -= share
+            numbers.append(number)
+        chosen[part.name] = tuple(sorted(numbers))
     return chosen
+
+
+def _shares(milli_gpus: int) -> list[int]:
+    """Whole devices, then a part of one."""
+    whole, part = divmod(milli_gpus, 1000)
+    return [1000] * whole + ([part] if part else [])
 
 
 def folder_of(clusters: Path, name: str) -> Path:

@@ -13,6 +13,10 @@ from typing import Protocol
 class DriverLogs(Protocol):
     """Where the output of entrypoints is kept."""
 
+    def begin(self, workload: str, attempt: int) -> None:
+        """Forget what a deleted workload of that name left from this attempt on; called before anything is started."""
+        ...
+
     def end(self, workload: str, attempt: int) -> int:
         """Offset after the last byte kept of one attempt."""
         ...

@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fabric.backends.local import processes
 from fabric.backends.local.demand import unmet
+from fabric.backends.local.keeper import driver_slice
 from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
 from fabric.backends.local.slices import Slices
 from fabric.config import env
+from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.workloads.record import Slice
 from tests.builders import piece, wanted
@@ -24,7 +28,8 @@ def layout(*slices: Slice) -> Layout:
         name="w-1", workload="w", attempt=1, token="t" * 64, temp_dir="/tmp/x",
         ports={name: 20000 + number for number, name in enumerate(port_names(slices))},
         slices=tuple(part.name for part in slices), nodes={part.name: part.node for part in slices},
-        gpu_ids=gpu_ids_by_slice(slices, {}),
+        gpu_ids=gpu_ids_by_slice(slices, (), {"g0": 2}),
+        amounts={p.name: (p.resources.cpus.count, p.resources.gpus.count, p.resources.memory.count) for p in slices},
     )  # fmt: skip
 
 
@@ -60,9 +65,32 @@ def test_a_workload_cannot_replace_what_marks_its_cluster() -> None:
 
 def test_devices_of_a_node_are_given_to_one_slice_only() -> None:
     one = Slice("a-0", "a", "g0", "gpu", 1, Resources.of(1, 1, "1 GiB"))
-    assert gpu_ids_by_slice((one,), {}) == {"a-0": (0,)}
-    assert gpu_ids_by_slice((one,), {"g0": {0}}) == {"a-0": (1,)}
-    assert gpu_ids_by_slice((one, TRAINERS), {"g0": {1}}) == {"a-0": (0,), "trainers-0": (2, 3)}
+    assert gpu_ids_by_slice((one,), (), {"g0": 2}) == {"a-0": (0,)}
+    assert gpu_ids_by_slice((one,), (layout(one),), {"g0": 2}) == {"a-0": (1,)}
+    with pytest.raises(Unavailable, match="no accelerator of g0 has 1 of itself free for trainers-0"):
+        gpu_ids_by_slice((TRAINERS,), (layout(one),), {"g0": 2})
+
+
+def test_fractions_share_the_fullest_device_that_still_has_room() -> None:
+    def part(name: str, gpus: float) -> Slice:
+        return Slice(name, "a", "g0", "gpu", 1, Resources.of(1, gpus, "1 GiB"))
+
+    half = layout(part("a-0", 0.5))
+    assert gpu_ids_by_slice((part("b-0", 0.5),), (half,), {"g0": 2}) == {"b-0": (0,)}
+    assert gpu_ids_by_slice((part("b-0", 0.6),), (half,), {"g0": 2}) == {"b-0": (1,)}
+    assert gpu_ids_by_slice((part("b-0", 1.5),), (half,), {"g0": 2}) == {"b-0": (0, 1)}
+
+
+def test_a_driver_runs_on_its_own_group_whatever_the_order_of_slices() -> None:
+    drivers = Slice("driver-0", "driver", "c0", "commodity", 1, Resources.of(2, 0, "1 GiB"))
+    assert driver_slice(wanted("w-1", HEAD, TRAINERS, drivers, driver_group="driver")) == drivers
+    assert driver_slice(wanted("w-1", HEAD, TRAINERS, drivers, driver_group="trainers")) == TRAINERS
+
+
+def test_a_layout_read_back_holds_what_was_granted() -> None:
+    written = layout(HEAD, TRAINERS).model_dump_json()
+    held = Layout.model_validate_json(written).held
+    assert [(part.node, part.resources) for part in held] == [(p.node, p.resources) for p in (HEAD, TRAINERS)]
 
 
 def test_nodes_of_a_cluster_that_start_together_share_no_socket() -> None:

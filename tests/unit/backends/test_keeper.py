@@ -1,0 +1,225 @@
+"""One cluster is kept: what its head and processes say becomes a view, and nothing that went well is lost."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fabric.backends.local.keeper import Keeper, Surroundings
+from fabric.backends.local.layout import Layout
+from fabric.core.errors import BadInput, ClusterLost, FabricError
+from fabric.scheduler.ports import Outcome, Phase
+from tests.builders import FakeLogs, FakePackages, piece, wanted
+
+
+@dataclass
+class FakeHead:
+    """A Ray head in memory."""
+
+    up: bool = True
+    joined: set[str] = field(default_factory=lambda: {"workers-c0"})
+    status: str = ""
+    exit_code: int | None = None
+    stops: int = 0
+    refuses: FabricError | None = None
+    """Raised by every question about the entrypoint."""
+
+    def answers(self) -> bool:
+        return self.up
+
+    def slices(self) -> set[str]:
+        return self.joined
+
+    def job(self, submission_id: str) -> dict[str, Any] | None:
+        if self.refuses:
+            raise self.refuses
+        return {"status": self.status, "driver_exit_code": self.exit_code} if self.status else None
+
+    def submit(self, request: Any) -> None:
+        self.status = "RUNNING"
+
+    def stop_job(self, submission_id: str) -> None:
+        self.stops += 1
+
+    def pending_demands(self) -> list[dict[str, float]]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class FakeSlices:
+    """Processes in memory."""
+
+    folder: Path
+    ended: list[str] = field(default_factory=list)
+    looks_to_end: int = 1
+
+    def lost(self) -> list[str]:
+        return self.ended
+
+    def last_words(self, name: str) -> str:
+        return "ended by SIGKILL"
+
+    def oversized(self, slices: Any) -> str:
+        return ""
+
+    def end(self, patience_s: float) -> bool:
+        self.looks_to_end -= 1
+        return self.looks_to_end <= 0
+
+
+class Kept:
+    """A keeper whose thread does not run: the test turns it."""
+
+    def __init__(self, folder: Path, *, adopted: bool = False) -> None:
+        part = piece("c0", head=True)
+        layout = Layout(
+            name="w-1", workload="w", attempt=1, token="t", temp_dir=str(folder / "ray"), ports={"dashboard": 1},
+            slices=(part.name,), nodes={part.name: "c0"}, gpu_ids={part.name: ()}, amounts={part.name: (1000, 0, 1)},
+        )  # fmt: skip
+        self.head, self.slices, self.logs = FakeHead(joined={part.name}), FakeSlices(folder / "own"), FakeLogs()
+        around = Surroundings(folder, self.logs, FakePackages(), threading.Event())
+        asked = wanted("w-1", part)
+        self.driver_log = folder / "ray" / "session_latest" / "logs" / "job-driver-w-1.log"
+        self.driver_log.parent.mkdir(parents=True)
+        self.keeper = Keeper(layout, self.slices, around, None if adopted else asked, head=self.head)  # type: ignore[arg-type]
+        self.asked = asked
+
+    def turns(self, count: int = 3) -> "Kept":
+        for _ in range(count):
+            self.keeper.turn()
+        return self
+
+    @property
+    def seen(self) -> tuple[Phase, Outcome]:
+        return self.keeper.view.phase, self.keeper.view.outcome
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+@pytest.fixture
+def time_flies(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Every look at the clock is this much later."""
+    step = [0.0]
+    now = [time.monotonic()]
+
+    def monotonic() -> float:
+        now[0] += step[0]
+        return now[0]
+
+    monkeypatch.setattr("fabric.backends.local.keeper.time.monotonic", monotonic)
+    return step
+
+
+def test_an_entrypoint_is_handed_over_once_every_slice_has_joined(kept: Kept) -> None:
+    kept.head.joined = set()
+    assert kept.turns().seen == (Phase.STARTING, Outcome.NONE)
+    kept.head.joined = {"workers-c0"}
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
+
+
+def test_slices_that_never_join_are_given_up_and_named(kept: Kept, time_flies: list[float]) -> None:
+    kept.head.joined, time_flies[0] = set(), 200.0
+    assert kept.turns().seen == (Phase.BROKEN, Outcome.NONE)
+    assert kept.keeper.view.problem == "slices workers-c0 did not join within 300 s"
+
+
+def test_a_full_disk_makes_output_wait_and_neither_breaks_the_work_nor_loses_its_success(kept: Kept) -> None:
+    kept.turns()
+    kept.driver_log.write_bytes(b"hello\n")
+    kept.logs.full = True
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
+    assert kept.keeper.view.message == "its output waits to be kept: logs: No space left on device"
+    kept.head.status = "SUCCEEDED"
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING), "an end is told once its output is kept"
+    kept.logs.full = False
+    assert kept.turns(1).seen == (Phase.READY, Outcome.SUCCEEDED)
+    assert kept.logs.kept["w", 1] == b"hello\n"
+    assert kept.keeper.view.logs_complete
+
+
+def test_what_the_head_refuses_to_take_fails_with_its_words(kept: Kept) -> None:
+    kept.head.refuses = BadInput("the Ray head refuses POST /api/jobs/: 400 no such package")
+    assert kept.turns().seen == (Phase.READY, Outcome.FAILED)
+    assert "no such package" in kept.keeper.view.message
+    assert kept.keeper.view.logs_complete
+
+
+def test_a_question_that_is_refused_is_asked_again(kept: Kept) -> None:
+    kept.turns()
+    kept.head.refuses = BadInput("the Ray head refuses GET: 429 too many requests")
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
+    kept.head.refuses, kept.head.status = None, "SUCCEEDED"
+    assert kept.turns().seen == (Phase.READY, Outcome.SUCCEEDED)
+
+
+def test_an_entrypoint_that_fails_because_a_node_was_lost_is_a_lost_attempt(kept: Kept) -> None:
+    kept.turns()
+    kept.head.status = "FAILED"
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING), "a lost node shows a little later"
+    kept.slices.ended = ["workers-c0"]
+    assert kept.turns().seen == (Phase.BROKEN, Outcome.RUNNING)
+    assert kept.keeper.view.problem == "slice workers-c0 on node c0 lost: ended by SIGKILL"
+
+
+def test_an_entrypoint_that_fails_by_itself_has_failed(kept: Kept, time_flies: list[float]) -> None:
+    kept.turns()
+    kept.head.status, kept.head.exit_code, time_flies[0] = "FAILED", 3, 1.0
+    assert kept.turns().seen == (Phase.READY, Outcome.FAILED)
+    assert kept.keeper.view.exit_code == 3
+
+
+def test_a_stop_is_sent_again_until_the_head_has_taken_it(kept: Kept) -> None:
+    kept.turns()
+    sent, kept.head.stop_job = kept.head.stop_job, _fails  # type: ignore[method-assign]
+    kept.keeper.stop(5.0)
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
+    kept.head.stop_job = sent  # type: ignore[method-assign]
+    kept.turns()
+    assert kept.head.stops == 1
+
+
+def _fails(submission_id: str) -> None:
+    raise ClusterLost("the Ray head does not answer")
+
+
+def test_who_does_not_end_within_the_grace_is_broken(kept: Kept, time_flies: list[float]) -> None:
+    kept.turns()
+    kept.keeper.stop(5.0)
+    time_flies[0] = 10.0
+    assert kept.turns().seen == (Phase.BROKEN, Outcome.RUNNING)
+    assert kept.keeper.view.problem == "did not end within its grace"
+
+
+def test_an_adopted_cluster_first_asks_what_an_earlier_fabric_has_submitted(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, adopted=True)
+    assert kept.seen == (Phase.STARTING, Outcome.UNKNOWN)
+    assert kept.turns().seen == (Phase.READY, Outcome.NONE)
+    kept.keeper.wanted = kept.asked
+    assert kept.turns().seen == (Phase.READY, Outcome.RUNNING)
+
+
+def test_an_adopted_cluster_that_should_end_stops_what_runs_there(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, adopted=True)
+    kept.head.status = "RUNNING"
+    kept.keeper.stop(5.0)
+    assert kept.turns(4).seen == (Phase.READY, Outcome.RUNNING)
+    assert kept.head.stops == 1
+
+
+def test_a_cluster_stays_in_sight_until_its_processes_are_gone(kept: Kept) -> None:
+    kept.slices.looks_to_end = 3
+    kept.driver_log.write_bytes(b"bye\n")
+    kept.keeper.leave()
+    kept.keeper.run()
+    assert kept.keeper.done
+    assert kept.slices.looks_to_end == 0
+    assert kept.logs.kept["w", 1] == b"bye\n"
