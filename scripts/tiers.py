@@ -101,9 +101,19 @@ def environment(run: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0", MARKER: run}
 
 
-def run_pytest(arguments: list[str], env: dict[str, str], limit_s: float) -> int:
-    """Run pytest to its end or the limit, reaping what falls to us meanwhile; returns its exit status."""
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-m", "pytest", *arguments], env)
+def run_pytest(arguments: list[str], env: dict[str, str], limit_s: float, output: Path | None = None) -> int:
+    """Run pytest to its end or the limit, reaping what falls to us meanwhile; returns its exit status.
+
+    Args:
+        arguments: Of pytest.
+        env: Its environment.
+        limit_s: Seconds after which it is stopped.
+        output: File for what it prints; None leaves it on ours.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    files = [(os.POSIX_SPAWN_OPEN, number, str(output), flags, 0o644) for number in (1, 2)] if output else []
+    command = [sys.executable, "-m", "pytest", *arguments]
+    pid = os.posix_spawn(sys.executable, command, env, file_actions=files)
     signals = iter((signal.SIGINT, signal.SIGKILL, signal.SIGKILL))
     deadline = time.monotonic() + limit_s
     while True:

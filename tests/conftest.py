@@ -27,6 +27,9 @@ settings.load_profile("fabric")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption(
+        "--seed", type=int, help="where in time tests of faults kill, as a run printed it; drawn if not given"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

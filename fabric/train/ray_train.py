@@ -16,6 +16,7 @@ import torch
 from ray.exceptions import RayError
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, get_preemption_info
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from fabric.core.errors import ClusterLost, FabricError
@@ -69,6 +70,19 @@ class RayNotices:
     def now(self) -> str:
         """Why to leave, or an empty string."""
         return self._preempted or self._file.now()
+
+
+class _Trainer(TorchTrainer):
+    """Ray's trainer without the actor that removes the placement group of a run whose controller it finds dead.
+
+    That actor asks the state API of the cluster that Ray's default folder names last, which on a machine with several
+    clusters is another one; there the controller is unknown, and it ends a run that is well. Nothing is lost without
+    it: a job has one run, and Ray removes the job's placement groups when the job ends.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        every: list[Any] = super()._create_default_callbacks()
+        return [each for each in every if not isinstance(each, PlacementGroupCleanerCallback)]
 
 
 def connect() -> None:
@@ -142,7 +156,7 @@ def run_ranks(
         _note_place(folder, rank)
         return work(rank)
 
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         loop,
         torch_config=TorchConfig(backend="nccl" if trainers.gpus and torch.cuda.is_available() else "gloo"),
         scaling_config=ScalingConfig(

@@ -1,88 +1,113 @@
-"""The kills of the ray tier, many times over: control, the supervisor, a raylet; about 4 minutes a round.
+"""The kills of the ray tier, many times over: control, the supervisor, a raylet; about 8 minutes a round.
 
-Each kill comes at an instant drawn from a seed that the table shows, and each run asserts from outside that nothing is
-lost: operating system processes, bytes of the log, steps on the disk. A run that has ended is a line of the table's
-file, so a bench that was stopped goes on where it was; `--fresh` starts again.
+Each kill comes at an instant drawn from a seed that the table shows (`--seed` repeats one), and each run asserts from
+outside that nothing is lost: operating system processes, bytes of the log, steps on the disk. A run that has ended is a
+line of the table's file, so a bench that was stopped goes on where it was; one that ran out of time says nothing about
+losses and is run again at the next call. `--fresh` starts again.
 """
 
 import argparse
 import json
 import os
-import re
-import subprocess
+import random
 import sys
 import time
+import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.leftovers import adopt_orphans, end, find
+from scripts.tiers import GIVE_UP_S, MARKER, ROOT, SETTLE_S, environment, run_pytest
+
+FAULTS, TRAINING = "tests/ray/test_faults.py::", "tests/ray/test_training_faults.py::"
 TESTS = {
-    "control": "tests/ray/test_training_faults.py::test_a_killed_control_leaves_training_running_and_its_log_whole",
-    "up and control": "tests/ray/test_faults.py::test_killing_up_and_control_together_then_up_again_adopts_the_job",
-    "raylet": (
-        "tests/ray/test_training_faults.py::test_a_killed_raylet_costs_training_the_steps_since_its_last_checkpoint"
-    ),
+    "control": TRAINING + "test_a_killed_control_leaves_training_running_and_its_log_whole",
+    "up and control": FAULTS + "test_killing_up_and_control_together_then_up_again_adopts_the_job",
+    "control, job starts": FAULTS + "test_killing_control_while_a_job_starts_costs_no_attempt_and_starts_it_once",
+    "control, job stops": FAULTS + "test_killing_control_while_a_job_stops_leaves_it_the_rest_of_its_grace",
+    "raylet": TRAINING + "test_a_killed_raylet_costs_training_the_steps_since_its_last_good_checkpoint",
 }
 """What is killed, and the test that does it."""
 
+LIMIT_S = 900.0
+"""Seconds for one test; it is unfinished after them."""
 
-def run(name: str, turn: int, logs: Path) -> dict[str, Any]:
+OK, LOST, UNFINISHED = "ok", "LOST", "unfinished"
+PASSED, FAILED = 0, 1
+"""Exit statuses of pytest; any other means that the test did not come to its end."""
+
+
+def run(name: str, turn: int, seed: int, logs: Path) -> dict[str, Any]:
     """One kill; its row."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-rA", "--timeout=600", TESTS[name]]
+    mark, log = uuid.uuid4().hex, logs / f"{name.replace(', ', '-').replace(' ', '-')}-{turn}.log"
+    arguments = [TESTS[name], "-q", "-p", "no:randomly", "-p", "no:xdist", "-rA", "--seed", str(seed)]
     began = time.monotonic()
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
-    log = logs / f"{name.replace(' ', '-')}-{turn}.log"
-    log.write_text(done.stdout + done.stderr)
-    seed = re.search(r"^seed (\d+)", done.stdout, re.MULTILINE)
-    return {
-        "killed": name,
-        "turn": turn,
-        "seed": int(seed[1]) if seed else None,
-        "lost": done.returncode != 0,
-        "seconds": round(time.monotonic() - began, 1),
-    }
+    status = run_pytest([*arguments, f"--timeout={LIMIT_S:g}"], environment(mark), LIMIT_S + GIVE_UP_S, log)
+    seconds = round(time.monotonic() - began, 1)
+    left = find(MARKER, mark, SETTLE_S)
+    end(left)
+    with log.open("a") as out:
+        out.writelines(f"left behind: {process.pid} {process.command}\n" for process in left)
+    found = verdict(status, log.read_text(errors="replace"), len(left))
+    return {"killed": name, "turn": turn, "seed": seed, "outcome": found, "left": len(left), "seconds": seconds}
+
+
+def verdict(status: int, said: str, num_left: int) -> str:
+    """What a run of pytest says about losses.
+
+    Args:
+        status: Pytest's exit status.
+        said: What it printed.
+        num_left: Processes that were there afterwards.
+    """
+    if status not in (PASSED, FAILED) or (status == FAILED and "from pytest-timeout" in said):
+        return UNFINISHED
+    return OK if status == PASSED and not num_left else LOST
 
 
 def main() -> int:
-    """Run what has not been run yet and print the table; 1 if anything was lost."""
+    """Run what has not been run yet and print the table; 1 if anything was lost or is unfinished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10, help="rounds")
     parser.add_argument("--only", choices=tuple(TESTS), action="append", help="kill only this; may be repeated")
+    parser.add_argument("--seed", type=int, help="repeat the kills of this seed; drawn for each run if not given")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-faults"), help="where rows and logs are kept")
     parser.add_argument("--fresh", action="store_true", help="forget rows of earlier runs")
     options = parser.parse_args()
+    options.out = options.out.absolute()
     options.out.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
     file = options.out / "rows.jsonl"
     if options.fresh:
         file.unlink(missing_ok=True)
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    done = {(row["killed"], row["turn"]) for row in rows}
+    kept = map(json.loads, file.read_text().splitlines() if file.exists() else [])
+    rows = {(row["killed"], row["turn"]): row for row in kept}
+    adopt_orphans()
     for turn in range(options.times):
         for name in options.only or TESTS:
-            if (name, turn) in done:
+            if rows.get((name, turn), {}).get("outcome", UNFINISHED) != UNFINISHED:
                 continue
-            row = run(name, turn, options.out)
-            rows.append(row)
+            seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
+            row = rows[name, turn] = run(name, turn, seed, options.out)
             with file.open("a") as out:
                 out.write(json.dumps(row) + "\n")
-            print(
-                f"{turn + 1}/{options.times} {name:20} seed {row['seed']} {'LOST' if row['lost'] else 'ok'}", flush=True
-            )
-    print(table(rows))
-    return int(any(row["lost"] for row in rows))
+            print(f"{turn + 1}/{options.times} {name:20} seed {seed} {row['outcome']}", flush=True)
+    print(table(list(rows.values())))
+    return int(any(row["outcome"] != OK for row in rows.values()))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line per kind of kill."""
-    lines = ["| killed | runs | losses | seeds | median s |", "|---|---|---|---|---|"]
+    lines = ["| killed | runs | losses | unfinished | seeds | median s |", "|---|---|---|---|---|---|"]
     for name in TESTS:
         own = [row for row in rows if row["killed"] == name]
         if own:
+            outcomes = Counter(row["outcome"] for row in own)
             middle = sorted(row["seconds"] for row in own)[len(own) // 2]
             seeds = " ".join(str(row["seed"]) for row in own)
-            lines.append(f"| {name} | {len(own)} | {sum(row['lost'] for row in own)} | {seeds} | {middle:.0f} |")
+            counts = f"{len(own) - outcomes[UNFINISHED]} | {outcomes[LOST]} | {outcomes[UNFINISHED]}"
+            lines.append(f"| {name} | {counts} | {seeds} | {middle:.0f} |")
     return "\n".join(lines)
 
 

@@ -12,6 +12,14 @@ from fabric.serve.engines.text import Tokeniser, Turn
 from fabric.serve.greedy import generate_greedy
 
 PROMPTS = ("Once upon a time", "0123456789" * 3, "é中🙂 and so on")
+TEXTS = (
+    "Once upon a time", "To be, or not to be", "The sum of one and two is", "0123", "def add(a, b):", "é中🙂", "A",
+    "  ",
+    "What is the capital of France?", "Write one sentence about the sea.", "What is 7 plus 5?", "Name three colours.",
+    "Who wrote Hamlet?", "How many legs has a spider?", "Spell the word cat backwards.", "What comes after Monday?",
+    "Is ice warmer than fire?", "Say hello in French.", "What do bees make?", "Count from one to five.",
+)  # fmt: skip
+"""Twenty prompts, as text to go on with and as a user's question."""
 LONG = 100
 
 

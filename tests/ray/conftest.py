@@ -1,5 +1,6 @@
 """One live fabric for the tests that only need some fabric."""
 
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from tests.ray.live import Live
 
 
 @pytest.fixture(scope="session")
-def live() -> Iterator[Live]:
+def shared() -> Iterator[Live]:
     """A fabric with the laptop site; everything of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fab-") as folder:
         fabric = Live(Path(folder))
@@ -23,13 +24,30 @@ def live() -> Iterator[Live]:
 
 
 @pytest.fixture
-def own() -> Iterator[Live]:
-    """A fabric of the test's own, to be killed."""
+def live(shared: Live) -> Iterator[Live]:
+    """The fabric that tests share; what the test submitted has ended afterwards, so that the next finds room."""
+    before = shared.active()
+    yield shared
+    shared.stop_all(shared.active() - before)
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[Live]:
+    """A fabric of the test's own, to be killed; its parameter is the grace in seconds, where it matters."""
     with tempfile.TemporaryDirectory(prefix="fab-") as folder:
-        fabric = Live(Path(folder))
+        fabric = Live(Path(folder), grace_s=getattr(request, "param", 5.0))
         fabric.up()
         try:
             yield fabric
         finally:
             fabric.down()
             assert fabric.cluster_processes() == []
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Where in time to kill; printed, so that `--seed` can repeat a failure."""
+    given: int | None = request.config.getoption("--seed")
+    chosen = random.SystemRandom().randrange(10_000) if given is None else given
+    print(f"seed {chosen}")
+    return chosen

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fabric.backends.local import processes
 from fabric.backends.local.layout import Layout
 from fabric.config import env
 from fabric.config.load import decode, read_yaml
+from fabric.workloads.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -45,6 +46,7 @@ class Live:
     folder: Path
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     process: subprocess.Popen[bytes] | None = None
+    grace_s: float = 5.0
 
     @property
     def state(self) -> Path:
@@ -78,7 +80,7 @@ class Live:
             "--set",
             f"ports.gateway={self.ports[1]}",
             "--set",
-            "grace_s=5",
+            f"grace_s={self.grace_s:g}",
         ]
         command = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(self.state), *sets]
         log = self.folder / "up.log"
@@ -131,11 +133,13 @@ class Live:
         """The fabric's own command line."""
         return run([str(BIN / "fabric"), *words], self.environment(), check=check, timeout_s=timeout_s)
 
-    def ray(self, *words: str, check: bool = True, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def ray(
+        self, *words: str, check: bool = True, cwd: Path | None = None, timeout_s: float = 200.0
+    ) -> subprocess.CompletedProcess[str]:
         """The stock Ray command line: `ray job WORDS` against this fabric."""
         verb, *rest = words
         command = [str(BIN / "ray"), "job", verb, "--address", self.address, *rest]
-        return run(command, self.environment(), check=check, cwd=cwd)
+        return run(command, self.environment(), check=check, cwd=cwd, timeout_s=timeout_s)
 
     def get(self, path: str) -> Any:
         """JSON of the admin API."""
@@ -152,6 +156,18 @@ class Live:
         """Until the workload is in one of the states."""
         until(lambda: self.workload(name)["state"] in states, within_s, lambda: f"{name}: {self.explained(name)}")
         return self.workload(name)
+
+    def active(self) -> set[str]:
+        """Names of workloads that have not ended."""
+        views = self.get("/api/fabric/workloads")["workloads"]
+        return {view["name"] for view in views if not State(view["state"]).final}
+
+    def stop_all(self, names: Iterable[str]) -> None:
+        """Stop workloads that have not ended, and wait until they have."""
+        for name in names:
+            self.fabric("stop", name, check=False)
+        for name in names:
+            self.wait(name, *(state for state in State if state.final))
 
     def explained(self, name: str) -> str:
         """For failure messages."""

@@ -20,9 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from openai import OpenAI
 
 from fabric.api.gateway import GatewaySnapshot
 from fabric.serve.endpoints import APPLICATION, ReplicaSpec, serve_config
+from fabric.serve.engines.settings import EngineName, EngineSettings
+from fabric.serve.offline import OfflineEngines
+from fabric.train.evaluate import Sample, chat_samples, completion_samples
+from tests.contract.engine_contract import TEXTS
 
 START_S = 240.0
 """Longest wait for a cluster or a model, on a busy machine."""
@@ -187,3 +192,28 @@ def events_of(content: bytes) -> list[dict[str, Any]]:
     *events, done, rest = content.split(b"\n\n")
     assert (done, rest) == (b"data: [DONE]", b""), content[-200:]
     return [json.loads(event.removeprefix(b"data: ")) for event in events]
+
+
+def evaluated(folder: Path, engine: EngineName, sizes: EngineSettings, *, model: str) -> list[Sample]:
+    """What evaluation finds a model to say: twenty answers to questions and twenty continuations, all greedy."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with OfflineEngines(engine, sizes).opened(folder) as generate:
+        samples = chat_samples(generate, tokenizer, TEXTS, model=model, max_tokens=24)
+        samples += completion_samples(generate, tokenizer, TEXTS, model=model, max_tokens=24)
+    assert len({sample.token_ids for sample in samples}) > 30, "answers differ from prompt to prompt"
+    return samples
+
+
+def served(client: OpenAI, sample: Sample) -> tuple[int, ...]:
+    """The greedy tokens that a service says to what evaluation asked."""
+    more: Any = {
+        "model": sample.model, "max_tokens": sample.max_tokens, "temperature": 0,
+        "extra_body": {"return_token_ids": True},
+    }  # fmt: skip
+    if sample.kind == "chat":
+        answer: Any = client.chat.completions.create(messages=[{"role": "user", "content": sample.prompt}], **more)
+    else:
+        answer = client.completions.create(prompt=sample.prompt, **more)
+    return tuple(answer.choices[0].model_dump()["token_ids"])

@@ -3,7 +3,6 @@
 import hashlib
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,15 +89,23 @@ class Streaming:
 
 def test_answers_under_way_finish_after_sigterm_and_new_ones_are_refused(start: Start) -> None:
     gateway = start()
-    under_way = Streaming(gateway, num_tokens=100)
+    under_way = Streaming(gateway, num_tokens=300)
     gateway.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{gateway.url}/health", timeout=2)
+    wait("a closed port", lambda: refuses(gateway), longest_s=300 * TOKEN_S, every_s=0.05)
+    assert b"[DONE]" not in under_way.content, "the answer was still under way"
     events = events_of(under_way.whole())
     assert [event["choices"][0]["finish_reason"] for event in events][-1] == "length"
-    assert len(events) == 100
-    gateway.process.wait(timeout=10)
+    assert len(events) == 300
+    gateway.process.wait(timeout=20)
+
+
+def refuses(gateway: GatewayProcess) -> bool:
+    """Whether it takes no more connections."""
+    try:
+        httpx.get(f"{gateway.url}/health", timeout=2)
+    except httpx.ConnectError:
+        return True
+    return False
 
 
 def test_answers_that_outlast_the_grace_end_with_an_error_event(start: Start) -> None:

@@ -28,6 +28,7 @@ from fabric.data.prepare import prepare
 from fabric.data.ray_pipeline import DataWorkers, RayEngine, start_data_workers
 from fabric.data.settings import PrepareSettings
 from fabric.data.shards import Dataset, open_dataset
+from tests.ray.clusters import own_cluster
 from tests.unit.data.world import FakeReporter, corpus, prepared, prose, settings, small_dataset
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -147,18 +148,12 @@ def test_the_version_does_not_depend_on_the_number_of_workers(short: Path, cpus:
 
 
 @pytest.fixture(scope="module")
-def tiers(short: Path) -> Iterator[Cluster]:
+def tiers() -> Iterator[Cluster]:
     """Two nodes of the group `data` and one of the group `trainers`; the head has no CPUs."""
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "temp_dir": str(short)},
-    )
-    for group in ("data", "data", "trainers"):
-        cluster.add_node(num_cpus=1, labels={"fabric/group": group})
-    ray.init(address=cluster.address, log_to_driver=False)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    workers = ({"num_cpus": 1, "labels": {"fabric/group": group}} for group in ("data", "data", "trainers"))
+    with own_cluster({"num_cpus": 0, "include_dashboard": False}, *workers) as cluster:
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,16 @@ from openai import OpenAI
 
 from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
 from fabric.serve.endpoints import SECRET_HEADER, ReplicaSpec
-from fabric.serve.engines.choice import Choice, open_engine
-from fabric.serve.engines.text import Turn
-from fabric.serve.greedy import generate_greedy
-from tests.ray.serve_rig import FakeControl, GatewayProcess, ServeCluster, events_of, serve_cluster, wait
+from tests.ray.serve_rig import (
+    FakeControl,
+    GatewayProcess,
+    ServeCluster,
+    evaluated,
+    events_of,
+    serve_cluster,
+    served,
+    wait,
+)
 from tests.tiny_llama import save_tiny_llama
 
 pytestmark = pytest.mark.ray
@@ -72,6 +78,15 @@ def snapshot(url: str) -> GatewaySnapshot:
     return GatewaySnapshot(version=1, models=(model,), keys=(key,))
 
 
+@pytest.fixture(scope="module")
+def whole_s(cluster: ServeCluster) -> float:
+    """Seconds that a whole long answer takes on this machine today."""
+    body = {"model": "tiny", "prompt": "x", "max_tokens": 1900, "temperature": 0, "ignore_eos": True}
+    begun = time.perf_counter()
+    httpx.post(f"{cluster.url}/v1/completions", json=body, headers={SECRET_HEADER: SECRET}, timeout=200)
+    return time.perf_counter() - begun
+
+
 def health(cluster: ServeCluster) -> dict[str, Any]:
     found: dict[str, Any] = httpx.get(f"{cluster.url}/health", timeout=5).raise_for_status().json()
     return found
@@ -102,17 +117,9 @@ def test_the_client_chats_streams_and_completes(client: OpenAI) -> None:
     assert completion.usage.completion_tokens == 8
 
 
-def test_served_greedy_tokens_are_those_of_the_offline_engine(client: OpenAI, spec: ReplicaSpec) -> None:
-    engine = open_engine(Choice("vllm", "the test"), Path(spec.model_folder), spec.engine_settings)
-    texts = ["once upon a time", "0123", "é中", "To be, or not"]
-    try:
-        offline = generate_greedy(engine, [*texts, [Turn("user", "hello")]], max_tokens=32)
-    finally:
-        engine.close()
-    more: Any = {"model": "tiny", "max_tokens": 32, "temperature": 0, "extra_body": {"return_token_ids": True}}
-    served = [client.completions.create(prompt=text, **more) for text in texts]
-    served.append(client.chat.completions.create(messages=USER, **more))
-    assert [tuple(answer.choices[0].model_dump()["token_ids"]) for answer in served] == [a.token_ids for a in offline]
+def test_served_greedy_tokens_are_those_that_evaluation_found(client: OpenAI, spec: ReplicaSpec) -> None:
+    samples = evaluated(Path(spec.model_folder), "vllm", spec.engine_settings, model="tiny")
+    assert [served(client, sample) for sample in samples] == [sample.token_ids for sample in samples]
 
 
 def test_refusals_reach_the_client_as_its_own_errors(client: OpenAI, gateway: GatewayProcess) -> None:
@@ -126,18 +133,18 @@ def test_refusals_reach_the_client_as_its_own_errors(client: OpenAI, gateway: Ga
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-def test_a_client_that_leaves_frees_the_replica_within_a_second(
-    client: OpenAI, cluster: ServeCluster, stream: bool
+def test_a_client_that_leaves_frees_the_replica_long_before_its_answer_would_have_ended(
+    client: OpenAI, cluster: ServeCluster, whole_s: float, stream: bool
 ) -> None:
     if stream:
         answer: Any = client.completions.create(model="tiny", prompt="x", stream=True, **LONG)
         next(iter(answer))
-        wait("a running answer", lambda: health(cluster)["running"] == 1, longest_s=2, every_s=0.02)
+        wait("a running answer", lambda: health(cluster)["running"] == 1, longest_s=whole_s / 4, every_s=0.02)
         answer.close()
     else:
         with pytest.raises(openai.APITimeoutError):
-            client.with_options(timeout=0.7).completions.create(model="tiny", prompt="x", **LONG)
-    wait("an idle replica", lambda: health(cluster)["running"] == 0, longest_s=1, every_s=0.02)
+            client.with_options(timeout=whole_s / 4).completions.create(model="tiny", prompt="x", **LONG)
+    wait("an idle replica", lambda: health(cluster)["running"] == 0, longest_s=whole_s / 2, every_s=0.02)
 
 
 def test_the_gateway_adds_little_to_the_first_token(cluster: ServeCluster, gateway: GatewayProcess) -> None:
@@ -157,9 +164,10 @@ def test_the_gateway_adds_little_to_the_first_token(cluster: ServeCluster, gatew
                     seconds[name].append(time.perf_counter() - begun)
                     for _piece in pieces:
                         pass
-    direct, through = (statistics.median(seconds[name][5:]) * 1000 for name in ways)
-    print(f"\nfirst token: {direct:.1f} ms direct, {through:.1f} ms through the gateway")
-    assert through - direct < 25
+    medians = (f"{statistics.median(seconds[name]) * 1000:.1f} ms {name}" for name in ways)
+    print(f"\nfirst token, median: {', '.join(medians)}")
+    # The quickest of each, as others may need the processors too.
+    assert min(seconds["gateway"]) - min(seconds["direct"]) < 0.025
 
 
 def test_a_replica_that_is_killed_ends_the_stream_properly_and_is_replaced(

@@ -13,13 +13,18 @@ import pytest
 from openai import OpenAI
 
 from fabric.registry.versions import Candidate
+from fabric.serve.engines.settings import EngineSettings
 from fabric.store.mlflow_registry import mlflow_at
-from tests.ray import small_chat_model
+from fabric.train.manifest import seal
 from tests.ray.live import Live, until
+from tests.ray.serve_rig import evaluated, served
+from tests.tiny_llama import save_tiny_llama
 
 pytestmark = pytest.mark.timeout(400)
 LONG: Any = {"model": "small", "prompt": "What is", "max_tokens": 220, "temperature": 0, "stream": True}
 MORE = {"ignore_eos": True}
+MODEL = "small-model"
+"""Its folder."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     live = Live(tmp_path_factory.mktemp("fab"))
     live.up()
     try:
-        folder = small_chat_model.write(tmp_path_factory.mktemp("small") / "model")
+        folder = tmp_path_factory.getbasetemp() / MODEL
+        save_tiny_llama(folder)
+        seal(folder, {"kind": "model", "name": "small"})
         models = mlflow_at(f"{live.address}/mlflow", live.key)
         until(lambda: is_up(live), 120, lambda: "MLflow does not serve")
         made = Candidate("small", "d1", folder.as_uri())
@@ -63,6 +70,15 @@ def test_a_deployed_model_answers_the_openai_client_by_each_of_its_names(serving
         client.completions.create(model="large", prompt="What is")
     with pytest.raises(openai.AuthenticationError):
         OpenAI(base_url=serving.gateway, api_key="sk-nobody", max_retries=0).models.list()
+
+
+def test_served_greedy_tokens_are_those_that_evaluation_found(
+    serving: Live, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / MODEL
+    samples = evaluated(folder, "transformers", EngineSettings(max_context=256, kv_cache="64 MiB"), model="small")
+    client = client_of(serving)
+    assert [served(client, sample) for sample in samples] == [sample.token_ids for sample in samples]
 
 
 def test_replicas_are_where_the_fabric_says_and_their_port_is_closed_to_others(serving: Live) -> None:

@@ -16,7 +16,10 @@ from fabric.backends.local import processes
 from tests.ray.live import BIN, ROOT, Live, run, spec_file, until
 from tests.ray.small_data import write_data_set
 
+pytestmark = pytest.mark.timeout(900)
 STEPS, EVERY = 700, 20
+PATIENCE_S = 300
+"""For a start, and for an attempt to its end: a busy machine takes minutes to import torch in every rank."""
 CONFIG = f"""
 output: small/run
 data: small/data
@@ -34,14 +37,6 @@ GROUPS = [
     {"name": "data", "count": 1, "tier": "commodity", "cpus": 1.0, "memory": "1 GiB"},
 ]
 """As in configs/train/pretrain-demo.yaml."""
-
-
-@pytest.fixture
-def seed() -> int:
-    """Where in time to kill; printed, so that a failure can be repeated."""
-    chosen = random.SystemRandom().randrange(10_000)
-    print(f"seed {chosen}")
-    return chosen
 
 
 @dataclass
@@ -68,7 +63,11 @@ class Training:
 
     def reaches(self, step: int) -> None:
         """Wait until it has taken `step` steps."""
-        until(lambda: (self.steps() or [0])[-1] >= step, 150, lambda: self.live.explained(self.name))
+        until(lambda: (self.steps() or [0])[-1] >= step, PATIENCE_S, lambda: self.live.explained(self.name))
+
+    def checkpoints(self) -> list[int]:
+        """Steps of the checkpoints on the disk."""
+        return sorted(int(path.name.removeprefix("step-")) for path in (self.run / "checkpoints").glob("step-????????"))
 
     def driver_log(self, cluster: str) -> bytes:
         """What Ray itself keeps of the driver's output."""
@@ -124,35 +123,80 @@ def test_placements_are_told_as_ray_itself_sees_them(running: Training) -> None:
     assert {each["tier"] for each in told.values()} == {"commodity", "gpu"}
 
 
+def test_what_training_tells_reaches_those_who_ask_about_the_workload(running: Training) -> None:
+    def told() -> Any:
+        return running.live.workload("steady")["progress"]
+
+    until(lambda: told()["checkpoint_step"] is not None, 60, lambda: str(told()))
+    until(lambda: told()["done"] > 0, 60, lambda: str(told()))
+    progress = told()
+    assert (progress["total"], progress["unit"]) == (STEPS, "steps")
+    assert progress["metrics"]["loss"] > 0
+    assert progress["checkpoint_step"] % EVERY == 0
+    assert progress["checkpoint_uri"].endswith(f"small/run/checkpoints/step-{progress['checkpoint_step']:08d}")
+    explained = running.live.explained("steady")
+    assert f" of {STEPS} steps" in explained
+    assert "saved      file://" in explained
+
+
 def test_a_killed_control_leaves_training_running_and_its_log_whole(running: Training, seed: int) -> None:
     live, pids = running.live, [rank["pid"] for rank in running.ranks()]
     running.reaches(running.steps()[-1] + random.Random(seed).randrange(1, 5 * EVERY))
     control = live.program("control")
     os.kill(control.pid, signal.SIGKILL)
-    until(lambda: live.program_is_new("control", control), 60, lambda: "no new control")
+    until(lambda: live.program_is_new("control", control), 90, lambda: "no new control")
     running.reaches(STEPS - 60)
     raw = running.driver_log("steady-1")
-    ended = live.wait("steady", "succeeded", "failed")
+    ended = live.wait("steady", "succeeded", "failed", within_s=PATIENCE_S)
     assert (ended["state"], ended["attempt"], ended["failures"]) == ("succeeded", 1, 0), live.explained("steady")
     assert [rank["pid"] for rank in running.ranks()] == pids
     assert running.steps() == list(range(1, STEPS + 1))
     assert raw.decode() in running.log()
-    until(lambda: live.cluster_processes() == [], 30, lambda: str(live.cluster_processes()))
+    until(lambda: live.cluster_processes() == [], 90, lambda: str(live.cluster_processes()))
 
 
-def test_a_killed_raylet_costs_training_the_steps_since_its_last_checkpoint(
+def test_a_damaged_shard_ends_a_job_with_its_name_and_no_trace(running: Training, tmp_path: Path) -> None:
+    live, data = running.live, running.run.with_name("damaged")
+    write_data_set(data)
+    with (data / "train.npy").open("r+b") as shard:
+        shard.seek(1000)
+        shard.write(b"damaged")
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    spec = spec_file(
+        tmp_path, name="damaged", kind="job", groups=[GROUPS[1]], max_failures=0,
+        runtime_env={"working_dir": str(ROOT)},
+        entrypoint=f"python apps/pretrain.py --config {tmp_path / 'config.yaml'} --set data=small/damaged",
+    )  # fmt: skip
+    live.fabric("submit", str(spec))
+    assert live.wait("damaged", "succeeded", "failed")["state"] == "failed"
+    log = live.ray("logs", "damaged").stdout
+    assert f"pretrain: {data / 'train.npy'}: its sha256 is not the one in manifest.json" in log, log
+    assert "Traceback" not in log
+
+
+def damage(checkpoint: Path) -> None:
+    """Cut one of its files short."""
+    largest = max((file for file in checkpoint.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+
+
+def test_a_killed_raylet_costs_training_the_steps_since_its_last_good_checkpoint(
     own: Live, tmp_path: Path, seed: int
 ) -> None:
     training = train(own, tmp_path, "hurt")
-    training.reaches(random.Random(seed).randrange(2 * EVERY, STEPS // 3))
+    training.reaches(random.Random(seed).randrange(3 * EVERY, STEPS // 3))
     old = [processes.identify(rank["pid"]) for rank in training.ranks()]
     os.kill(own.raylet("hurt-1", "trainers-0").pid, signal.SIGKILL)
-    until(lambda: own.workload("hurt")["attempt"] == 2, 30, lambda: own.explained("hurt"))
-    until(lambda: not any(p and processes.alive(p) for p in old), 30, lambda: "ranks of the first attempt live on")
-    kept = max(int(path.name.removeprefix("step-")) for path in (training.run / "checkpoints").glob("step-????????"))
-    assert training.steps()[-1] - kept < EVERY
-    ended = own.wait("hurt", "succeeded", "failed")
+    until(lambda: own.workload("hurt")["attempt"] == 2, 90, lambda: own.explained("hurt"))
+    until(lambda: not any(p and processes.alive(p) for p in old), 90, lambda: "ranks of the first attempt live on")
+    *_, good, last = training.checkpoints()
+    assert training.steps()[-1] - last < EVERY
+    damage(training.run / "checkpoints" / f"step-{last:08d}")
+    ended = own.wait("hurt", "succeeded", "failed", within_s=PATIENCE_S)
     assert (ended["state"], ended["attempt"], ended["failures"]) == ("succeeded", 2, 1), own.explained("hurt")
     assert training.steps() == list(range(1, STEPS + 1))
-    assert re.search(rf"\[fabric\] attempt 2\n.*going on from step-{kept:08d}", training.log(), re.DOTALL)
+    log = training.log()
+    attempt_2 = log.partition("[fabric] attempt 2\n")[2]
+    assert re.search(rf"corrupt checkpoint set aside: .*step-{last:08d}", attempt_2), log
+    assert f"going on from step-{good:08d}: {good} of {STEPS} steps done" in attempt_2, log
     assert "slice trainers-0 on node gpu-" in own.explained("hurt")
