@@ -177,7 +177,8 @@ def test_the_app_trains_on_two_ray_workers_what_one_process_does_and_then_says_t
 def app(config: Path, cache: Path, folder: Path) -> str:
     """What apps/finetune.py says, on a Ray cluster of its own."""
     places = {"FABRIC_CACHE": str(cache), "FABRIC_ARTIFACTS": (folder / "runs").as_uri()}
-    environment = {**env.inherited(), **places, "OMP_NUM_THREADS": "1"}
+    # Without an address Ray takes whatever cluster was started last on this machine.
+    environment = {**env.inherited(), **places, "RAY_ADDRESS": "local", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "apps/finetune.py", "--config", str(config)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

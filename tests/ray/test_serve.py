@@ -17,6 +17,7 @@ from openai import OpenAI
 from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
 from fabric.serve.endpoints import SECRET_HEADER, ReplicaSpec
 from tests.ray.serve_rig import (
+    START_S,
     FakeControl,
     GatewayProcess,
     ServeCluster,
@@ -28,7 +29,7 @@ from tests.ray.serve_rig import (
 )
 from tests.tiny_llama import save_tiny_llama
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 KEY, SECRET = "sk-test", "between-us"
 USER: Any = [{"role": "user", "content": "hello"}]
 LONG: Any = {"max_tokens": 1900, "temperature": 0, "extra_body": {"ignore_eos": True}}
@@ -67,7 +68,7 @@ def gateway(cluster: ServeCluster, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def client(gateway: GatewayProcess) -> OpenAI:
-    return OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=120)
+    return OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=START_S)
 
 
 def snapshot(url: str) -> GatewaySnapshot:
@@ -176,7 +177,7 @@ def test_a_replica_that_is_killed_ends_the_stream_properly_and_is_replaced(
     body = {"model": "tiny", "prompt": "x", "max_tokens": 1900, "temperature": 0, "ignore_eos": True, "stream": True}
     headers = {"Authorization": f"Bearer {KEY}"}
     [pid] = cluster.replica_pids()
-    with httpx.stream("POST", f"{gateway.url}/v1/completions", json=body, headers=headers, timeout=60) as answer:
+    with httpx.stream("POST", f"{gateway.url}/v1/completions", json=body, headers=headers, timeout=START_S) as answer:
         pieces = answer.iter_raw()
         content = next(pieces)
         os.kill(pid, signal.SIGKILL)
@@ -185,7 +186,10 @@ def test_a_replica_that_is_killed_ends_the_stream_properly_and_is_replaced(
     assert last["error"]["code"] == "stream_broken"
     assert all(event["choices"] for event in texts)
     while_gone = httpx.post(
-        f"{gateway.url}/v1/completions", json=body | {"stream": False, "max_tokens": 2}, headers=headers, timeout=120
+        f"{gateway.url}/v1/completions",
+        json=body | {"stream": False, "max_tokens": 2},
+        headers=headers,
+        timeout=START_S,
     )
     assert while_gone.status_code in {200, 500, 502, 503}
     assert while_gone.status_code == 200 or while_gone.json()["error"]["message"]
