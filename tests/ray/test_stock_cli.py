@@ -144,7 +144,7 @@ def test_all_that_ray_can_ask_for_an_entrypoint_is_granted_and_ray_itself_says_s
     nodes = seen["nodes"]
     assert isinstance(nodes, dict)
     assert nodes["workers-0"] == {"tier": "gpu", "CPU": 2.0, "memory": 1536 * 2**20}
-    # Of several Ray nodes on one machine, Ray connects every driver to the head's; the process is where it was asked for.
+    # Ray connects every driver on this machine to the head, but its process is where it was asked for.
     assert seen["slice"] == "workers-0"
     assert {name: node["tier"] for name, node in nodes.items()} == {"head": "commodity", "workers-0": "gpu"}
 
