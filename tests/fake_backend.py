@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
+from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedCluster
+from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
 from tests.builders import hybrid
 
@@ -18,6 +19,7 @@ class FakeBackend:
     views: dict[str, ClusterView] = field(default_factory=dict)
     wanted: dict[str, WantedCluster] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
+    sightings: Sightings = field(default_factory=Sightings)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes given."""
@@ -28,6 +30,10 @@ class FakeBackend:
         seen = dict(self.views)
         self.views = {name: view for name, view in self.views.items() if view.phase is not Phase.LEAVING}
         return seen
+
+    def changes(self, since: int) -> Sight:
+        """What is new since a look."""
+        return self.sightings.since(since, self.observe())
 
     def realise(self, wanted: WantedCluster) -> None:
         """The cluster is there at once, with its entrypoint running or ended."""

@@ -3,10 +3,15 @@
 Knows nothing of how an action is carried out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fabric.core.resources import Resources
+from fabric.scheduler.snapshot import Promise
 from fabric.workloads.record import Grant
+
+MOST_NAMED = 5
+"""Workloads that an answer names as being ahead; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,20 @@ class Wait:
     """Keep `workload` queued, and say why."""
 
     workload: str
-    shortfalls: tuple[Shortfall, ...]
-    """Empty where it waits only for its turn or for other jobs."""
-    ahead: tuple[str, ...]
-    """Waiting workloads that come first on the tiers it needs."""
-    after: tuple[str, ...]
+    shortfalls: Sequence[Shortfall] = ()
+    """Empty where it waits only for its turn or for other jobs; reckoned when somebody looks."""
+    ahead: tuple[str, ...] = ()
+    """The first of the waiting workloads that come first on the tiers it needs."""
+    num_ahead: int = 0
+    """How many they are."""
+    after: tuple[str, ...] = ()
     """Jobs it depends on that have not succeeded yet."""
-    expected_start: float | None
+    expected_start: float | None = None
     """Earliest start in seconds since the epoch that the walltimes allow; None where nothing says."""
+    promise: Promise | None = None
+    """What is set aside for it; the expected start of work without a promise may be passed by others."""
+    passed: int = 0
+    """How many behind it start with this plan."""
 
     @property
     def reason(self) -> str:
@@ -61,7 +72,8 @@ class Wait:
             parts.append(f"comes after {', '.join(self.after)}")
         parts += [str(shortfall) for shortfall in self.shortfalls]
         if self.ahead:
-            parts.append(f"behind {', '.join(self.ahead)}")
+            more = self.num_ahead - len(self.ahead)
+            parts.append(f"behind {', '.join(self.ahead)}" + (f" and {more} more" if more else ""))
         return "; ".join(parts) or "waits for its turn"
 
 
@@ -70,3 +82,13 @@ class Plan:
     """Actions in the order in which they were decided."""
 
     actions: tuple[Place | Wait, ...]
+
+    @property
+    def placed(self) -> tuple[Place, ...]:
+        """Who starts."""
+        return tuple(action for action in self.actions if isinstance(action, Place))
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """Who stays queued."""
+        return tuple(action for action in self.actions if isinstance(action, Wait))
