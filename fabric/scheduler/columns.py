@@ -5,7 +5,7 @@ CPUs, thousandths of accelerators and bytes of memory, in the order of `CPUS`, `
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -28,6 +28,8 @@ Flags = NDArray[np.bool_]
 """Yes or no for each node."""
 Amount = tuple[int, int, int]
 """One row of `Amounts` as plain numbers."""
+Tiers = tuple[str, ...]
+"""Names of tiers."""
 Slot = tuple[int, int, int, int]
 """A node's row, and the amount that is held there."""
 
@@ -88,6 +90,8 @@ class NodeColumns:
     head_rows: Rows
     head_tiers: tuple[str, ...]
     """Tiers with nodes that may hold heads."""
+    _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
+    """What `wishes` found before."""
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Self:
@@ -120,6 +124,14 @@ class NodeColumns:
     def tiers_for(self, tier: str | None) -> tuple[str, ...]:
         """The tiers that a wish allows: the one named, or all."""
         return self.tiers if tier is None else (tier,)
+
+    def wishes(self, tiers: tuple[str | None, ...]) -> Tiers:
+        """The tiers that several wishes allow together."""
+        found = self._wishes.get(tiers)
+        if found is None:
+            allowed = dict.fromkeys(name for tier in tiers for name in self.tiers_for(tier))
+            found = self._wishes[tiers] = tuple(allowed)
+        return found
 
 
 def subtract(amounts: Amounts, slots: Iterable[Slot], sign: int = 1) -> None:

@@ -4,14 +4,15 @@ Knows nothing of clocks, clusters or stores: values in, values out.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from itertools import groupby, islice
 
-from fabric.scheduler.explain import Ahead, Shortfalls
+from fabric.scheduler.columns import Tiers
+from fabric.scheduler.explain import Later, answers
 from fabric.scheduler.order import in_backfill_order, in_order
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.shape import Shape, head_part
+from fabric.scheduler.shape import head_part
 from fabric.scheduler.snapshot import Snapshot, Waiting
 from fabric.scheduler.whatif import WhatIf
 
@@ -37,10 +38,10 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
     world = WhatIf(snapshot, policy, now)
     behind = admit(ready, world, policy)
     backfilled = backfill(behind, world, policy)
-    left = [work for work in ready if work.name not in world.placed]
-    expected = expect(left, world, policy)
-    passes = pass_counts(ready, backfilled, world) if policy.max_passed is not None else {}
-    return Plan((*world.placed.values(), *explain(queue, snapshot, world, expected=expected, passes=passes)))
+    expected = expect(ready, world, policy) if policy.dated else {}
+    passed = passes(ready, backfilled, world, snapshot) if policy.max_passed is not None else {}
+    waits = explain(queue, world, snapshot, expected)
+    return Plan(tuple(world.placed.values()), waits, world.promises, passed)
 
 
 def admit(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
@@ -83,57 +84,42 @@ def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[W
     return started
 
 
-def expect(left: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:
+def expect(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:
     """When the first of those without a promise should start."""
-    undated = [work for work in left if work.name not in world.promises]
-    return {work.name: world.expect(work) for work in undated[: policy.dated]}
+    undated = (work for work in ready if work.name not in world.placed and work.name not in world.promises)
+    return {work.name: world.expect(work) for work in islice(undated, policy.dated)}
 
 
-def pass_counts(ready: Sequence[Waiting], started: Sequence[Waiting], world: WhatIf) -> dict[str, int]:
+def passes(ready: Sequence[Waiting], started: Sequence[Waiting], world: WhatIf, snapshot: Snapshot) -> dict[str, int]:
     """How many of `started` came behind each workload that waits on one of their tiers."""
     if not started:
         return {}
-    place_of = {work.name: number for number, work in enumerate(ready)}
-    by_tiers: dict[tuple[str, ...], list[int]] = {}
+    wishes = snapshot.site.wishes
+    number_of = {work.name: number for number, work in enumerate(ready)}
+    by_tiers: dict[Tiers, list[int]] = {}
     for work in started:
-        by_tiers.setdefault(world.wishes(work.shape)[0], []).append(place_of[work.name])
+        by_tiers.setdefault(wishes(work.shape.tiers), []).append(number_of[work.name])
     for numbers in by_tiers.values():
         numbers.sort()
     counts = {}
     for number, work in enumerate(ready):
-        mine = set(world.wishes(work.shape)[0])
-        later = [numbers for tiers, numbers in by_tiers.items() if not mine.isdisjoint(tiers)]
-        counts[work.name] = sum(len(numbers) - bisect_right(numbers, number) for numbers in later)
+        mine = wishes(work.shape.tiers)
+        later = [numbers for tiers, numbers in by_tiers.items() if not set(mine).isdisjoint(tiers)]
+        count = sum(len(numbers) - bisect_right(numbers, number) for numbers in later)
+        if count and work.name not in world.placed:
+            counts[work.name] = count
     return counts
 
 
 def explain(
-    queue: Sequence[Waiting],
-    snapshot: Snapshot,
-    world: WhatIf,
-    *,
-    expected: dict[str, float | None],
-    passes: dict[str, int],
-) -> list[Wait]:
-    """An answer for everybody who waits, in the order of the queue."""
-    head, idle = head_part(snapshot.head), world.idle
-    missing: dict[Shape, Shortfalls] = {}
-    ahead = Ahead()
-    waits = []
-    for work in queue:
-        name, shape = work.name, work.shape
-        if name in world.placed:
-            continue
-        if work.blocked_by:
-            waits.append(Wait(name, after=work.blocked_by))
-            continue
-        lack = missing.get(shape)
-        if lack is None:
-            lack = missing[shape] = Shortfalls(shape, idle, snapshot.site, head)
-        tiers = world.wishes(shape)[0]
-        named, count = ahead.of(tiers)
-        promise = world.promises.get(name)
-        start = promise.start if promise else expected.get(name)
-        waits.append(Wait(name, lack, named, count, (), start, promise, passes.get(name, 0)))
-        ahead.add(name, tiers)
-    return waits
+    queue: Sequence[Waiting], world: WhatIf, snapshot: Snapshot, expected: Mapping[str, float | None]
+) -> Sequence[Wait]:
+    """An answer for everybody who waits, in the order of the queue, worked out when somebody looks."""
+    placed, idle, promises = world.placed, world.idle, world.promises
+    site, head = snapshot.site, head_part(snapshot.head)
+
+    def made() -> tuple[Wait, ...]:
+        waiting = [work for work in queue if work.name not in placed]
+        return answers(waiting, site, idle=idle, head=head, promises=promises, expected=expected)
+
+    return Later(made)

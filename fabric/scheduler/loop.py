@@ -17,7 +17,7 @@ from fabric.scheduler.life import absent, advance, fail_if_in_vain
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
-from fabric.scheduler.snapshot import Node, Snapshot
+from fabric.scheduler.snapshot import Claim, Node, Snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
@@ -36,6 +36,8 @@ class Settings:
     grace_s: float
     """Seconds between a notice and the kill."""
     policy: Policy
+    claims: tuple[Claim, ...] = ()
+    """Maintenance windows and other claims on nodes that are no workload's."""
     review_s: float = 5.0
     """Seconds after which a decision is made anew even if nothing changed but the time."""
     recheck_s: float = 60.0
@@ -72,7 +74,7 @@ class Loop:
     @property
     def last_plan(self) -> Plan:
         """What was decided last."""
-        return self.last_decision.plan if self.last_decision else Plan(())
+        return self.last_decision.plan if self.last_decision else Plan()
 
     def step(self) -> bool:
         """Observe, advance, decide, record, act.
@@ -134,7 +136,8 @@ class Loop:
             if owner is not None:
                 touched[owner] = None
             self._want(world, cluster)
-        while self._walltimes and self._walltimes[0][0] <= now:
+        # Who ends at the very instant has kept the walltime.
+        while self._walltimes and self._walltimes[0][0] < now:
             touched[heapq.heappop(self._walltimes)[1]] = None
         return world, touched
 
@@ -144,7 +147,7 @@ class Loop:
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
-        self._world = world = World(records, nodes, self._settings.head)
+        self._world = world = World(records, nodes, self._settings.head, self._settings.claims)
         world.keep_promises(kept)
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
@@ -189,15 +192,16 @@ class Loop:
                 waits_for="", expected_start=None,
             )  # fmt: skip
         telling = now >= self._told_at + settings.tell_s
-        for wait in plan.waits:
-            record = world.records[wait.workload]
-            after = _told(record, wait, telling)
-            if after is not record:
-                changes[record.name] = after
+        for name in plan.promises.keys() | plan.passed.keys():
+            changes[name] = _remembered(world.records[name], plan)
+        for wait in plan.waits if telling else ():
+            record = changes.get(wait.workload) or world.records[wait.workload]
+            changes[record.name] = _told(record, wait)
+        changes = {name: record for name, record in changes.items() if record is not world.records[name]}
         for record in changes.values():
             self._note(world, record)
         if settings.policy.keeps_promises:
-            world.keep_promises({wait.workload: wait.promise for wait in plan.waits})
+            world.keep_promises(plan.promises)
         # What the plan itself changed needs no other decision.
         world.looked_at()
         self._decided_at = now
@@ -292,17 +296,21 @@ class Loop:
             self._views.pop(cluster, None)
 
 
-def _told(record: Record, wait: Wait, telling: bool) -> Record:
-    """A queued record with what a plan says of it; the same record if that is nothing new."""
-    promised = record.promised_start
-    if promised is None and wait.promise is not None:
-        promised = wait.promise.start
-    passed = record.passed + wait.passed
-    waits_for, expected = (wait.reason, wait.expected_start) if telling else (record.waits_for, record.expected_start)
-    now = (waits_for, expected, promised, passed)
-    if now == (record.waits_for, record.expected_start, record.promised_start, record.passed):
+def _remembered(record: Record, plan: Plan) -> Record:
+    """A queued record with its first promise, and how often it was passed."""
+    promised, passed = record.promised_start, record.passed + plan.passed.get(record.name, 0)
+    if promised is None and record.name in plan.promises:
+        promised = plan.promises[record.name].start
+    if (promised, passed) == (record.promised_start, record.passed):
         return record
-    return replace(record, waits_for=waits_for, expected_start=expected, promised_start=promised, passed=passed)
+    return replace(record, promised_start=promised, passed=passed)
+
+
+def _told(record: Record, wait: Wait) -> Record:
+    """A queued record with what a plan says of it; the same record if that is nothing new."""
+    if (record.waits_for, record.expected_start) == (wait.reason, wait.expected_start):
+        return record
+    return replace(record, waits_for=wait.reason, expected_start=wait.expected_start)
 
 
 def _tells(old: Record, new: Record) -> bool:

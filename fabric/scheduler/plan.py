@@ -3,8 +3,8 @@
 Knows nothing of how an action is carried out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Promise
@@ -59,10 +59,8 @@ class Wait:
     """Jobs it depends on that have not succeeded yet."""
     expected_start: float | None = None
     """Earliest start in seconds since the epoch that the walltimes allow; None where nothing says."""
-    promise: Promise | None = None
-    """What is set aside for it; the expected start of work without a promise may be passed by others."""
-    passed: int = 0
-    """How many behind it start with this plan."""
+    promised: bool = False
+    """Whether the expected start is set aside for it, so that nobody may delay it."""
 
     @property
     def reason(self) -> str:
@@ -79,16 +77,18 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions in the order in which they were decided."""
+    """What follows for each waiting workload, in the order in which it was decided."""
 
-    actions: tuple[Place | Wait, ...]
+    placed: tuple[Place, ...] = ()
+    """Who starts."""
+    waits: Sequence[Wait] = ()
+    """Who stays queued and why; an answer is worked out when somebody looks."""
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    """What is set aside, by name of who waits for it."""
+    passed: Mapping[str, int] = field(default_factory=dict)
+    """By how many that start each one that waits is passed, where it is by any."""
 
     @property
-    def placed(self) -> tuple[Place, ...]:
-        """Who starts."""
-        return tuple(action for action in self.actions if isinstance(action, Place))
-
-    @property
-    def waits(self) -> tuple[Wait, ...]:
-        """Who stays queued."""
-        return tuple(action for action in self.actions if isinstance(action, Wait))
+    def actions(self) -> tuple[Place | Wait, ...]:
+        """An answer for everybody who waited."""
+        return (*self.placed, *self.waits)

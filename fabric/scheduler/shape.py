@@ -42,6 +42,8 @@ class Shape:
     """Those with accelerators first, as they have the fewest nodes."""
     total: Amount
     """Of all workers together."""
+    tiers: tuple[str | None, ...]
+    """The wish of each part."""
 
 
 def part_of(name: str, request: Resources, count: int = 1, tier: str | None = None) -> Part:
@@ -58,7 +60,8 @@ def shape_of(groups: Sequence[Group]) -> Shape:
 def _interned(groups: tuple[tuple[str, str | None, int, Amount], ...]) -> Shape:
     ordered = sorted(groups, key=lambda g: (-g[3][GPUS], g[1] is None, g[0]))
     total = [sum(request[column] * count for _, _, count, request in groups) for column in range(3)]
-    return Shape(tuple(_part(*group) for group in ordered), (total[0], total[1], total[2]))
+    tiers = tuple(tier for _, tier, _, _ in ordered)
+    return Shape(tuple(_part(*group) for group in ordered), (total[0], total[1], total[2]), tiers)
 
 
 @lru_cache(maxsize=1 << 14)

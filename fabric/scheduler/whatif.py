@@ -7,14 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
+from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Tiers, subtract
 from fabric.scheduler.placement import Attempt, grant_of, place
 from fabric.scheduler.plan import Place
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.profile import OVERDUE_S, Profile
 from fabric.scheduler.shape import Shape, head_part
 from fabric.scheduler.snapshot import Promise, Snapshot, Waiting
-
-Tiers = tuple[str, ...]
 
 
 class WhatIf:
@@ -31,9 +30,10 @@ class WhatIf:
         """Tiers that somebody waits for of whom nobody can say when he starts."""
         self._site, self._policy = snapshot.site, policy
         self._head = head_part(snapshot.head)
+        self._heads = snapshot.site.head_tiers if self._head else ()
         self._protected: Counter[str] = Counter()
+        self._full: dict[tuple[str | None, ...], tuple[bool, bool]] = {}
         self._failed: dict[Shape, tuple[float, Tiers]] = {}
-        self._wishes: dict[Shape, tuple[Tiers, Tiers]] = {}
 
     def start(self, work: Waiting) -> bool:
         """Let `work` start now if it fits until its end and delays no promise."""
@@ -44,23 +44,21 @@ class WhatIf:
         if attempt.lacks:
             self._failed[work.shape] = (self.profile.last_fall(end), self._tiers_of(attempt))
             return False
-        self.profile.start(attempt.slots, end)
-        for row, *amount in attempt.slots:
-            self.idle[row] -= amount
+        slots = attempt.slots
+        self.profile.start(slots, end)
+        subtract(self.idle, slots)
         self.placed[work.name] = Place(work.name, grant_of(attempt, self._site))
         return True
 
     def may_pass(self, work: Waiting) -> bool:
-        """Whether `work` is behind as many promises as are made on one of its tiers."""
-        most = self._policy.protected
-        return any(self._protected[tier] >= most for tier in self.wishes(work.shape)[1])
+        """Whether one of the tiers that `work` may use has as many promises as may be made."""
+        return self._fullness(work.shape)[0]
 
     def unprotected(self, work: Waiting) -> bool:
         """Whether work that could not start lacks a tier on which another promise may be made."""
-        most = self._policy.protected
-        if all(self._protected[tier] >= most for tier in self.wishes(work.shape)[1]):
+        if self._fullness(work.shape)[1]:
             return False
-        return any(self._protected[tier] < most for tier in self._lacking(work))
+        return any(self._protected[tier] < self._policy.protected for tier in self._lacking(work))
 
     def promise(self, work: Waiting) -> None:
         """Set aside what `work` needs at its earliest start.
@@ -72,6 +70,7 @@ class WhatIf:
         found = self.profile.earliest_start(work.shape, work.duration_s, self._policy.horizon_s)
         kept = work.promise if self._policy.protected > 1 else None
         self._protected.update(lacking)
+        self._full.clear()
         if kept and (found is None or found[0] > kept.start) and self._lay_down(work, kept):
             return
         if found is None:
@@ -100,21 +99,9 @@ class WhatIf:
             self.profile.withdraw(kept.slots, kept.start, kept.start + work.duration_s)
             self._failed.clear()
 
-    def _lay_down(self, work: Waiting, kept: Promise) -> bool:
-        """Set aside what `kept` says; a little later where it is due and what runs there is about to end."""
-        for start in (max(kept.start, self.now), self.now + OVERDUE_S):
-            end = start + work.duration_s
-            if self.profile.fits(kept.slots, start, end):
-                self.profile.promise(kept.slots, start, end)
-                self.promises[work.name] = Promise(start, kept.slots)
-                return True
-            if kept.start > self.now:
-                break
-        return False
-
     def expect(self, work: Waiting) -> float | None:
         """When `work` should start if the order is kept; what it needs is set aside for those behind it."""
-        if self.closed.intersection(self.wishes(work.shape)[1]):
+        if self.closed.intersection(self.touched(work.shape)):
             return None
         found = self.profile.earliest_start(work.shape, work.duration_s, self._policy.horizon_s)
         if found is None:
@@ -124,20 +111,25 @@ class WhatIf:
         self.profile.promise(attempt.slots, start, start + work.duration_s)
         return start
 
-    def wishes(self, shape: Shape) -> tuple[Tiers, Tiers]:
-        """The tiers that the groups of a gang may use, and those with the ones for its head."""
-        found = self._wishes.get(shape)
+    def touched(self, shape: Shape) -> Tiers:
+        """The tiers that a gang may use, for its workers or for its head."""
+        return (*self._site.wishes(shape.tiers), *self._heads)
+
+    def _fullness(self, shape: Shape) -> tuple[bool, bool]:
+        """Whether any of the tiers that a gang may use has as many promises as may be made, and whether all have."""
+        found = self._full.get(shape.tiers)
         if found is None:
-            groups = dict.fromkeys(tier for part in shape.parts for tier in self._site.tiers_for(part.tier))
-            heads = self._site.head_tiers if self._head else ()
-            found = self._wishes[shape] = (tuple(groups), tuple(dict.fromkeys((*groups, *heads))))
+            full = [self._protected[tier] >= self._policy.protected for tier in self.touched(shape)]
+            found = self._full[shape.tiers] = (any(full), all(full))
         return found
 
     def _may_fit(self, shape: Shape, end: float) -> bool:
         """Whether trying is not in vain: the sums suffice, and no equal shape failed with as much room."""
-        cpus, gpus, memory = self.profile.total(end)
-        total = shape.total
-        if total[0] > cpus or total[1] > gpus or total[2] > memory:
+        total, most = shape.total, self.profile.total(self.now)
+        if total[CPUS] > most[CPUS] or total[GPUS] > most[GPUS] or total[MEMORY] > most[MEMORY]:
+            return False
+        most = self.profile.total(end)
+        if total[CPUS] > most[CPUS] or total[GPUS] > most[GPUS] or total[MEMORY] > most[MEMORY]:
             return False
         failed = self._failed.get(shape)
         return failed is None or self.profile.last_fall(end) < failed[0]
@@ -154,8 +146,20 @@ class WhatIf:
     def _tiers_of(self, attempt: Attempt) -> Tiers:
         tiers: dict[str, None] = {}
         for part in attempt.lacks:
-            tiers |= dict.fromkeys(self._site.head_tiers if part is self._head else self._site.tiers_for(part.tier))
+            tiers |= dict.fromkeys(self._heads if part is self._head else self._site.tiers_for(part.tier))
         return tuple(tiers)
+
+    def _lay_down(self, work: Waiting, kept: Promise) -> bool:
+        """Set aside what `kept` says; a little later where it is due and what runs there is about to end."""
+        for start in (max(kept.start, self.now), self.now + OVERDUE_S):
+            end = start + work.duration_s
+            if self.profile.fits(kept.slots, start, end):
+                self.profile.promise(kept.slots, start, end)
+                self.promises[work.name] = Promise(start, kept.slots)
+                return True
+            if kept.start > self.now:
+                break
+        return False
 
     def _settle_nobody(self, work: Waiting, lacking: Tiers) -> None:
         """Keep from others, from the horizon on or at once, what `work` lacks and what does fit of it."""

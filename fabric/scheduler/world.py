@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fabric.core.resources import Resources
-from fabric.scheduler.snapshot import Node, Promise, Running, Snapshot, Waiting, running_of, waiting_of
+from fabric.scheduler.snapshot import Claim, Node, Promise, Running, Snapshot, Waiting, running_of, waiting_of
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 
@@ -15,21 +15,24 @@ from fabric.workloads.states import State
 class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes."""
 
-    def __init__(self, records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources) -> None:
+    def __init__(
+        self, records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, claims: tuple[Claim, ...] = ()
+    ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
         """Names by the cluster that each one should have now."""
         self.changed = True
         """Whether the snapshot changed since `looked_at` was last called."""
-        self._nodes, self._head = nodes, head
+        self._nodes, self._head, self._claims = nodes, head, claims
         self._running: dict[str, Running] = {}
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
+        self._promised: set[str] = set()
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
-        self._snapshot = Snapshot.of(nodes, head=head)
+        self._snapshot = Snapshot.of(nodes, head=head, claims=claims)
         for record in records.values():
             self._take_in(record)
         for record in records.values():
@@ -73,18 +76,19 @@ class World:
         self._waiting = {name: replace(work, promise=None) for name, work in self._waiting.items()}
         self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
         waiting, running = self._waiting.values(), self._running.values()
-        self._snapshot = Snapshot.of(nodes, running, waiting, head=self._head)
+        self._snapshot = Snapshot.of(nodes, running, waiting, head=self._head, claims=self._claims)
 
-    def promises(self) -> dict[str, Promise | None]:
+    def promises(self) -> dict[str, Promise]:
         """What is set aside for those who wait."""
         return {name: work.promise for name, work in self._waiting.items() if work.promise}
 
-    def keep_promises(self, promises: Mapping[str, Promise | None]) -> None:
-        """Remember what a plan set aside, for the next decision; that is no change of the world."""
-        for name, promise in promises.items():
-            work = self._waiting.get(name)
+    def keep_promises(self, promises: Mapping[str, Promise]) -> None:
+        """Remember what a plan set aside, and nothing else, for the next decision; that is no change of the world."""
+        for name in self._promised | promises.keys():
+            work, promise = self._waiting.get(name), promises.get(name)
             if work is not None and work.promise != promise:
                 self._wait(name, replace(work, promise=promise))
+        self._promised = set(promises)
 
     def dependents(self, name: str) -> list[str]:
         """Names of the active records that come after `name`."""
