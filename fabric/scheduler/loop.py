@@ -17,7 +17,8 @@ from fabric.scheduler.life import absent, advance, fail_if_in_vain
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
-from fabric.scheduler.snapshot import Claim, Node, Snapshot
+from fabric.scheduler.replay import Decision
+from fabric.scheduler.snapshot import Claim, Node
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
@@ -44,16 +45,6 @@ class Settings:
     """Seconds after which records and clusters are read whole, so that a change that was missed is found."""
     tell_s: float = 0.0
     """Seconds between two tellings to all who wait why they wait; infinite for never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A decision that was made; the same three inputs give the same plan."""
-
-    snapshot: Snapshot
-    policy: Policy
-    now: float
-    plan: Plan
 
 
 class Loop:

@@ -13,6 +13,7 @@ from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node
 from fabric.simulator.cluster import Courses, SimulatedCluster, VirtualClock
 from fabric.simulator.records import SimulatedBlueprint, SimulatedRecords
@@ -29,6 +30,16 @@ class Habits:
     """Whether a submission is looked at only if the new work itself fits into what is idle."""
     predicted_ends: bool = False
     """Whether what is predicted to end at an instant has ended before any event of that instant is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happens at a given instant, whatever is decided."""
+
+    at: float
+    """Seconds since the epoch of the simulated world."""
+    stops: str = ""
+    """Name of the workload that somebody ends then; empty where only the time matters, as at the edge of a window."""
 
 
 class Engine:
@@ -57,16 +68,18 @@ class Engine:
         self.loop = Loop(self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings)
         self.num_passes = 0
         """How often the loop was made to look."""
+        self.longest: Decision | None = None
+        """The decision with the longest queue, the first of them."""
         self._habits = habits or Habits()
         self._coming: deque[Record] = deque()
-        self._extra: deque[float] = deque()
+        self._acts: deque[Act] = deque()
 
-    def run(self, submissions: Sequence[Record], wakes_at: Iterable[float] = ()) -> None:
+    def run(self, submissions: Sequence[Record], acts: Iterable[Act] = ()) -> None:
         """Submit records at their instants, in the order given, and go on until nothing happens any more.
 
         Args:
             submissions: Queued records; sorted by `at.submitted`.
-            wakes_at: Further instants, in seconds since the epoch, at which the loop shall look.
+            acts: What else happens, and makes the loop look.
 
         Raises:
             BadInput: If they are not in order.
@@ -74,7 +87,7 @@ class Engine:
         for before, after in pairwise(submissions):
             if after.at.submitted < before.at.submitted:
                 raise BadInput(f"{after.name} is submitted before {before.name}, which comes first. Sort them by time.")
-        self._coming, self._extra = deque(submissions), deque(sorted(wakes_at))
+        self._coming, self._acts = deque(submissions), deque(sorted(acts, key=lambda act: (act.at, act.stops)))
         while (instant := self._next_instant()) < math.inf:
             self.clock.at = max(self.clock.at, instant)
             if self._habits.predicted_ends:
@@ -89,7 +102,7 @@ class Engine:
         """When the next thing happens, in seconds; infinite if nothing does."""
         due = self.cluster.next_due()
         coming = self._coming[0].at.submitted if self._coming else math.inf
-        return min(coming, due if due is not None else math.inf, self._extra[0] if self._extra else math.inf)
+        return min(coming, due if due is not None else math.inf, self._acts[0].at if self._acts else math.inf)
 
     def _happens(self) -> bool:
         """Let one thing happen, submissions before others; whether the loop looks at it."""
@@ -102,7 +115,9 @@ class Engine:
         if due is not None and due <= now:
             self.cluster.happen()
         else:
-            self._extra.popleft()
+            act = self._acts.popleft()
+            if act.stops:
+                self.records.request_stop(act.stops)
         return True
 
     def look(self) -> None:
@@ -111,6 +126,9 @@ class Engine:
         saves = -1
         while self.loop.step() and self.records.num_saves > saves:
             saves = self.records.num_saves
+        decision = self.loop.last_decision
+        if decision and (self.longest is None or len(decision.snapshot.waiting) > len(self.longest.snapshot.waiting)):
+            self.longest = decision
 
     def _fits(self, record: Record) -> bool:
         asked = sum(group.request.cpus.count * group.count for group in record.spec.groups)

@@ -76,6 +76,16 @@ class BackendContract(ABC):
         assert "lost" in view.problem
         self.gone(backend, "lost-1")
 
+    def test_changes_are_told_once_and_what_is_gone_is_told_as_absent(self, backend: Backend) -> None:
+        assert backend.changes(0).views == {}
+        backend.realise(self.cluster("long-1", self.stays))
+        self.until(backend, "long-1", lambda v: v.outcome is Outcome.RUNNING)
+        look = backend.changes(0)
+        assert look.views["long-1"].outcome is Outcome.RUNNING
+        assert "long-1" not in backend.changes(look.cursor).views
+        self.gone(backend, "long-1")
+        assert backend.changes(look.cursor).views["long-1"].phase is Phase.ABSENT
+
     def test_what_nobody_knows_can_be_stopped_and_removed_without_effect(self, backend: Backend) -> None:
         backend.stop("nobody-1", grace_s=1.0)
         backend.remove("nobody-1")
