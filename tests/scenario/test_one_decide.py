@@ -55,8 +55,9 @@ def test_every_simulation_decides_with_the_one_function(
 
 
 def test_the_live_process_runs_the_loop_that_the_simulator_runs() -> None:
-    assert loop.decide is decide
-    assert live.Loop is engine.Loop is loop.Loop
+    found = [vars(module)["Loop"] for module in (live, engine, loop)]
+    assert found == [found[0]] * 3
+    assert found[0].__init__.__globals__["decide"] is decide
 
 
 def test_nobody_but_the_loop_and_the_replay_decides() -> None:

@@ -46,7 +46,7 @@ def day(drawn: list[tuple[int, int, int, int, bool]], policy: Policy) -> dict[st
 
 
 @given(JOBS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_with_a_promise_for_everybody_nobody_starts_after_his_first(
     drawn: list[tuple[int, int, int, int, bool]],
 ) -> None:

@@ -59,9 +59,9 @@ def test_only_what_a_decision_looks_at_counts_as_a_change() -> None:
 def test_a_job_that_succeeds_lets_its_dependents_be_looked_at() -> None:
     first, second = holding("a", State.RUNNING, "c0"), record(job("b", after=("a",)))
     world = World({"a": first, "b": second}, NODES, HEAD)
-    assert world.snapshot.waiting[0].blocked_by == ("a",)
+    before = world.snapshot.waiting
     world.put(replace(first, state=State.SUCCEEDED))
-    assert world.snapshot.waiting[0].blocked_by == ()
+    assert [work.blocked_by for work in (*before, *world.snapshot.waiting)] == [("a",), ()]
     assert world.dependents("a") == ["b"]
 
 

@@ -53,9 +53,9 @@ def test_work_queues_for_two_gpus_and_staging_counts() -> None:
 
 
 def test_a_dependent_starts_after_success_and_fails_after_failure() -> None:
-    after = {"workload": {"after": ["a"]}}
-    assert grants(scenario(arrival("a"), arrival("b", **after))) == {"a": 0.0, "b": 60.0}
-    engine = simulate(scenario(arrival("a", fails=True), arrival("b", **after)), tiny_site(), Policy(), 0)
+    after = {"after": ["a"]}
+    assert grants(scenario(arrival("a"), arrival("b", workload=after))) == {"a": 0.0, "b": 60.0}
+    engine = simulate(scenario(arrival("a", fails=True), arrival("b", workload=after)), tiny_site(), Policy(), 0)
     assert {name: r.state for name, r in engine.records.kept.items()} == {"a": State.FAILED, "b": State.FAILED}
 
 

@@ -83,7 +83,7 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    file = tmp_path_factory.mktemp("swf") / "any.swf"
+    file = tmp_path_factory.getbasetemp() / "any.swf"
     file.write_text(text, encoding="utf-8", newline="\n", errors="surrogatepass")
     refused = ""
     try:
