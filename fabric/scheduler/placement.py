@@ -100,21 +100,35 @@ def _spread(part: Part, room: Amounts, site: NodeColumns, rows: Rows | None) -> 
     """Pieces for every worker of one part on `rows`, or none."""
     if rows is None or not len(rows):
         return []
-    free = room if len(rows) == len(room) else room[rows]
-    counts = workers_by_row(part, free)
-    fitting = np.flatnonzero(counts > 0)
-    if len(fitting) > 1:
-        fitting = fitting[_preference(part, free[fitting], site.wastes[rows[fitting]])]
-    counts = counts[fitting]
-    reach = np.cumsum(counts)
-    if not len(reach) or reach[-1] < part.count:
+    # Tiers whose names sort together are looked at in place, without a copy.
+    first, last = int(rows[0]), int(rows[-1])
+    free = room[first : last + 1] if last - first + 1 == len(rows) else room[rows]
+    fitting = np.flatnonzero(_takes_one(part, free))
+    if not len(fitting):
         return []
-    last = int(np.searchsorted(reach, part.count))
-    counts[last] -= reach[last] - part.count
+    free = free[fitting]
+    if len(fitting) > 1:
+        preferred = _preference(part, free, site.wastes[rows[fitting]])
+        fitting, free = fitting[preferred], free[preferred]
+    counts = workers_by_row(part, free)
+    reach = np.cumsum(counts)
+    if reach[-1] < part.count:
+        return []
+    end = int(np.searchsorted(reach, part.count))
+    counts[end] -= reach[end] - part.count
     return [
         Piece(part, row, workers)
-        for row, workers in zip(rows[fitting[: last + 1]].tolist(), counts[: last + 1].tolist(), strict=True)
+        for row, workers in zip(rows[fitting[: end + 1]].tolist(), counts[: end + 1].tolist(), strict=True)
     ]
+
+
+def _takes_one(part: Part, free: Amounts) -> Flags:
+    """Which rows of `free` take at least one worker."""
+    (column, need), *others = part.needs
+    takes: Flags = free[:, column] >= need
+    for column, need in others:
+        takes &= free[:, column] >= need
+    return takes
 
 
 def workers_by_row(part: Part, free: Amounts) -> Rows:

@@ -34,7 +34,7 @@ class Profile:
         self._falls = [now]
         self._free = [snapshot.idle.copy()]
         self._least: list[Amounts] = []
-        self._totals: list[tuple[int, ...]] = []
+        self._totals: list[list[int]] = []
         self._running = snapshot.running
         self._rises: list[_Change] | None = None
         self._holds: list[_Change] = []
@@ -46,7 +46,7 @@ class Profile:
         self._refresh()
         return self._least[self.class_of(end)]
 
-    def total(self, end: float) -> tuple[int, ...]:
+    def total(self, end: float) -> list[int]:
         """The sum of `room` over all nodes, as thousandths of CPUs and of accelerators, and bytes."""
         self._refresh()
         return self._totals[self.class_of(end)]
@@ -197,12 +197,24 @@ class Profile:
         first = bisect_left(self._falls, start)
         for at in range(first, bisect_left(self._falls, end)):
             subtract(self._free[at], slots, sign)
+        self._correct(first, {slot[0] for slot in slots})
         for slot in slots:
             if start > self.now:
                 insort(self._holds, (start, slot, -sign))
             if end < math.inf:
                 insort(self._holds, (end, slot, sign))
-        self._forget(first)
+
+    def _correct(self, first: int, rows: Iterable[int]) -> None:
+        """Bring what was reckoned from the tables in step with changes of a few rows, from fall number `first` on."""
+        for at in range(first, len(self._least)):
+            least, free, total = self._least[at], self._free[at], self._totals[at]
+            for row in rows:
+                old, new = least[row].tolist(), free[row].tolist()
+                if at:
+                    new = list(map(min, new, self._least[at - 1][row].tolist()))
+                least[row] = new
+                for column in range(3):
+                    total[column] += max(new[column], 0) - max(old[column], 0)
 
     def _forget(self, first: int) -> None:
         del self._least[first:]
@@ -210,6 +222,6 @@ class Profile:
 
     def _refresh(self) -> None:
         for at in range(len(self._least), len(self._falls)):
-            least = self._free[at] if at == 0 else np.minimum(self._least[at - 1], self._free[at])
+            least = self._free[at].copy() if at == 0 else np.minimum(self._least[at - 1], self._free[at])
             self._least.append(least)
-            self._totals.append(tuple(np.maximum(least, 0).sum(axis=0).tolist()))
+            self._totals.append(np.maximum(least, 0).sum(axis=0).tolist())
