@@ -8,7 +8,7 @@ from typing import Any
 from fabric.config.site import Capacity, Head, Site, Tier
 from fabric.core.errors import NotFound, StorageFull
 from fabric.core.resources import Resources
-from fabric.scheduler.ports import WantedCluster
+from fabric.scheduler.ports import News, WantedCluster
 from fabric.scheduler.snapshot import Node, Running, Snapshot, Waiting
 from fabric.workloads.record import Event, Grant, Instants, Record, Slice
 from fabric.workloads.spec import Group, Priority, WorkloadSpec
@@ -58,10 +58,10 @@ def running(name: str, *slices: Slice, ends: float | None = None) -> Running:
 
 def world(*work: Waiting | Running, nodes: Sequence[Node] | None = None, head: Resources = HEAD) -> Snapshot:
     """Nodes (the hybrid ones unless told otherwise), what runs and what waits."""
-    return Snapshot(
-        nodes=tuple(nodes if nodes is not None else hybrid()),
-        running=tuple(item for item in work if isinstance(item, Running)),
-        waiting=tuple(item for item in work if isinstance(item, Waiting)),
+    return Snapshot.of(
+        nodes if nodes is not None else hybrid(),
+        [item for item in work if isinstance(item, Running)],
+        [item for item in work if isinstance(item, Waiting)],
         head=head,
     )
 
@@ -111,9 +111,19 @@ class FakeRecords:
     kept: dict[str, Record] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
+    came: list[str] = field(default_factory=list)
+
     def add(self, *records: Record) -> None:
         """Take in records."""
         self.kept |= {item.name: item for item in records}
+        self.came += [item.name for item in records]
+
+    def news(self, since: int) -> News:
+        """Those added after the first `since`, those asked to stop, and what they come after."""
+        live = {name: item for name, item in self.kept.items() if not item.state.final}
+        told = {name for name, item in live.items() if item.stop_requested} | (set(self.came[since:]) & live.keys())
+        told |= {first for name in told for first in live[name].spec.after}
+        return News({name: self.kept[name] for name in sorted(told) if name in self.kept}, len(self.came))
 
     def active(self) -> Mapping[str, Record]:
         """Everything that is not final, and what it comes after."""

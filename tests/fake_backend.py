@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
+from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedCluster
+from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
 from tests.builders import hybrid
 
@@ -21,6 +22,7 @@ class FakeBackend:
     looks_to_leave: int = 1
     """How often a cluster that leaves is still seen."""
     seen_leaving: dict[str, int] = field(default_factory=dict)
+    sightings: Sightings = field(default_factory=Sightings)
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes given."""
@@ -34,6 +36,10 @@ class FakeBackend:
             if self.seen_leaving[name] >= self.looks_to_leave:
                 del self.views[name], self.seen_leaving[name]
         return seen
+
+    def changes(self, since: int) -> Sight:
+        """What is new since a look."""
+        return self.sightings.since(since, self.observe())
 
     def realise(self, wanted: WantedCluster) -> None:
         """The cluster is there at once, with its entrypoint running or ended."""

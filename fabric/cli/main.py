@@ -15,6 +15,8 @@ from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import nodes
+from fabric.cli.replay import replay
+from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
 from fabric.cli.up import up
 
@@ -30,8 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _command in (up, down, doctor, submit, jobs, logs, stop, explain, nodes, models, deploy):
+for _command in (up, down, doctor, submit, jobs, logs, stop, explain, nodes, models, deploy, replay):
     app.command(epilog=exits.TABLE)(_command)
+app.add_typer(simulate)
 
 
 def main() -> None:

@@ -3,69 +3,123 @@
 Knows nothing of clocks, clusters or stores: values in, values out.
 """
 
-from fabric.core.resources import Resources
-from fabric.scheduler.order import in_order
-from fabric.scheduler.placement import place
-from fabric.scheduler.plan import Place, Plan, Wait
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import groupby, islice
+
+from fabric.scheduler.columns import Tiers
+from fabric.scheduler.explain import Later, answers
+from fabric.scheduler.order import in_backfill_order, in_order
+from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.profile import expected_starts
-from fabric.scheduler.snapshot import Snapshot, Waiting, take
+from fabric.scheduler.shape import head_part
+from fabric.scheduler.snapshot import Snapshot, Waiting
+from fabric.scheduler.whatif import WhatIf
 
 
 def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
-    """Place what fits in order of urgency; whoever does not fit keeps the tiers it lacks closed to those behind.
+    """Who starts now, who is promised a start, and why the others wait.
 
-    1. Order: priority class, then first come first served, then name.
-    2. A workload whose dependencies have not succeeded is passed over and blocks nobody.
-    3. It is placed if all of its groups and its head fit, and none of them needs a tier that someone ahead waits for.
-    4. Otherwise it waits: the tiers it lacks are closed behind it, and what did fit is held for it.
+    1. Order: priority class, then the policy's order, then first come first served, then name.
+    2. Nominate: work whose dependencies have not succeeded is passed over and blocks nobody.
+    3. Admit: in that order each starts if it fits until its end; the first that do not are promised their earliest
+       start (or, where nobody can say when, keep others from settling on what they lack).
+    4. Backfill: those behind start if they delay no promise, in the order of the policy.
+    5. Expect: some who were promised nothing are told when they should start.
+    6. Explain: what each one lacks, who is ahead.
 
     Args:
         snapshot: The world.
         policy: What the site chose.
         now: Seconds since the epoch.
     """
-    free = snapshot.free()
-    closed: dict[str, list[str]] = {}
-    placed: list[Place] = []
-    waits: list[Wait] = []
-    for work in in_order(snapshot.waiting):
-        if work.blocked_by:
-            waits.append(Wait(work.name, (), (), work.blocked_by, None))
-            continue
-        wait = _try(work, snapshot, free, closed=closed, placed=placed)
-        if wait:
-            waits.append(wait)
-    starts = expected_starts(snapshot, placed, waits, now=now, horizon_s=policy.horizon_s)
-    dated = (Wait(w.workload, w.shortfalls, w.ahead, w.after, starts.get(w.workload)) for w in waits)
-    return Plan((*placed, *dated))
+    queue = in_order(snapshot.waiting, policy, now)
+    ready = [work for work in queue if not work.blocked_by]
+    world = WhatIf(snapshot, policy, now)
+    behind = admit(ready, world, policy)
+    backfilled = backfill(behind, world, policy)
+    expected = expect(ready, world, policy) if policy.dated else {}
+    passed = passes(ready, backfilled, world, snapshot) if policy.max_passed is not None else {}
+    waits = explain(queue, world, snapshot, expected)
+    return Plan(tuple(world.placed.values()), waits, world.promises, passed)
 
 
-def _try(
-    work: Waiting,
-    snapshot: Snapshot,
-    free: dict[str, Resources],
-    *,
-    closed: dict[str, list[str]],
-    placed: list[Place],
-) -> Wait | None:
-    """Place `work` if it may and does fit, otherwise close what it lacks and say why it waits."""
-    open_free = {node.name: free[node.name] for node in snapshot.nodes if node.name in free and node.tier not in closed}
-    attempt = place(work.groups, open_free, snapshot.nodes, snapshot.head)
-    if attempt.grant is not None:
-        take(free, attempt.grant.slices)
-        placed.append(Place(work.name, attempt.grant))
-        return None
-    real = place(work.groups, free, snapshot.nodes, snapshot.head)
-    take(free, attempt.partial)
-    tiers = {tier for short in attempt.shortfalls for tier in _tiers(short.tier, snapshot)}
-    ahead = tuple(dict.fromkeys(name for tier in sorted(tiers) for name in closed.get(tier, ())))
-    for tier in tiers:
-        closed.setdefault(tier, []).append(work.name)
-    return Wait(work.name, real.shortfalls, ahead, (), None)
+def admit(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
+    """Start work in order, and promise a start to the first on each tier that do not fit.
+
+    Returns:
+        Those behind that many promises, who may only pass; whoever was passed too often is not among them.
+    """
+    behind: list[Waiting] = []
+    most = policy.max_passed
+    for _, same_class in groupby(ready, key=lambda work: work.rank):
+        works = list(same_class)
+        if policy.protected > 1:
+            world.keep(works)
+        for work in works:
+            passed_enough = most is not None and work.passed >= most
+            if world.may_pass(work) and not passed_enough and work.name not in world.promises:
+                behind.append(work)
+                continue
+            world.reconsider(work)
+            if not world.start(work):
+                world.promise(work)
+    return behind
 
 
-def _tiers(tier: str | None, snapshot: Snapshot) -> list[str]:
-    """The tiers a shortfall is about; a wish for any tier is about all."""
-    names = sorted({node.tier for node in snapshot.nodes})
-    return [name for name in names if tier is None or name in tier.split(", ")]
+def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
+    """Start those who delay no promise; whoever is blocked on a tier without enough promises gets one.
+
+    Returns:
+        Who started.
+    """
+    if policy.backfill == "off":
+        return []
+    started = []
+    for work in in_backfill_order(behind, policy):
+        if world.start(work):
+            started.append(work)
+        elif world.unprotected(work):
+            world.promise(work)
+    return started
+
+
+def expect(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:
+    """When the first of those without a promise should start."""
+    undated = (work for work in ready if work.name not in world.placed and work.name not in world.promises)
+    return {work.name: world.expect(work) for work in islice(undated, policy.dated)}
+
+
+def passes(ready: Sequence[Waiting], started: Sequence[Waiting], world: WhatIf, snapshot: Snapshot) -> dict[str, int]:
+    """How many of `started` came behind each workload that waits on one of their tiers."""
+    if not started:
+        return {}
+    wishes = snapshot.site.wishes
+    number_of = {work.name: number for number, work in enumerate(ready)}
+    by_tiers: dict[Tiers, list[int]] = {}
+    for work in started:
+        by_tiers.setdefault(wishes(work.shape.tiers), []).append(number_of[work.name])
+    for numbers in by_tiers.values():
+        numbers.sort()
+    counts = {}
+    for number, work in enumerate(ready):
+        mine = wishes(work.shape.tiers)
+        later = [numbers for tiers, numbers in by_tiers.items() if not set(mine).isdisjoint(tiers)]
+        count = sum(len(numbers) - bisect_right(numbers, number) for numbers in later)
+        if count and work.name not in world.placed:
+            counts[work.name] = count
+    return counts
+
+
+def explain(
+    queue: Sequence[Waiting], world: WhatIf, snapshot: Snapshot, expected: Mapping[str, float | None]
+) -> Sequence[Wait]:
+    """An answer for everybody who waits, in the order of the queue, worked out when somebody looks."""
+    placed, idle, promises = world.placed, world.idle, world.promises
+    site, head = snapshot.site, head_part(snapshot.head)
+
+    def made() -> tuple[Wait, ...]:
+        waiting = [work for work in queue if work.name not in placed]
+        return answers(waiting, site, idle=idle, head=head, promises=promises, expected=expected)
+
+    return Later(made)

@@ -114,6 +114,8 @@ def _recovering(record: Record, view: ClusterView, now: float, grace_s: float) -
         generation=record.generation + 1,
         grant=None,
         condition="",
+        promised_start=None,
+        passed=0,
         at=Instants(record.at.submitted),
         message=f"attempt {record.attempt} lost ({record.message}); "
         f"attempt {record.attempt + 1} continues from the last checkpoint, if there is one",

@@ -1,9 +1,12 @@
-"""The loop: observe, decide, record, act. The live fabric and the simulator run this same one.
+"""The loop: observe, advance, decide, record, act. The live fabric and the simulator run this same one.
 
-Knows nothing of the real clock, of threads or of HTTP.
+Knows nothing of the real clock, of threads or of HTTP. A step costs what changed, not what there is.
 """
 
-from collections.abc import Mapping
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fabric.core.clock import Clock
@@ -11,12 +14,20 @@ from fabric.core.errors import FabricError, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.life import advance, fail_if_in_vain, view_of
-from fabric.scheduler.plan import Place, Plan
+from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
-from fabric.scheduler.snapshot import Running, snapshot
-from fabric.workloads.record import Event, Grant, Instants, Record
+from fabric.scheduler.replay import Decision
+from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.world import World
+from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
+
+_LASTING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED})
+"""States in which nothing happens by itself; a record in any other is looked at in every step."""
+_MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
+"""Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
+_REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,14 @@ class Settings:
     grace_s: float
     """Seconds between a notice and the kill."""
     policy: Policy
+    claims: tuple[Claim, ...] = ()
+    """Maintenance windows and other claims on nodes that are no workload's."""
+    review_s: float = 5.0
+    """Seconds after which a decision is made anew even if nothing changed but the time."""
+    recheck_s: float = 60.0
+    """Seconds after which records and clusters are read whole, so that a change that was missed is found."""
+    tell_s: float = 0.0
+    """Seconds between two tellings to all who wait why they wait; infinite for never."""
 
 
 class Loop:
@@ -41,75 +60,180 @@ class Loop:
         self._blueprint = blueprint
         self._clock = clock
         self._settings = settings
-        self.last_plan = Plan(())
+        self._now = -math.inf
+        self._forget()
+        self.last_decision: Decision | None = None
+
+    @property
+    def last_plan(self) -> Plan:
+        """What was decided last."""
+        return self.last_decision.plan if self.last_decision else Plan()
 
     def step(self) -> bool:
-        """Observe, decide, record, act.
+        """Observe, advance, decide, record, act.
+
+        A clock that goes back is taken to stand still until it has caught up. If a step fails, what is remembered may
+        not be what was saved, so the next one reads everything anew.
 
         Returns:
             Whether anything is on its way, so that the next step should be soon.
         """
-        now = self._clock.now()
-        views = self._backend.observe()
-        before = self._records.active()
-        after = {name: self._advance(record, views, now) for name, record in before.items()}
-        after = {name: fail_if_in_vain(record, after, now) for name, record in after.items()}
-        after = self._place(after, self._leaving(after, views, now), now)
-        self._record(before, after, now)
-        self._act(after, views)
-        return any(_restless(record, view_of(record, views)) for record in after.values())
+        self._now = max(self._now, self._clock.now())
+        try:
+            return self._step(self._now)
+        except BaseException:
+            self._forget()
+            raise
 
-    def _advance(self, record: Record, views: Mapping[str, ClusterView], now: float) -> Record:
-        return advance(record, view_of(record, views), now, self._settings.grace_s)
+    def _step(self, now: float) -> bool:
+        world, touched = self._observe(now)
+        changes = self._advance(world, touched, now)
+        if world.changed or now >= self._decided_at + self._settings.review_s:
+            changes |= self._decide(world, now)
+        self._record(changes, now)
+        self._act(world)
+        return bool(self._between or self._unwanted)
 
-    def _leaving(
-        self, records: Mapping[str, Record], views: Mapping[str, ClusterView], now: float
-    ) -> tuple[Running, ...]:
-        """Clusters that no record holds any more: what they occupy is free once they are gone, any moment now."""
-        holding = {(r.cluster, r.at.submitted) for r in records.values() if r.state.holds_grant}
-        gone = [view for _, view in sorted(views.items()) if (view.name, view.born) not in holding]
-        return tuple(Running(view.name, Grant(view.held), now) for view in gone)
+    def _forget(self) -> None:
+        self._world: World | None = None
+        self._views: dict[str, ClusterView] = {}
+        self._seen = self._read = 0
+        self._saved: dict[str, Record] = {}
+        self._between: dict[str, None] = {}
+        self._retry: dict[str, None] = {}
+        self._unwanted: dict[str, None] = {}
+        self._walltimes: list[tuple[float, str]] = []
+        self._decided_at = self._checked_at = self._told_at = -math.inf
 
-    def _place(self, records: dict[str, Record], leaving: tuple[Running, ...], now: float) -> dict[str, Record]:
-        """Decide who starts, and write the answer into the records."""
-        world = snapshot(records, self._backend.nodes(), self._settings.head, leaving)
-        self.last_plan = decide(world, self._settings.policy, now)
-        changed = dict(records)
-        for action in self.last_plan.actions:
-            record = records[action.workload]
-            if isinstance(action, Place):
-                at = Instants(record.at.submitted, granted=now)
-                changed[record.name] = record.to(
-                    State.PLACING, grant=action.grant, at=at, message=f"granted {action.grant.reason}",
-                    waits_for="", expected_start=None,
-                )  # fmt: skip
-            else:
-                changed[record.name] = replace(record, waits_for=action.reason, expected_start=action.expected_start)
-        return changed
+    def _observe(self, now: float) -> tuple[World, dict[str, None]]:
+        """Take in what changed; the names of the records to look at."""
+        nodes = self._backend.nodes()
+        if self._world is None or now >= self._checked_at + self._settings.recheck_s:
+            world = self._adopt(nodes, now)
+        else:
+            world = self._world
+            world.move_nodes(nodes)
+        news = self._records.news(self._read)
+        sight = self._backend.changes(self._seen)
+        self._read, self._seen = news.cursor, sight.cursor
+        touched = dict(self._between)
+        # Whoever comes after a final record first, so that it is known what the final one is needed for.
+        for name, record in sorted(news.records.items(), key=lambda item: item[1].state.final):
+            if world.records.get(name) != record:
+                self._note(world, record)
+                self._saved[name] = record
+                touched[name] = None
+        for cluster, view in sight.views.items():
+            self._views[cluster] = view
+            owner = world.by_cluster.get(cluster)
+            if owner is not None:
+                touched[owner] = None
+            self._want(world, cluster)
+        # Who ends at the very instant has kept the walltime.
+        while self._walltimes and self._walltimes[0][0] < now:
+            touched[heapq.heappop(self._walltimes)[1]] = None
+        return world, touched
 
-    def _record(self, before: Mapping[str, Record], after: Mapping[str, Record], now: float) -> None:
-        """Write what changed, before anything is done about it."""
-        changes = [record for name, record in after.items() if record != before[name]]
-        moved = [record for record in changes if _tells(before[record.name], record)]
-        events = [Event(r.name, now, r.state, r.message, r.attempt) for r in moved]
-        if changes:
-            self._records.save(changes, events)
-
-    def _act(self, records: Mapping[str, Record], views: Mapping[str, ClusterView]) -> None:
-        """Make the difference; every call is idempotent, so the same may be asked again next time."""
-        wanted = {(record.cluster, record.at.submitted) for record in records.values() if record.state.holds_grant}
-        for name, view in views.items():
-            if (name, view.born) not in wanted:
-                self._backend.remove(name)
+    def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
+        """Read everything, as after a start; what earlier plans set aside stays."""
+        kept = self._world.promises() if self._world else {}
+        self._forget()
+        self._read = self._records.news(0).cursor
+        records = self._records.active()
+        self._world = world = World(records, nodes, self._settings.head, self._settings.claims)
+        world.keep_promises(kept)
+        self._saved = dict(records)
+        self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
         for record in records.values():
-            if record.state in {State.PLACING, State.STARTING, State.RUNNING}:
-                self._realise(record)
+            self._watch(record)
+        self._between |= dict.fromkeys(records)
+        self._checked_at = now
+        return world
+
+    def _advance(self, world: World, touched: Iterable[str], now: float) -> dict[str, Record]:
+        """Let each touched record take its next step, and those after one that ended; the records that did."""
+        changes: dict[str, Record] = {}
+        queue = deque(touched)
+        while queue:
+            name = queue.popleft()
+            record = world.records.get(name)
+            if record is None:
+                continue
+            after = advance(record, view_of(record, self._views), now, self._settings.grace_s)
+            if after.spec.after:
+                after = fail_if_in_vain(after, world.records, now)
+            if after is not record:
+                queue.extend(world.dependents(name) if after.state.final else ())
+                self._note(world, after)
+                changes[name] = after
+            elif record.state in _LASTING:
+                self._between.pop(name, None)
+        return changes
+
+    def _decide(self, world: World, now: float) -> dict[str, Record]:
+        """Decide who starts, and write the answer into the records; those that changed."""
+        settings, seen = self._settings, world.snapshot
+        plan = decide(seen, settings.policy, now)
+        self.last_decision = Decision(seen, settings.policy, now, plan)
+        changes: dict[str, Record] = {}
+        for action in plan.placed:
+            record = world.records[action.workload]
+            at = Instants(record.at.submitted, granted=now)
+            changes[record.name] = record.to(
+                State.PLACING, grant=action.grant, at=at, message=f"granted {action.grant.reason}",
+                waits_for="", expected_start=None,
+            )  # fmt: skip
+        telling = now >= self._told_at + settings.tell_s
+        for name in plan.promises.keys() | plan.passed.keys():
+            changes[name] = _remembered(world.records[name], plan)
+        for wait in plan.waits if telling else ():
+            record = changes.get(wait.workload) or world.records[wait.workload]
+            changes[record.name] = _told(record, wait)
+        changes = {name: record for name, record in changes.items() if record is not world.records[name]}
+        for record in changes.values():
+            self._note(world, record)
+        if settings.policy.keeps_promises:
+            world.keep_promises(plan.promises)
+        # What the plan itself changed needs no other decision.
+        world.looked_at()
+        self._decided_at = now
+        self._told_at = now if telling else self._told_at
+        return changes
+
+    def _record(self, changes: Mapping[str, Record], now: float) -> None:
+        """Write what changed, before anything is done about it."""
+        new = {name: record for name, record in changes.items() if record != self._saved.get(name)}
+        events = [
+            Event(record.name, now, record.state, record.message, record.attempt)
+            for name, record in new.items()
+            if name not in self._saved or _tells(self._saved[name], record)
+        ]
+        if new:
+            self._records.save(list(new.values()), events)
+        for name, record in new.items():
+            if record.state.final:
+                self._saved.pop(name, None)
+            else:
+                self._saved[name] = record
+
+    def _act(self, world: World) -> None:
+        """Make the difference; every call is idempotent, so the same may be asked again next time."""
+        for cluster in list(self._unwanted):
+            self._backend.remove(cluster)
+        for name in [*self._between, *self._retry]:
+            record = world.records.get(name)
+            if record is None or record.state not in _REALISED:
+                self._retry.pop(name, None)
+            if record is None:
+                continue
+            if record.state in _REALISED:
+                self._realise(world, record)
             elif record.state is State.STOPPING:
-                self._end(record, view_of(record, views))
+                self._end(record)
             elif record.state is State.RECOVERING:
                 self._backend.remove(record.cluster)
 
-    def _realise(self, record: Record) -> None:
+    def _realise(self, world: World, record: Record) -> None:
         try:
             self._backend.realise(self._blueprint.wanted(record))
         except Unavailable:
@@ -117,32 +241,73 @@ class Loop:
         except FabricError as error:
             if record.stop_requested:
                 return
-            now = self._clock.now()
-            failed = replace(record, stop_reason=f"cannot start: {error.message}", message=error.message)
-            stopping = failed.to(State.STOPPING)
-            ended = stopping.to(
-                State.FAILED, at=replace(record.at, ended=now), message=f"cannot start: {error.message}"
-            )
-            self._records.save([ended], [Event(ended.name, now, ended.state, ended.message, ended.attempt)])
+            now, message = self._now, f"cannot start: {error.message}"
+            stopping = replace(record, stop_reason=message, message=error.message).to(State.STOPPING)
+            ended = stopping.to(State.FAILED, at=replace(record.at, ended=now), message=message)
+            self._note(world, ended)
+            self._record({ended.name: ended}, now)
+        self._retry.pop(record.name, None)
 
-    def _end(self, record: Record, view: ClusterView) -> None:
+    def _end(self, record: Record) -> None:
         """Ask the entrypoint to leave while there is, or may be, one; otherwise take the cluster away."""
+        view = view_of(record, self._views)
         if record.spec.kind == "job" and view.outcome in _MAY_RUN:
             self._backend.stop(record.cluster, self._settings.grace_s)
         elif view.phase is not Phase.ABSENT:
             self._backend.remove(record.cluster)
 
+    def _note(self, world: World, record: Record) -> None:
+        """Take a new or changed record into what is remembered."""
+        old = world.records.get(record.name)
+        world.put(record)
+        if record.state in _LASTING:
+            self._between.pop(record.name, None)
+        else:
+            self._between[record.name] = None
+        if old is None or old.state is not record.state:
+            self._watch(record)
+            self._want(world, record.cluster)
+            if old is not None and old.cluster != record.cluster:
+                self._want(world, old.cluster)
 
-_MAY_RUN = {Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING}
+    def _watch(self, record: Record) -> None:
+        """Remember when a walltime will be over."""
+        walltime_s, started = record.spec.walltime_s, record.at.running
+        if record.state is State.RUNNING and walltime_s is not None and started is not None:
+            heapq.heappush(self._walltimes, (started + walltime_s - self._settings.grace_s, record.name))
+
+    def _want(self, world: World, cluster: str) -> None:
+        """Remember whether a cluster that exists must go; what it occupies is free once it is gone."""
+        view = self._views.get(cluster)
+        if view is None or view.phase is Phase.ABSENT:
+            self._views.pop(cluster, None)
+            self._unwanted.pop(cluster, None)
+            world.hold(cluster, (), self._now)
+        elif view.born == world.born(cluster):
+            self._unwanted.pop(cluster, None)
+            world.hold(cluster, (), self._now)
+        else:
+            self._unwanted[cluster] = None
+            world.hold(cluster, view.held, self._now)
+
+
+def _remembered(record: Record, plan: Plan) -> Record:
+    """A queued record with its first promise, and how often it was passed."""
+    promised, passed = record.promised_start, record.passed + plan.passed.get(record.name, 0)
+    if promised is None and record.name in plan.promises:
+        promised = plan.promises[record.name].start
+    if (promised, passed) == (record.promised_start, record.passed):
+        return record
+    return replace(record, promised_start=promised, passed=passed)
+
+
+def _told(record: Record, wait: Wait) -> Record:
+    """A queued record with what a plan says of it; the same record if that is nothing new."""
+    if (record.waits_for, record.expected_start) == (wait.reason, wait.expected_start):
+        return record
+    return replace(record, waits_for=wait.reason, expected_start=wait.expected_start)
 
 
 def _tells(old: Record, new: Record) -> bool:
     """Whether a change is worth a line of history."""
     return (old.state, old.attempt, old.message, old.condition) != (new.state, new.attempt, new.message, new.condition)
-
-
-def _restless(record: Record, view: ClusterView) -> bool:
-    """Whether a workload is between two lasting states."""
-    if record.state in {State.QUEUED, State.RUNNING} or record.state.final:
-        return view.phase is Phase.LEAVING
-    return True

@@ -3,55 +3,190 @@
 Knows nothing of queues or time.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fabric.core.errors import DoesNotFit
 from fabric.core.resources import Resources
+from fabric.scheduler.columns import (
+    CPUS,
+    GPUS,
+    MEMORY,
+    Amounts,
+    Flags,
+    Node,
+    NodeColumns,
+    NodeState,
+    Rows,
+    Slot,
+    resources_of,
+)
 from fabric.scheduler.plan import Shortfall
-from fabric.scheduler.snapshot import Node, take
+from fabric.scheduler.shape import Part, Shape, head_part, shape_of
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import HEAD_GROUP, Group
 
-_NOTHING = Resources()
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Workers of one part on one node."""
+
+    part: Part
+    row: int
+    workers: int
+    head: bool = False
+    """Whether the Ray head runs there."""
+
+    @property
+    def slot(self) -> Slot:
+        """What it holds."""
+        cpus, gpus, memory = self.part.request
+        return (self.row, self.workers * cpus, self.workers * gpus, self.workers * memory)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempt:
     """A placement that worked, or what was in its way and what it would have taken elsewhere."""
 
-    grant: Grant | None
-    partial: tuple[Slice, ...]
-    """Slices of the groups that did fit."""
-    shortfalls: tuple[Shortfall, ...]
+    pieces: tuple[Piece, ...]
+    """Of the parts that did fit, the head first."""
+    lacks: tuple[Part, ...]
+    """Parts that did not; empty if the whole gang fits."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What the pieces hold."""
+        return tuple(piece.slot for piece in self.pieces)
 
 
-def place(groups: Sequence[Group], free: Mapping[str, Resources], nodes: Sequence[Node], head: Resources) -> Attempted:
-    """Find slices for every group and the head, or say what is missing.
+def place(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None) -> Attempt:
+    """Find nodes for every part and the head, or say which part does not fit.
 
-    Groups with accelerators choose first, as they have the fewest nodes. Each packs the fullest node that still takes a
-    worker; a group without accelerators and without a tier prefers nodes that have none. Where the whole request
-    is one slice on a node that may hold heads, the head runs inside it.
+    Parts with accelerators choose first, as they have the fewest nodes. Each packs the fullest node that still takes a
+    worker; a part without accelerators prefers nodes that have none. Where the whole request is one slice on a node
+    that may hold heads, the head runs inside it.
+
+    Args:
+        shape: The gang.
+        room: What each node has for it; not written to. Below zero counts as nothing.
+        site: The nodes.
+        head: What a head of its own is charged; None for nothing, then it runs inside the first slice.
     """
-    left = dict(free)
-    taken: list[Slice] = []
-    short: list[Shortfall] = []
-    for group in sorted(groups, key=lambda g: (-g.request.gpus.count, g.tier is None, g.name)):
-        slices, shortfall = _place_group(group, left, nodes)
-        if shortfall:
-            short.append(shortfall)
-            continue
-        take(left, slices)
-        taken += slices
-    by_node = {node.name: node for node in nodes}
-    if not short and len(taken) == 1 and by_node[taken[0].node].heads:
-        taken = [_with_head(taken[0])]
-    else:
-        heads, shortfall = _place_head(head, left, [node for node in nodes if node.heads])
-        taken, short = [*heads, *taken], [*short, *([shortfall] if shortfall else [])]
-    if short:
-        return Attempted(None, tuple(taken), tuple(short))
-    return Attempted(Grant(tuple(taken), _why(taken)), tuple(taken), ())
+    alone = len(shape.parts) == 1 and head is None
+    left = room if alone else room.copy()
+    pieces: list[Piece] = []
+    lacks: list[Part] = []
+    for part in shape.parts:
+        found = _spread(part, left, site, site.rows_of.get(part.tier))
+        if not found:
+            lacks.append(part)
+        pieces += found
+        if not alone:
+            for piece in found:
+                left[piece.row] -= np.multiply(part.request, piece.workers)
+    if not lacks and (head is None or (len(pieces) == 1 and site.heads[pieces[0].row])):
+        first = pieces[0]
+        return Attempt((Piece(first.part, first.row, first.workers, head=True), *pieces[1:]), ())
+    if head is not None:
+        heads = _spread(head, left, site, site.head_rows)
+        pieces = [*(Piece(piece.part, piece.row, 1, head=True) for piece in heads), *pieces]
+        lacks += [] if heads else [head]
+    return Attempt(tuple(pieces), tuple(lacks))
+
+
+def _spread(part: Part, room: Amounts, site: NodeColumns, rows: Rows | None) -> list[Piece]:
+    """Pieces for every worker of one part on `rows`, or none."""
+    if rows is None or not len(rows):
+        return []
+    # Tiers whose names sort together are looked at in place, without a copy.
+    first, last = int(rows[0]), int(rows[-1])
+    free = room[first : last + 1] if last - first + 1 == len(rows) else room[rows]
+    fitting = np.flatnonzero(_takes_one(part, free))
+    if not len(fitting):
+        return []
+    free = free[fitting]
+    if len(fitting) > 1:
+        preferred = _preference(part, free, site.wastes[rows[fitting]])
+        fitting, free = fitting[preferred], free[preferred]
+    counts = workers_by_row(part, free)
+    reach = np.cumsum(counts)
+    if reach[-1] < part.count:
+        return []
+    end = int(np.searchsorted(reach, part.count))
+    counts[end] -= reach[end] - part.count
+    return [
+        Piece(part, row, workers)
+        for row, workers in zip(rows[fitting[: end + 1]].tolist(), counts[: end + 1].tolist(), strict=True)
+    ]
+
+
+def _takes_one(part: Part, free: Amounts) -> Flags:
+    """Which rows of `free` take at least one worker."""
+    (column, need), *others = part.needs
+    takes: Flags = free[:, column] >= need
+    for column, need in others:
+        takes &= free[:, column] >= need
+    return takes
+
+
+def workers_by_row(part: Part, free: Amounts) -> Rows:
+    """How many workers of a part fit into each row of `free`; below zero where there is less than nothing."""
+    (column, need), *others = part.needs
+    counts: Rows = free[:, column] // need
+    for column, need in others:
+        counts = np.minimum(counts, free[:, column] // need)
+    return np.minimum(counts, part.count)
+
+
+def _preference(part: Part, free: Amounts, wastes: Flags) -> Rows:
+    """No idle accelerators for CPU work, then the fullest node, then the name, whose order rows have."""
+    keys = (free[:, MEMORY], free[:, CPUS], free[:, GPUS])
+    order: Rows = np.lexsort(keys if part.request[GPUS] else (*keys, wastes))
+    return order
+
+
+def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
+    """The slices of an attempt that worked, numbered inside each group, with one line that says where they are."""
+    numbers: dict[str, int] = {}
+    slices = []
+    for piece in attempt.pieces:
+        name = piece.part.name
+        number = numbers[name] = numbers.get(name, -1) + 1
+        node, tier = site.names[piece.row], site.tier_of[piece.row]
+        label = name if name == HEAD_GROUP else f"{name}-{number}"
+        resources = resources_of(piece.slot[1:])
+        slices.append(Slice(label, name, node, tier, piece.workers, resources, head=piece.head))
+    return Grant(tuple(slices), _why(slices))
+
+
+def _why(slices: Sequence[Slice]) -> str:
+    """One line that names each group with its nodes."""
+    groups: dict[str, list[str]] = {}
+    for part in slices:
+        groups.setdefault(part.group, []).append(f"{part.workers} on {part.node}")
+    return "; ".join(f"{group}: {', '.join(where)}" for group, where in groups.items())
+
+
+def shortfalls(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None) -> tuple[Shortfall, ...]:
+    """What each part that does not fit lacks; empty if the whole gang fits into `room`."""
+    attempt = place(shape, room, site, head)
+    left = np.maximum(room, 0)
+    for row, *amount in attempt.slots if attempt.lacks else ():
+        left[row] -= amount
+    return tuple(_shortfall(part, left, site) for part in attempt.lacks)
+
+
+def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
+    is_head = part.name == HEAD_GROUP
+    rows = site.head_rows if is_head else site.rows_of.get(part.tier, site.head_rows[:0])
+    free = left[rows]
+    fitting = int(np.maximum(workers_by_row(part, free), 0).sum()) if len(rows) else 0
+    asked = resources_of(part.request)
+    missing = (asked * part.count).shortfall(resources_of(free.sum(axis=0).tolist()))
+    tier = (", ".join(site.head_tiers) or None) if is_head else part.tier
+    return Shortfall(part.name, tier, asked, part.count, min(fitting, part.count), missing)
 
 
 def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Node], head: Resources) -> None:
@@ -76,60 +211,11 @@ def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Nod
                 "or for more workers.",
                 group=group.name,
             )
-    attempted = place(groups, {node.name: node.capacity for node in nodes}, nodes, head)
-    if attempted.grant is None:
+    # What is down today may be up again when its turn comes.
+    site = NodeColumns.of(replace(node, state=NodeState.READY) for node in nodes)
+    missing = shortfalls(shape_of(groups), site.capacity, site, head_part(head))
+    if missing:
         raise DoesNotFit(
-            f"{workload}: cannot be placed even on the empty site: {'; '.join(map(str, attempted.shortfalls))}. "
+            f"{workload}: cannot be placed even on the empty site: {'; '.join(map(str, missing))}. "
             "Ask for fewer or smaller workers."
         )
-
-
-def _place_group(
-    group: Group, free: Mapping[str, Resources], nodes: Sequence[Node]
-) -> tuple[tuple[Slice, ...], Shortfall | None]:
-    """Slices for every worker of one group, or its shortfall."""
-    candidates = [node for node in nodes if node.name in free and group.tier in (None, node.tier)]
-    slices: list[Slice] = []
-    left = group.count
-    for node in sorted(candidates, key=lambda n: _preference(group, n, free[n.name])):
-        workers = min(left, group.request.times_in(free[node.name]))
-        if workers:
-            name = f"{group.name}-{len(slices)}"
-            slices.append(Slice(name, group.name, node.name, node.tier, workers, group.request * workers))
-            left -= workers
-        if not left:
-            return tuple(slices), None
-    idle = sum((free[node.name] for node in candidates), _NOTHING)
-    missing = (group.request * group.count).shortfall(idle)
-    return (), Shortfall(group.name, group.tier, group.request, group.count, group.count - left, missing)
-
-
-def _preference(group: Group, node: Node, free: Resources) -> tuple[bool, int, int, int, str]:
-    """Smaller is better: no idle accelerators for CPU work, then the fullest node, then the name."""
-    wastes_gpus = not group.request.gpus and bool(node.capacity.gpus)
-    return (wastes_gpus, free.gpus.count, free.cpus.count, free.memory.count, node.name)
-
-
-def _place_head(
-    head: Resources, free: Mapping[str, Resources], nodes: Sequence[Node]
-) -> tuple[tuple[Slice, ...], Shortfall | None]:
-    """A slice for the Ray head alone."""
-    asked = Group(name="h", cpus=head.cpus.whole(), memory=f"{head.memory.count} B")
-    slices, shortfall = _place_group(asked, free, nodes)
-    if shortfall:
-        where = ", ".join(sorted({node.tier for node in nodes})) or None
-        return (), Shortfall(HEAD_GROUP, where, head, 1, 0, shortfall.missing)
-    (found,) = slices
-    return (Slice(HEAD_GROUP, HEAD_GROUP, found.node, found.tier, 1, head, head=True),), None
-
-
-def _with_head(part: Slice) -> Slice:
-    return Slice(part.name, part.group, part.node, part.tier, part.workers, part.resources, head=True)
-
-
-def _why(slices: Sequence[Slice]) -> str:
-    """One line that names each group with its nodes."""
-    groups: dict[str, list[str]] = {}
-    for part in slices:
-        groups.setdefault(part.group, []).append(f"{part.workers} on {part.node}")
-    return "; ".join(f"{group}: {', '.join(where)}" for group, where in groups.items())

@@ -3,10 +3,15 @@
 Knows nothing of how an action is carried out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fabric.core.resources import Resources
+from fabric.scheduler.snapshot import Promise
 from fabric.workloads.record import Grant
+
+MOST_NAMED = 5
+"""Workloads that an answer names as being ahead; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,18 @@ class Wait:
     """Keep `workload` queued, and say why."""
 
     workload: str
-    shortfalls: tuple[Shortfall, ...]
-    """Empty where it waits only for its turn or for other jobs."""
-    ahead: tuple[str, ...]
-    """Waiting workloads that come first on the tiers it needs."""
-    after: tuple[str, ...]
+    shortfalls: Sequence[Shortfall] = ()
+    """Empty where it waits only for its turn or for other jobs; reckoned when somebody looks."""
+    ahead: tuple[str, ...] = ()
+    """The first of the waiting workloads that come first on the tiers it needs."""
+    num_ahead: int = 0
+    """How many they are."""
+    after: tuple[str, ...] = ()
     """Jobs it depends on that have not succeeded yet."""
-    expected_start: float | None
+    expected_start: float | None = None
     """Earliest start in seconds since the epoch that the walltimes allow; None where nothing says."""
+    promised: bool = False
+    """Whether the expected start is set aside for it, so that nobody may delay it."""
 
     @property
     def reason(self) -> str:
@@ -61,12 +70,25 @@ class Wait:
             parts.append(f"comes after {', '.join(self.after)}")
         parts += [str(shortfall) for shortfall in self.shortfalls]
         if self.ahead:
-            parts.append(f"behind {', '.join(self.ahead)}")
+            more = self.num_ahead - len(self.ahead)
+            parts.append(f"behind {', '.join(self.ahead)}" + (f" and {more} more" if more else ""))
         return "; ".join(parts) or "waits for its turn"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Actions in the order in which they were decided."""
+    """What follows for each waiting workload, in the order in which it was decided."""
 
-    actions: tuple[Place | Wait, ...]
+    placed: tuple[Place, ...] = ()
+    """Who starts."""
+    waits: Sequence[Wait] = ()
+    """Who stays queued and why; an answer is worked out when somebody looks."""
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    """What is set aside, by name of who waits for it."""
+    passed: Mapping[str, int] = field(default_factory=dict)
+    """By how many that start each one that waits is passed, where it is by any."""
+
+    @property
+    def actions(self) -> tuple[Place | Wait, ...]:
+        """An answer for everybody who waited."""
+        return (*self.placed, *self.waits)

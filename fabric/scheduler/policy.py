@@ -3,13 +3,66 @@
 Knows nothing of the site's machines.
 """
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from fabric.config.settings import Settings
+
+QueueOrder = Literal["fcfs", "sjf", "wfp3", "uni", "f1", "wfp3-sc20", "uni-sc20"]
+"""Names of the orders in `fabric.scheduler.order`."""
 
 
 class Policy(Settings):
     """Choices of the scheduler."""
 
+    order: QueueOrder = "fcfs"
+    """Who is looked at first inside a priority class."""
+
+    protect: int | Literal["all"] = Field(default=1, union_mode="left_to_right")
+    """How many blocked workloads on each tier are promised a start that nobody may delay: 1 is EASY, `all` is
+    conservative, 0 promises nothing, so that whoever fits starts."""
+
+    backfill: Literal["fcfs", "shortest", "off"] = "fcfs"
+    """In which order those behind a blocked workload may pass it; `off`: nobody passes."""
+
+    backfill_rule: Literal["spare", "strict-shadow"] = "spare"
+    """Who may pass: `spare`, what ends before the promised start or uses only what the promise leaves free; or
+    `strict-shadow`, only what ends before it (RLScheduler, SC'20; for validation)."""
+
+    sticky: bool = False
+    """Whether the first that was blocked stays first, and its promise as it was first made, whoever is submitted later
+    (RLScheduler, SC'20; for validation)."""
+
+    max_passed: int | None = Field(default=100, ge=1)
+    """How many may start before a workload that came earlier until it is protected too; None for any number."""
+
     horizon_s: float = Field(default=7 * 86400.0, gt=0)
-    """How far ahead an expected start is looked for, in seconds."""
+    """How far ahead a start is looked for, in seconds; longer work counts as work without an end."""
+
+    dated: int = Field(default=20, ge=0)
+    """How many waiting workloads without a promise are told when they should start if the order is kept."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if isinstance(self.protect, int) and self.protect < 0:
+            raise ValueError(f"protect is a number from 0 or `all`, not {self.protect}")
+        if self.backfill == "off" and self.protect == 0:
+            raise ValueError("backfill: off keeps those behind back, and protect: 0 lets everybody start; choose one")
+        if self.backfill_rule == "strict-shadow" and self.protect != 1:
+            raise ValueError(f"backfill_rule strict-shadow is about one promise; protect must be 1, not {self.protect}")
+        if self.sticky and self.protect != 1:
+            raise ValueError(f"sticky keeps one workload first; protect must be 1, not {self.protect}")
+        return self
+
+    @property
+    def protected(self) -> float:
+        """How many on each tier may be promised a start."""
+        if self.backfill == "off":
+            return 1
+        return float("inf") if self.protect == "all" else self.protect
+
+    @property
+    def keeps_promises(self) -> bool:
+        """Whether a decision must know what earlier ones set aside: one promise alone is never worse when made anew."""
+        return self.sticky or self.protected > 1

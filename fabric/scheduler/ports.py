@@ -102,11 +102,35 @@ class WantedCluster:
     """What a service's replicas require in the header `X-Fabric-Service`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What changed since an earlier look."""
+
+    views: Mapping[str, ClusterView]
+    """By name of the cluster; what is gone is `absent`."""
+    cursor: int
+    """What to give next time, so that only later changes come."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What people changed in the records since an earlier reading."""
+
+    records: Mapping[str, Record]
+    """By name; what an active record comes after is among them."""
+    cursor: int
+    """What to give next time, so that only later changes come."""
+
+
 class Eyes(Protocol):
     """What exists."""
 
     def nodes(self) -> tuple[Node, ...]:
-        """Every node of the site and its state."""
+        """Every node of the site and its state; the same tuple while nothing changed, where that is cheap."""
+        ...
+
+    def changes(self, since: int) -> Sight:
+        """The clusters with our label that changed after the look `since`; with 0, all that exist. Never waits."""
         ...
 
     def observe(self) -> Mapping[str, ClusterView]:
@@ -145,6 +169,13 @@ class Records(Protocol):
 
     def active(self) -> Mapping[str, Record]:
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
+        ...
+
+    def news(self, since: int) -> News:
+        """Active workloads that came after the reading `since`, with 0 all; and those that somebody asked to end.
+
+        The same may be told again. What a told one comes after is told with it.
+        """
         ...
 
     def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:

@@ -1,39 +1,25 @@
-"""The world as a decision sees it: nodes, what runs, what waits.
+"""The world as a decision sees it: nodes, what runs, what waits, what is reserved.
 
-Knows nothing of where the values come from.
+Knows nothing of where the values come from. A snapshot is a value: an update makes a new one that shares what stayed.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Self, TypeVar
 
 from fabric.core.resources import Resources
-from fabric.core.topology import Place
-from fabric.workloads.record import Grant, Record, Slice
+from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, subtract
+from fabric.scheduler.shape import Shape, shape_of
+from fabric.workloads.record import Grant, Record
 from fabric.workloads.spec import Group
+from fabric.workloads.states import State
 
+__all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Waiting", "snapshot"]
 
-class NodeState(StrEnum):
-    """Where a node is in its life; only `ready` ones take new work."""
-
-    BOOTING = "booting"
-    VETTING = "vetting"
-    READY = "ready"
-    DRAINING = "draining"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A machine and what it has for workloads."""
-
-    name: str
-    tier: str
-    capacity: Resources
-    heads: bool = False
-    """Whether Ray heads may run here."""
-    state: NodeState = NodeState.READY
-    place: Place = Place()
+T = TypeVar("T", "Running", "Waiting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +30,23 @@ class Running:
     grant: Grant
     ends: float | None
     """Latest end in seconds since the epoch; None where no walltime says."""
+    slots: tuple[Slot, ...] = field(default=(), compare=False, repr=False)
+    """The grant as rows of the site; a snapshot fills it in."""
+
+    @property
+    def key(self) -> tuple[float, str]:
+        """Those that end first come first."""
+        return (math.inf if self.ends is None else self.ends, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The start that a plan set aside for a waiting workload."""
+
+    start: float
+    """Seconds since the epoch."""
+    slots: tuple[Slot, ...] = ()
+    """What is kept for it from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,74 +61,173 @@ class Waiting:
     walltime_s: float | None
     blocked_by: tuple[str, ...] = ()
     """Jobs it comes after that have not succeeded yet."""
+    passed: int = 0
+    """How many that came after it have started before it."""
+    promise: Promise | None = None
+    """What an earlier plan set aside for it, where the policy keeps promises."""
+    shape: Shape = field(init=False, compare=False, repr=False)
+    """What the groups ask for; equal requests share it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", shape_of(self.groups))
+
+    @property
+    def key(self) -> tuple[int, float, str]:
+        """Most urgent class first, first come first served inside it, ties by name."""
+        return (self.rank, self.submitted, self.name)
+
+    @property
+    def duration_s(self) -> float:
+        """How long it may stay; without a walltime, for ever."""
+        return math.inf if self.walltime_s is None else self.walltime_s
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim on future capacity that is no workload's: a maintenance window, a capability run, a forecast."""
+
+    name: str
+    start: float
+    """Seconds since the epoch, like `end`."""
+    end: float
+    nodes: tuple[str, ...]
+    amount: Resources | None = None
+    """Of each node; None for the whole of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a decision may look at."""
+    """Everything a decision may look at; `Snapshot.of` makes one from values in any order."""
 
+    site: NodeColumns = field(compare=False)
     nodes: tuple[Node, ...]
     running: tuple[Running, ...]
+    """By expected end, then name."""
     waiting: tuple[Waiting, ...]
+    """By class, then instant of submission, then name."""
     head: Resources
     """What a Ray head of its own is charged."""
+    idle: Amounts = field(compare=False, repr=False)
+    """What no workload holds of each ready node; never written to."""
+    claims: tuple[Claim, ...] = ()
 
-    def free(self) -> dict[str, Resources]:
-        """Idle resources of every ready node, by name."""
-        free = {node.name: node.capacity for node in self.nodes if node.state is NodeState.READY}
-        for work in self.running:
-            take(free, work.grant.slices)
-        return free
+    @classmethod
+    def of(
+        cls,
+        nodes: Iterable[Node],
+        running: Iterable[Running] = (),
+        waiting: Iterable[Waiting] = (),
+        *,
+        head: Resources,
+        claims: Iterable[Claim] = (),
+    ) -> Self:
+        """A snapshot of values in any order; equal worlds give equal snapshots."""
+        ordered = tuple(sorted(nodes, key=lambda node: node.name))
+        site = NodeColumns.of(ordered)
+        holding = sorted((replace(work, slots=site.slots(work.grant.slices)) for work in running), key=_key)
+        idle = site.capacity.copy()
+        for work in holding:
+            subtract(idle, work.slots)
+        idle.flags.writeable = False
+        return cls(
+            site=site,
+            nodes=ordered,
+            running=tuple(holding),
+            waiting=tuple(sorted(waiting, key=_key)),
+            head=head,
+            idle=idle,
+            claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
+        )
+
+    def updated(
+        self,
+        *,
+        left: Iterable[Running] = (),
+        started: Iterable[Running] = (),
+        unqueued: Iterable[Waiting] = (),
+        queued: Iterable[Waiting] = (),
+    ) -> "Snapshot":
+        """This snapshot after changes; its cost grows with the changes, beside copies of three flat arrays.
+
+        Args:
+            left: Grants that are given back, equal to those in `running`.
+            started: Grants that are held from now on.
+            unqueued: Work that waits no longer, equal to that in `waiting`.
+            queued: Work that waits from now on.
+        """
+        gone, new = tuple(left), tuple(replace(w, slots=self.site.slots(w.grant.slices)) for w in started)
+        idle = self.idle
+        if gone or new:
+            idle = idle.copy()
+            for work in gone:
+                subtract(idle, self.site.slots(work.grant.slices), sign=-1)
+            for work in new:
+                subtract(idle, work.slots)
+            idle.flags.writeable = False
+        running = _changed(self.running, gone, new)
+        return replace(self, running=running, waiting=_changed(self.waiting, unqueued, queued), idle=idle)
 
 
-def take(free: dict[str, Resources], slices: tuple[Slice, ...]) -> None:
-    """Subtract `slices` from `free` in place; nodes that are not listed are passed over."""
-    for part in slices:
-        if part.node in free:
-            free[part.node] = free[part.node] - part.resources
+_key = attrgetter("key")
 
 
-def give_back(free: dict[str, Resources], slices: tuple[Slice, ...]) -> None:
-    """Add `slices` to `free` in place; nodes that are not listed are passed over."""
-    for part in slices:
-        if part.node in free:
-            free[part.node] = free[part.node] + part.resources
+def _changed(kept: tuple[T, ...], gone: Iterable[T], new: Iterable[T]) -> tuple[T, ...]:
+    """A sorted tuple without `gone` and with `new`.
+
+    Raises:
+        ValueError: If one of `gone` is not there.
+    """
+    leave, come = tuple(gone), tuple(new)
+    if not leave and not come:
+        return kept
+    changed = list(kept)
+    for work in leave:
+        at = bisect_left(changed, work.key, key=_key)
+        if at == len(changed) or changed[at].name != work.name:
+            raise ValueError(f"{work.name} is not in the snapshot")
+        del changed[at]
+    for work in come:
+        changed.insert(bisect_left(changed, work.key, key=_key), work)
+    return tuple(changed)
 
 
 def snapshot(
-    records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, leaving: Sequence[Running] = ()
+    records: Mapping[str, Record], nodes: Iterable[Node], head: Resources, claims: Iterable[Claim] = ()
 ) -> Snapshot:
-    """What `records` and `nodes` say, ordered by name so that equal worlds give equal plans.
+    """What `records` and `nodes` say."""
+    running = [running_of(record) for record in records.values() if record.grant and record.state.holds_grant]
+    waiting = [waiting_of(record, records) for record in records.values() if record.state is State.QUEUED]
+    return Snapshot.of(nodes, running, waiting, head=head, claims=claims)
+
+
+def running_of(record: Record) -> Running:
+    """A record that holds a grant, as a decision sees it.
+
+    Raises:
+        ValueError: If it holds none.
+    """
+    started, walltime_s = record.at.running or record.at.granted, record.spec.walltime_s
+    if record.grant is None:
+        raise ValueError(f"{record.name} holds no grant")
+    return Running(record.name, record.grant, started + walltime_s if started is not None and walltime_s else None)
+
+
+def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise | None = None) -> Waiting:
+    """A queued record as a decision sees it.
 
     Args:
-        records: Of all workloads that are not final.
-        nodes: Of the site.
-        head: What a Ray head of its own is charged.
-        leaving: Clusters of ended workloads, whose processes still occupy their slices.
+        record: The record.
+        records: Those it may come after, among others.
+        promise: What an earlier plan set aside for it.
     """
-    ordered = [records[name] for name in sorted(records)]
-    return Snapshot(
-        nodes=tuple(sorted(nodes, key=lambda node: node.name)),
-        running=(*(_running(r) for r in ordered if r.grant is not None and r.state.holds_grant), *leaving),
-        waiting=tuple(_waiting(r, records) for r in ordered if r.state == "queued"),
-        head=head,
-    )
-
-
-def _running(record: Record) -> Running:
-    started, walltime = record.at.running or record.at.granted, record.spec.walltime_s
-    grant = record.grant
-    if grant is None:
-        raise ValueError(f"{record.name} holds no grant")
-    return Running(record.name, grant, started + walltime if started is not None and walltime else None)
-
-
-def _waiting(record: Record, records: Mapping[str, Record]) -> Waiting:
+    after = record.spec.after
     return Waiting(
         name=record.name,
         rank=record.spec.priority.rank,
         submitted=record.at.submitted,
         groups=record.spec.groups,
         walltime_s=record.spec.walltime_s,
-        blocked_by=tuple(name for name in record.spec.after if name in records and records[name].state != "succeeded"),
+        blocked_by=tuple(n for n in after if n in records and records[n].state is not State.SUCCEEDED) if after else (),
+        passed=record.passed,
+        promise=promise,
     )

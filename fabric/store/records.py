@@ -5,9 +5,10 @@ Knows nothing of schedulers or HTTP; safe to call from any thread.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, select, true, update
 
 from fabric.core.errors import Conflict, NotFound
+from fabric.scheduler.ports import News
 from fabric.store.database import reading, writing
 from fabric.store.keys import SqlKeys
 from fabric.store.reports import SqlReports
@@ -34,6 +35,16 @@ class SqlRecords(SqlReports, SqlKeys):
         """Every workload that is not final, and the final ones that one of them comes after, by name."""
         with reading(self._engine) as connection:
             return _active(connection)
+
+    def news(self, since: int) -> News:
+        """Workloads that are not final and came after number `since`, or that somebody asked to end.
+
+        The final ones that they come after are told with them.
+        """
+        told = (WORKLOADS.c.id > since) | WORKLOADS.c.stop_requested
+        with reading(self._engine) as connection:
+            newest = connection.execute(select(func.max(WORKLOADS.c.id))).scalar() or 0
+            return News(_with_those_before(connection, told), max(since, newest))
 
     def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
         """Write the loop's columns of all `changes` and append `events`, or nothing.
@@ -183,7 +194,12 @@ def _ids(connection: Connection, names: Collection[str]) -> dict[str, tuple[int,
 
 
 def _active(connection: Connection) -> dict[str, Record]:
-    rows = connection.execute(select(WORKLOADS).where(~_IS_FINAL).order_by(WORKLOADS.c.id)).mappings()
+    return _with_those_before(connection, true())
+
+
+def _with_those_before(connection: Connection, told: ColumnElement[bool]) -> dict[str, Record]:
+    """The active workloads that `told` says, and those that they come after."""
+    rows = connection.execute(select(WORKLOADS).where(~_IS_FINAL, told).order_by(WORKLOADS.c.id)).mappings()
     records = {row["name"]: record_of(row) for row in rows}
     before = {name for record in records.values() for name in record.spec.after} - records.keys()
     if before:

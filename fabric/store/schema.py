@@ -58,6 +58,8 @@ WORKLOADS = Table(
     Column("message", Text, nullable=False),
     Column("waits_for", Text, nullable=False),
     Column("expected_start", Float),
+    Column("promised_start", Float),
+    Column("passed", Integer, nullable=False, server_default="0"),
     Column("condition", String, nullable=False),
     Column("exit_code", Integer),
     Column("stop_reason", Text, nullable=False),

@@ -79,6 +79,10 @@ class Record:
     waits_for: str = ""
     """What the last plan said is missing, who is ahead, and the expected start."""
     expected_start: float | None = None
+    promised_start: float | None = None
+    """First start that a plan promised to the present attempt, in seconds since the epoch."""
+    passed: int = 0
+    """How many that came after it have started before the present attempt."""
     condition: str = ""
     """Of a running service: ready, degraded or updating."""
     exit_code: int | None = None

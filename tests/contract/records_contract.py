@@ -39,6 +39,8 @@ class RecordsContract(ABC):
             message="running",
             waits_for="1 GPU short",
             expected_start=9.5,
+            promised_start=8.5,
+            passed=3,
             condition="degraded",
             exit_code=None,
         )
@@ -67,6 +69,33 @@ class RecordsContract(ABC):
         records.save([], [Event("a", 1.0, State.STARTING, "starting")])
         assert self.history(records, "a") == [(State.PLACING, "granted"), (State.STARTING, "starting")]
         assert self.history(records, "b") == [(State.QUEUED, "behind a")]
+
+    def test_news_are_what_came_since_and_what_shall_end(self, records: Records) -> None:
+        assert records.news(0).records == {}
+        self.take_in(records, record(job("a")), record(job("b")))
+        first = records.news(0)
+        assert first.records.keys() == {"a", "b"}
+        assert records.news(first.cursor).records == {}
+        self.take_in(records, record(job("c")))
+        second = records.news(first.cursor)
+        assert second.records == {"c": record(job("c"))}
+        self.ask_to_stop(records, "a")
+        third = records.news(second.cursor)
+        assert third.records.keys() == {"a"}
+        assert third.records["a"].stop_requested
+
+    def test_what_the_loop_writes_is_no_news_to_it(self, records: Records) -> None:
+        self.take_in(records, record(job("a")))
+        cursor = records.news(0).cursor
+        records.save([record(job("a"), State.PLACING)], [])
+        assert records.news(cursor).records == {}
+
+    def test_what_new_work_comes_after_is_told_with_it(self, records: Records) -> None:
+        self.take_in(records, record(job("first")))
+        records.save([record(job("first"), State.FAILED)], [])
+        cursor = records.news(0).cursor
+        self.take_in(records, record(job("second", after=("first",))))
+        assert records.news(cursor).records.keys() == {"first", "second"}
 
     def test_a_batch_changes_many_workloads_at_once(self, records: Records) -> None:
         names = [f"w{number}" for number in range(20)]

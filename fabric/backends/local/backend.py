@@ -19,7 +19,8 @@ from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
 from fabric.core.resources import Resources
-from fabric.scheduler.ports import ClusterView, WantedCluster
+from fabric.scheduler.ports import ClusterView, Sight, WantedCluster
+from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
 
 
@@ -31,6 +32,12 @@ class LocalBackend:
         self._clusters = around.state / "clusters"
         self._around = around
         self._keepers: dict[str, Keeper] = {}
+        self._sightings = Sightings()
+        self._nodes = tuple(
+            Node(name, tier.name, tier.capacity.resources, tier.heads)
+            for tier in site.tiers
+            for name in tier.node_names
+        )
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -47,11 +54,7 @@ class LocalBackend:
 
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site; on one machine they are always ready."""
-        return tuple(
-            Node(name, tier.name, tier.capacity.resources, tier.heads)
-            for tier in self._site.tiers
-            for name in tier.node_names
-        )
+        return self._nodes
 
     def observe(self) -> Mapping[str, ClusterView]:
         """Every cluster that exists, by name."""
@@ -59,6 +62,10 @@ class LocalBackend:
             for name in [name for name, keeper in self._keepers.items() if keeper.done]:
                 del self._keepers[name]
             return {name: keeper.view for name, keeper in self._keepers.items()}
+
+    def changes(self, since: int) -> Sight:
+        """The clusters that changed after the look `since`; for the loop alone."""
+        return self._sightings.since(since, self.observe())
 
     def realise(self, wanted: WantedCluster) -> None:
         """Start the cluster unless it is there; tell an adopted one what runs on it."""

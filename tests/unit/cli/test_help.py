@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -16,14 +17,21 @@ def _page(*words: str) -> str:
     return f"$ fabric {' '.join([*words, '--help'])}\n{shown.stdout}"
 
 
+def _commands(group: Any, *above: str) -> Iterator[tuple[str, ...]]:
+    """Every command as the words that name it, groups before their members."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield (*above, name)
+        yield from _commands(command, *above, name)
+
+
 def test_the_help_pages_are_the_kept_ones(golden: Callable[[str, str], None]) -> None:
-    commands = list(getattr(get_command(app), "commands", {}))
-    golden("cli-help.txt", "\n\n".join([_page(), *(_page(command) for command in commands)]))
+    pages = [_page(*words) for words in _commands(get_command(app))]
+    golden("cli-help.txt", "\n\n".join([_page(), *pages]))
 
 
 def test_every_command_tells_its_exit_codes() -> None:
-    for command in getattr(get_command(app), "commands", {}):
-        assert "Exit codes: 0 done, 1" in _page(command), command
+    for words in _commands(get_command(app)):
+        assert "Exit codes: 0 done, 1" in _page(*words), words
 
 
 def test_help_loads_nothing_that_is_slow() -> None:

@@ -1,0 +1,135 @@
+"""Let time pass: take what happens next, and let the loop of the fabric look at it.
+
+Knows nothing of how the loop decides, and calls nothing of it but `step`.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from fabric.core.errors import BadInput
+from fabric.core.resources import Resources
+from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision
+from fabric.scheduler.snapshot import Claim, Node
+from fabric.simulator.cluster import Courses, SimulatedCluster, VirtualClock
+from fabric.simulator.records import SimulatedBlueprint, SimulatedRecords
+from fabric.workloads.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """When the simulated world tells the loop that something happened; published simulators differ in just this."""
+
+    one_by_one: bool = False
+    """Whether every event is looked at by itself, submissions before ends; otherwise those of one instant together."""
+    only_if_it_fits: bool = False
+    """Whether a submission is looked at only if the new work itself fits into what is idle."""
+    predicted_ends: bool = False
+    """Whether what is predicted to end at an instant has ended before any event of that instant is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happens at a given instant, whatever is decided."""
+
+    at: float
+    """Seconds since the epoch of the simulated world."""
+    stops: str = ""
+    """Name of the workload that somebody ends then; empty where only the time matters, as at the edge of a window."""
+
+
+class Engine:
+    """A loop, a simulated cluster and a queue of submissions on one virtual clock."""
+
+    def __init__(
+        self,
+        nodes: tuple[Node, ...],
+        courses: Courses,
+        *,
+        policy: Policy,
+        head: Resources,
+        habits: Habits | None = None,
+        grace_s: float = 0.0,
+        tell_s: float = math.inf,
+        claims: tuple[Claim, ...] = (),
+    ) -> None:
+        self.clock = VirtualClock(-math.inf)
+        self.records = SimulatedRecords()
+        self.cluster = SimulatedCluster(nodes, courses, self.clock)
+        settings = Settings(
+            head=head, grace_s=grace_s, policy=policy, claims=claims,
+            # Where time alone changes nothing, only what happens is looked at.
+            review_s=0.0 if claims else math.inf, recheck_s=math.inf, tell_s=tell_s,
+        )  # fmt: skip
+        self.loop = Loop(self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings)
+        self.num_passes = 0
+        """How often the loop was made to look."""
+        self.longest: Decision | None = None
+        """The decision with the longest queue, the first of them."""
+        self._habits = habits or Habits()
+        self._coming: deque[Record] = deque()
+        self._acts: deque[Act] = deque()
+
+    def run(self, submissions: Sequence[Record], acts: Iterable[Act] = ()) -> None:
+        """Submit records at their instants, in the order given, and go on until nothing happens any more.
+
+        Args:
+            submissions: Queued records; sorted by `at.submitted`.
+            acts: What else happens, and makes the loop look.
+
+        Raises:
+            BadInput: If they are not in order.
+        """
+        for before, after in pairwise(submissions):
+            if after.at.submitted < before.at.submitted:
+                raise BadInput(f"{after.name} is submitted before {before.name}, which comes first. Sort them by time.")
+        self._coming, self._acts = deque(submissions), deque(sorted(acts, key=lambda act: (act.at, act.stops)))
+        while (instant := self._next_instant()) < math.inf:
+            self.clock.at = max(self.clock.at, instant)
+            if self._habits.predicted_ends:
+                self.cluster.end_predicted()
+            looks = self._happens()
+            while not self._habits.one_by_one and self._next_instant() <= self.clock.at:
+                looks |= self._happens()
+            if looks:
+                self.look()
+
+    def _next_instant(self) -> float:
+        """When the next thing happens, in seconds; infinite if nothing does."""
+        due = self.cluster.next_due()
+        coming = self._coming[0].at.submitted if self._coming else math.inf
+        return min(coming, due if due is not None else math.inf, self._acts[0].at if self._acts else math.inf)
+
+    def _happens(self) -> bool:
+        """Let one thing happen, submissions before others; whether the loop looks at it."""
+        now = self.clock.at
+        if self._coming and self._coming[0].at.submitted <= now:
+            record = self._coming.popleft()
+            self.records.submit(record)
+            return not self._habits.only_if_it_fits or self._fits(record)
+        due = self.cluster.next_due()
+        if due is not None and due <= now:
+            self.cluster.happen()
+        else:
+            act = self._acts.popleft()
+            if act.stops:
+                self.records.request_stop(act.stops)
+        return True
+
+    def look(self) -> None:
+        """Let the loop step until it has nothing more to do at this instant."""
+        self.num_passes += 1
+        saves = -1
+        while self.loop.step() and self.records.num_saves > saves:
+            saves = self.records.num_saves
+        decision = self.loop.last_decision
+        if decision and (self.longest is None or len(decision.snapshot.waiting) > len(self.longest.snapshot.waiting)):
+            self.longest = decision
+
+    def _fits(self, record: Record) -> bool:
+        asked = sum(group.request.cpus.count * group.count for group in record.spec.groups)
+        return asked <= self.cluster.idle_milli_cpus

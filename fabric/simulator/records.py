@@ -1,0 +1,89 @@
+"""Records in memory, and the plainest wanted cluster: the other two ports of a simulated loop.
+
+Knows nothing of time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from fabric.scheduler.ports import News, WantedCluster
+from fabric.workloads.record import Event, Record
+
+
+class SimulatedRecords:
+    """Implements `fabric.scheduler.ports.Records`; what has ended goes to `ended` once nobody comes after it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Record] = {}
+        """Every record as it was saved last."""
+        self.events: list[Event] = []
+        """History of all, in the order of saving."""
+        self.num_saves = 0
+        """How often anything was saved; grows while the loop has something to do."""
+        self._came: list[str] = []
+        self._stopping: set[str] = set()
+
+    def submit(self, record: Record) -> None:
+        """Take in a workload.
+
+        Raises:
+            ValueError: If the name is taken.
+        """
+        if record.name in self.kept:
+            raise ValueError(f"there is a workload {record.name} already")
+        self.kept[record.name] = record
+        self._came.append(record.name)
+
+    def request_stop(self, name: str, reason: str = "stopped by request") -> None:
+        """Remember that somebody wants a workload ended."""
+        record = self.kept[name]
+        if not record.state.final:
+            self.kept[name] = replace(record, stop_requested=True, stop_reason=record.stop_reason or reason)
+            self._stopping.add(name)
+
+    def active(self) -> Mapping[str, Record]:
+        """Everything that is not final, and what it comes after."""
+        return self._with_those_before(name for name, record in self.kept.items() if not record.state.final)
+
+    def news(self, since: int) -> News:
+        """Those that came after the first `since`, and those that shall end."""
+        if since == len(self._came) and not self._stopping:
+            return News({}, since)
+        told = [*self._came[since:], *sorted(self._stopping)]
+        live = (name for name in told if not self.kept[name].state.final)
+        return News(self._with_those_before(live), len(self._came))
+
+    def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
+        """Write all of them; what people asked for stays."""
+        for record in changes:
+            old = self.kept[record.name]
+            same = old.stop_requested == record.stop_requested
+            self.kept[record.name] = record if same else replace(record, stop_requested=old.stop_requested)
+            if record.state.final:
+                self._stopping.discard(record.name)
+        self.events += events
+        self.num_saves += 1
+
+    def _with_those_before(self, names: Iterable[str]) -> dict[str, Record]:
+        told = {name: self.kept[name] for name in names}
+        for record in list(told.values()):
+            told |= {first: self.kept[first] for first in record.spec.after if first in self.kept}
+        return told
+
+
+class SimulatedBlueprint:
+    """Implements `fabric.scheduler.ports.Blueprint`: a cluster of what was granted, without secrets or packages."""
+
+    def wanted(self, record: Record) -> WantedCluster:
+        """The cluster of a record.
+
+        Raises:
+            ValueError: If it holds no grant.
+        """
+        if record.grant is None:
+            raise ValueError(f"{record.name} holds no grant")
+        return WantedCluster(
+            name=record.cluster, workload=record.name, attempt=record.attempt, generation=record.generation,
+            grant=record.grant, entrypoint=record.spec.entrypoint, runtime_env={}, env={}, metadata={}, driver={},
+            serve={} if record.spec.service else None, born=record.at.submitted,
+        )  # fmt: skip
