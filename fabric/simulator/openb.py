@@ -35,7 +35,7 @@ _ORDER_OF_PODS, _ORDER_OF_NODES, _CHOICES = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run measured, by arrived demand in percent of capacity."""
+    """What one run measured, by arrived demand in percent of capacity; on a tiny cluster demand may jump over some."""
 
     policy: str
     seed: int

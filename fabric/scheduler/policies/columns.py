@@ -68,7 +68,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class NodeColumns:
-    """One row for each node, in the order that breaks ties (by name); N nodes, D devices on the largest."""
+    """One row for each node, in the order that breaks ties (by name); N nodes of at most D devices."""
 
     capacity_milli_cpus: Ints
     """(N,)"""
@@ -81,7 +81,7 @@ class NodeColumns:
     num_devices: Ints
     """(N,) Accelerators of the node."""
     free_milli_gpus: Ints
-    """(N, D) Of each device; 0 beyond `num_devices`."""
+    """(N, D) Of each device; 0 beyond `num_devices`. D is at least 1 and as large as the largest `num_devices`."""
     model: Ints
     """(N,) Index into `models`."""
     kinds: Ints
@@ -130,7 +130,7 @@ def idle_nodes(milli_cpus: Ints, memory_bytes: Ints, num_devices: Ints, *, model
         capacity_bytes=memory_bytes,
         free_bytes=memory_bytes.copy(),
         num_devices=num_devices,
-        free_milli_gpus=np.where(np.arange(num_devices.max()) < num_devices[:, None], WHOLE_MILLI_GPUS, 0),
+        free_milli_gpus=np.where(np.arange(num_devices.max(initial=1)) < num_devices[:, None], WHOLE_MILLI_GPUS, 0),
         model=np.array([names.index(name) for name in models], dtype=np.int64),
         kinds=nowhere.copy(),
         group=nowhere,
