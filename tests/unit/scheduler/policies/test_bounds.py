@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.core.quantity import Bytes
-from fabric.scheduler.policies.columns import WHOLE_MILLI_GPUS, Ask, NodeColumns, fitting
+from fabric.scheduler.policies.columns import WHOLE_MILLI_GPUS, Ask, Ints, NodeColumns, fitting
 from fabric.scheduler.policies.fragmentation import task_mix
 from fabric.scheduler.policies.policy import Context, devices, in_steps
 from fabric.scheduler.policies.table import POLICIES
@@ -28,7 +28,7 @@ def _context(nodes: NodeColumns, tasks: list[Ask], seed: int) -> Context:
     )
 
 
-def _held_by(context: Context, rows: np.ndarray) -> Context:  # type: ignore[type-arg]
+def _held_by(context: Context, rows: Ints) -> Context:
     assert context.held_bytes is not None
     return replace(context, held_bytes=context.held_bytes[rows])
 
@@ -59,8 +59,8 @@ def test_a_policy_by_row_says_the_same_of_a_node_alone(
     fit = nodes.rows(np.flatnonzero(fitting(asked, nodes)))
     context = Context(mix=task_mix(tasks, nodes.models))
     alone = [POLICIES[name].score(asked, fit.rows(np.array([row])), context)[0] for row in range(len(fit))]
-    together = POLICIES[name].score(asked, fit, context) if len(fit) else []
-    assert list(together) == pytest.approx(alone, abs=1e-12)
+    together = POLICIES[name].score(asked, fit, context) if len(fit) else np.zeros(0)
+    assert together.tolist() == pytest.approx(alone, abs=1e-12)
 
 
 @every_policy

@@ -7,7 +7,7 @@ import pytest
 
 from fabric.core.errors import BadInput
 from fabric.core.quantity import Bytes
-from fabric.scheduler.policies.columns import Ask, NodeColumns
+from fabric.scheduler.policies.columns import Ask, Ints, NodeColumns
 from fabric.scheduler.policies.policy import Context
 from fabric.scheduler.policies.table import POLICIES, policy, weighted
 from tests.unit.scheduler.policies.world import Box, ask, boxes
@@ -40,7 +40,7 @@ def test_distance_is_the_mean_over_all_siblings() -> None:
 
 
 @pytest.mark.parametrize("siblings", [None, np.empty((0, 2), dtype=np.int64)], ids=["untold", "none"])
-def test_the_first_slice_may_go_anywhere(siblings: "np.ndarray | None") -> None:  # type: ignore[type-arg]
+def test_the_first_slice_may_go_anywhere(siblings: Ints | None) -> None:
     assert len(set(_scores("spread", ask(), RACKS, Context(siblings=siblings)))) == 1
     assert len(set(_scores("gather", ask(), RACKS, Context(siblings=siblings)))) == 1
 
@@ -52,7 +52,7 @@ def test_locality_is_the_part_of_image_and_weights_that_is_there() -> None:
 
 
 @pytest.mark.parametrize("held", [None, np.array([1, 2])], ids=["untold", "two of three"])
-def test_locality_refuses_to_guess_what_a_node_holds(held: "np.ndarray | None") -> None:  # type: ignore[type-arg]
+def test_locality_refuses_to_guess_what_a_node_holds(held: Ints | None) -> None:
     with pytest.raises(BadInput, match="Give one number for each row"):
         _scores("locality", ask(), RACKS, Context(needed=Bytes(400), held_bytes=held))
 
