@@ -16,7 +16,7 @@ from fabric.simulator.hti.traces.philly import TrainingRow
 
 DAY_S = 86400.0
 """Seconds of a day."""
-TOLERANCE = 0.005
+TOLERANCE = 0.001
 """How far below its target the drawn work may stay, relative to it."""
 _MOST_ROUNDS = 50
 _MOST_STEP = 4
@@ -52,7 +52,7 @@ def projects(rows: Sequence[TrainingRow], settings: TrainingSettings) -> tuple[t
 def draw_training(
     rows: Sequence[TrainingRow], settings: TrainingSettings, target: Target, rng: Generator
 ) -> tuple[TrainingJob, ...]:
-    """Jobs in the order of submission whose work is at most the target and at least 99.5 % of it.
+    """Jobs in the order of submission whose work is at most the target and at least 99.9 % of it.
 
     1. A span of whole days as long as the benchmark is drawn from the log, so the time of day is kept.
     2. Its jobs are taken in random order until the work is there; one too large for what is left is passed over.
@@ -109,10 +109,12 @@ def _take(span: Sequence[TrainingRow], settings: TrainingSettings, target: Targe
         for index in rng.permutation(len(span)):
             if left <= TOLERANCE * target.gpu_s:
                 return sorted(chosen)
-            row = replace(span[index], run_s=_cut(span[index], settings))
-            if row.run_s * row.gpus <= left and row.gpus <= target.most_gpus:
-                chosen.append(row if number == 0 else _shifted(row, target.duration_s, rng))
-                left -= row.run_s * row.gpus
+            row = span[index]
+            work_gpu_s = _cut(row, settings) * row.gpus
+            if work_gpu_s <= left and row.gpus <= target.most_gpus:
+                cut = replace(row, run_s=_cut(row, settings))
+                chosen.append(cut if number == 0 else _shifted(cut, target.duration_s, rng))
+                left -= work_gpu_s
     raise BadInput(f"the log's jobs do not add up to {target.gpu_s / 3600:.0f} GPU-hours; {left / 3600:.1f} are left")
 
 
@@ -121,8 +123,8 @@ def _shifted(row: TrainingRow, duration_s: float, rng: Generator) -> TrainingRow
 
 
 def _job(row: TrainingRow, number: int, project: str, *, settings: TrainingSettings, rng: Generator) -> TrainingJob:
-    weights = 1.0 / np.arange(1, settings.users_per_project + 1)
-    user = int(rng.choice(settings.users_per_project, p=weights / weights.sum()))
+    weights = np.cumsum(1.0 / np.arange(1, settings.users_per_project + 1))
+    user = int(np.searchsorted(weights, rng.uniform(0.0, weights[-1]), side="right"))
     return TrainingJob(
         name=f"train-{number:05d}",
         project=project,
