@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fabric.core.errors import DoesNotFit
-from fabric.simulator.hti.queue import BIN_S, SAMPLES_PER_WINDOW, backlog, draw_work, percentile_s
+from fabric.simulator.hti.queue import BIN_S, SAMPLES_PER_WINDOW, Tail, backlog, draw_work
 from fabric.simulator.hti.replica import Floats
 
-_HALVINGS = 14
+_HALVINGS = 10
 _WINDOWS = 48
+_LATE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,13 @@ def _most_rps(prefill_s: Floats, replicas: int, *, window_s: float, plan_ttft_s:
     bins = round(window_s / BIN_S)
     work_s = draw_work(np.full(_WINDOWS, full_rps), prefill_s, bins=bins, seed=(0, replicas))
     every = max(1, bins // SAMPLES_PER_WINDOW)
+    tail = Tail(prefill_s)
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         load = (low + high) / 2
         waiting = backlog(work_s, np.full(len(work_s), BIN_S * replicas / load), 0.0)[:-1:every] / replicas
-        slow = percentile_s(waiting.reshape(_WINDOWS, -1), prefill_s).max() > plan_ttft_s
-        low, high = (low, load) if slow else (load, high)
+        late = tail.beyond(plan_ttft_s - waiting.reshape(_WINDOWS, -1)).mean(axis=1).max()
+        low, high = (low, load) if late > _LATE_SHARE else (load, high)
     return low * full_rps
 
 

@@ -52,7 +52,7 @@ def projects(rows: Sequence[TrainingRow], settings: TrainingSettings) -> tuple[t
 def draw_training(
     rows: Sequence[TrainingRow], settings: TrainingSettings, target: Target, rng: Generator
 ) -> tuple[TrainingJob, ...]:
-    """Jobs in the order of submission whose work is at most the target and at least 99.9 % of it.
+    """Jobs in the order of submission whose work is at most the target, and 99.9 % of it if the log has jobs so small.
 
     1. A span of whole days as long as the benchmark is drawn from the log, so the time of day is kept.
     2. Its jobs are taken in random order until the work is there; one too large for what is left is passed over.
@@ -101,21 +101,24 @@ def _take(span: Sequence[TrainingRow], settings: TrainingSettings, target: Targe
     """Steps 2 and 3.
 
     Raises:
-        BadInput: If the target cannot be met.
+        BadInput: If no job is small enough, or the target would repeat each too often.
     """
+    rows = [replace(row, run_s=_cut(row, settings)) for row in span if row.gpus <= target.most_gpus]
+    least = max(TOLERANCE * target.gpu_s, min((row.run_s * row.gpus for row in rows), default=0.0))
     chosen: list[TrainingRow] = []
     left = target.gpu_s
     for number in range(_MOST_ROUNDS):
-        for index in rng.permutation(len(span)):
-            if left <= TOLERANCE * target.gpu_s:
+        for index in rng.permutation(len(rows)):
+            if left < least and chosen:
                 return sorted(chosen)
-            row = span[index]
-            work_gpu_s = _cut(row, settings) * row.gpus
-            if work_gpu_s <= left and row.gpus <= target.most_gpus:
-                cut = replace(row, run_s=_cut(row, settings))
-                chosen.append(cut if number == 0 else _shifted(cut, target.duration_s, rng))
-                left -= work_gpu_s
-    raise BadInput(f"the log's jobs do not add up to {target.gpu_s / 3600:.0f} GPU-hours; {left / 3600:.1f} are left")
+            row = rows[index]
+            if row.run_s * row.gpus <= left:
+                chosen.append(_shifted(row, target.duration_s, rng) if number else row)
+                left -= row.run_s * row.gpus
+    raise BadInput(
+        f"the training log's jobs, each taken up to {_MOST_ROUNDS} times, do not add up to {target.gpu_s / 3600:.1f} "
+        f"GPU-hours; {left / 3600:.1f} are left"
+    )
 
 
 def _shifted(row: TrainingRow, duration_s: float, rng: Generator) -> TrainingRow:

@@ -4,9 +4,8 @@ Knows nothing of policies: every arm of the benchmark gets the same value.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -84,6 +83,8 @@ def draw_workload(
 
 
 def digest(workload: Workload) -> str:
-    """SHA-256 of everything in it, as 64 hexadecimal digits; equal workloads have equal digests, on any machine."""
-    text = json.dumps(asdict(workload), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of everything in it, as 64 hexadecimal digits; equal workloads have equal digests.
+
+    Taken of the written form, in which a float has the fewest digits that give it back.
+    """
+    return hashlib.sha256(repr(workload).encode()).hexdigest()
