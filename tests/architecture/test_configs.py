@@ -18,6 +18,7 @@ READERS: Mapping[str, str] = {
     "models/*.yaml": "fabric.train.settings:ModelSettings",
     "registry/*.yaml": "fabric.registry.settings:RegisterSettings",
     "serve/*.yaml": "fabric.workloads.spec:WorkloadSpec",
+    "simulate/hti-*.yaml": "fabric.simulator.hti.settings:HtiSettings",
     "sites/*.yaml": "fabric.config.site:Site",
     "train/finetune-*.yaml": "fabric.train.finetune:FinetuneSettings",
     "train/pretrain-*.yaml": "fabric.train.settings:PretrainSettings",

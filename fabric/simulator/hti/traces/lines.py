@@ -99,7 +99,21 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         NotFound: If there is no such file.
         Corrupt: If it cannot be unpacked.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path)))
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=None))
+    try:
+        yield from _checked(reader, path, columns)
+    except csv.Error as error:
+        line = reader.line_num + 1
+        message = f"{path}:{line}: {error}. Correct or remove the line."
+        raise BadInput(message, path=str(path), line=line) from None
+
+
+def _checked(reader: "csv.DictReader[str]", path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """The rows of `reader`.
+
+    Raises:
+        BadInput: If the heading lacks a column, or a line has too few cells.
+    """
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise BadInput(f"{path}:1: the heading lacks {', '.join(missing)}", path=str(path), line=1)

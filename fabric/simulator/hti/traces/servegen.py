@@ -50,7 +50,8 @@ def clean_rates(rates: Sequence[float]) -> tuple[float, ...]:
     """The rates with missing windows filled by a straight line between their neighbours.
 
     A window is missing if its rate is below `MISSING_BELOW` of the median of all that are not zero: a zero is a hole
-    in the recording, and the windows beside a hole are cut by it. At either end the nearest window is repeated.
+    in the recording, and the windows beside a hole are cut by it. At either end the nearest window is repeated. The
+    rule is for curves most of whose windows are whole.
 
     Raises:
         BadInput: If no window has a rate.
