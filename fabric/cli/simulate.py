@@ -1,4 +1,4 @@
-"""The commands `simulate swf`, `simulate windows` and `simulate run`.
+"""The commands `simulate swf`, `simulate windows`, `simulate run` and the group that `simulate openb` belongs to.
 
 Knows nothing of how anything is simulated.
 """
@@ -13,6 +13,7 @@ import typer
 
 from fabric.cli import exits, show
 from fabric.cli.jobs import Json
+from fabric.cli.simulate_openb import openb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 """The group; every simulation is a command of it."""
+app.command(epilog=exits.TABLE)(openb)
 
 Log = Annotated[
     Path, typer.Argument(metavar="LOG.swf.gz", help="Job log in SWF, plain or packed by gzip.", show_default=False)

@@ -1,0 +1,1 @@
+"""Readers of the public traces: files in, frozen rows out."""
