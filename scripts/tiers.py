@@ -39,16 +39,22 @@ class Tier:
 
 
 # Not even imported in the fast tier: what lies there loads Ray and Torch.
-FAST = tuple(f"--ignore=tests/{folder}" for folder in ("ray", "cluster", "gpu"))
+PLAIN = tuple(f"--ignore=tests/{folder}" for folder in ("ray", "cluster", "gpu"))
+NO_SOCKETS = ("--disable-socket", "--allow-unix-socket")
 SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
 # Starting Ray is a chain of processes that wait for each other; two files side by side use the second core.
 PAIRED = ("-p", "no:randomly", "-n", "2", "--dist", "loadfile")
 LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
 TIERS = {
     "fast": Tier(
-        ("-m", "not ray and not cluster and not gpu", *FAST, "-n", "2", "--disable-socket", "--allow-unix-socket"),
+        ("-m", "not ray and not cluster and not gpu and not validation", *PLAIN, "-n", "2", *NO_SOCKETS),
         60,
         900,
+    ),
+    "validation": Tier(
+        ("-m", "validation", *PLAIN, "-p", "no:randomly", "-n", "2", *NO_SOCKETS),
+        900,
+        2400,
     ),
     "ray": Tier(("-m", "ray and not models", *PAIRED, *LOOPBACK), 900, 3000),
     "models": Tier(("-m", "models", *PAIRED, *LOOPBACK), 900, 3000),
@@ -153,7 +159,7 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
 
 
 def main(words: list[str]) -> int:
-    """Run the tiers named in `words`, by default fast, ray and models; returns the exit status."""
+    """Run the tiers named in `words`, by default fast, validation, ray and models; returns the exit status."""
     names, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     if unknown := [name for name in names if name not in TIERS]:
         print(
@@ -163,7 +169,7 @@ def main(words: list[str]) -> int:
         return 2
     adopt_orphans()
     outcomes: list[Outcome] = []
-    for name in names or ["fast", "ray", "models"]:
+    for name in names or ["fast", "validation", "ray", "models"]:
         outcomes.append(run_tier(name, extra))
         if outcomes[-1].interrupted:
             break

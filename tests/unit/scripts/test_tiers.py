@@ -31,7 +31,7 @@ def test_a_tier_is_summed_up_in_one_line() -> None:
 
 def test_an_unknown_tier_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiers.main(["quick"]) == 2
-    assert "no tier 'quick'; there are fast, ray, models, cluster, gpu" in capsys.readouterr().err
+    assert "no tier 'quick'; there are fast, validation, ray, models, cluster, gpu" in capsys.readouterr().err
 
 
 def test_tests_do_not_see_the_callers_own_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
