@@ -1,9 +1,9 @@
 """Seconds of one decision against nodes and against waiting workloads, on one core; about 2 minutes.
 
 Half of the nodes have four GPUs, 97 of 100 are in use, most of the queue wants GPUs and a third of that a second group
-on the commodity tier. Every decision looks at a world of its own, drawn from a seed; the policy is EASY,
-shortest first. The first decision on a world fills it up at once; the next one, on what the first leaves, is what a loop does all day.
-Prints both and JSON; fails if a 99th percentile at 1,000 nodes and 2,000 waiting workloads is a second or more.
+on the commodity tier. Every world is drawn from a seed of its own; the policy is EASY, shortest first. The first
+decision on a world fills it up at once; the next one, on what the first leaves, is what a loop does all day. Prints
+both and JSON; fails if a 99th percentile at 1,000 nodes and 2,000 waiting workloads is a second or more.
 """
 
 import argparse
@@ -89,7 +89,9 @@ def filled(seen: Snapshot, plan: Plan) -> Snapshot:
 
 def measure(num_nodes: int, num_waiting: int, times: int) -> dict[str, float]:
     """Decide twice on each of `times` worlds; processor seconds."""
-    first_s, next_s, placed = [], [], 0
+    first_s: list[float] = []
+    next_s: list[float] = []
+    placed = 0
     for seed in range(times):
         seen = world(num_nodes, num_waiting, seed)
         for took_s in (first_s, next_s):
