@@ -43,12 +43,14 @@ class Profile:
 
     def room(self, end: float) -> Amounts:
         """What work that starts now and stays until `end` may use of each node; not to be written to."""
-        self._refresh()
+        if len(self._least) < len(self._falls):
+            self._refresh()
         return self._least[self.class_of(end)]
 
     def total(self, end: float) -> list[int]:
         """The sum of `room` over all nodes, as thousandths of CPUs and of accelerators, and bytes."""
-        self._refresh()
+        if len(self._totals) < len(self._falls):
+            self._refresh()
         return self._totals[self.class_of(end)]
 
     def class_of(self, end: float) -> int:

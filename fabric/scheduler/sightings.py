@@ -30,8 +30,9 @@ class Sightings:
             known = self._last.get(name)
             if known is None or (known[1] is not view and known[1] != view):
                 self._last[name] = (self._look, view)
-        new = {name: view for name, (look, view) in self._last.items() if look > cursor}
         gone = [name for name, (look, view) in self._last.items() if look <= cursor and view.phase is Phase.ABSENT]
         for name in gone:
             del self._last[name]
-        return Sight(new, self._look)
+        if cursor == 0:
+            return Sight(dict(views), self._look)
+        return Sight({name: view for name, (look, view) in self._last.items() if look > cursor}, self._look)

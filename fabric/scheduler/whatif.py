@@ -136,6 +136,8 @@ class WhatIf:
 
     def _lacking(self, work: Waiting) -> Tiers:
         """The tiers on which something is in the way of `work`."""
+        if len(self._site.tiers) == 1:
+            return self._site.tiers
         end = self.now + work.duration_s
         failed = self._failed.get(work.shape)
         if failed is None or self.profile.last_fall(end) < failed[0]:

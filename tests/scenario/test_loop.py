@@ -199,3 +199,64 @@ def test_grants_never_exceed_a_node_over_a_busy_day() -> None:
             day.records.request_stop(busy[round_number % len(busy)])
     assert {item.state for item in day.records.kept.values()} == {State.CANCELLED}
     assert all(view.phase is Phase.LEAVING for view in day.backend.observe().values())
+
+
+def test_records_are_read_whole_once_and_what_was_missed_is_found_at_the_next_whole_reading() -> None:
+    day, readings = Day(record(job("a", "wait"))), list[float]()
+    whole = day.records.active
+
+    def counted() -> Any:
+        readings.append(day.clock.at)
+        return whole()
+
+    day.records.active = counted  # type: ignore[method-assign]
+    day.steps(5)
+    assert readings == [1.0]
+    day.records.kept["missed"] = record(job("missed", "wait"))
+    day.steps(5)
+    assert day.state("missed") is State.QUEUED
+    day.clock.at = 61.0
+    day.steps(4)
+    assert (readings, day.state("missed")) == ([1.0, 62.0], State.RUNNING)
+    assert day.backend.started == ["a-1", "missed-1"]
+
+
+def test_a_step_that_failed_is_made_up_for_from_the_records() -> None:
+    day = Day(record(job("a", "wait")))
+    save, fails = day.records.save, [OSError("disk gone")]
+
+    def sometimes(*args: Any) -> None:
+        if fails:
+            raise fails.pop()
+        save(*args)
+
+    day.records.save = sometimes  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="disk gone"):
+        day.loop.step()
+    assert day.state("a") is State.QUEUED
+    assert day.steps(4).state("a") is State.RUNNING
+    assert day.backend.started == ["a-1"]
+
+
+def test_a_walltime_ends_a_job_though_nothing_else_changes() -> None:
+    day = Day(record(job("a", "wait", walltime_s=30.0))).steps(5)
+    assert day.state("a") is State.RUNNING
+    day.steps(40)
+    assert day.state("a") is State.FAILED
+    assert "walltime" in day.records.kept["a"].message
+
+
+def test_the_first_promise_is_recorded_and_so_is_who_was_passed() -> None:
+    whole, one = group("t", 4, "gpu", gpus=1.0), group("t", 1, "gpu", gpus=1.0)
+    three = group("t", 3, "gpu", gpus=1.0)
+    day = Day(
+        record(job("r", "wait", three, walltime_s=100.0)), record(job("gang", "wait", whole, walltime_s=50.0), at=0.5)
+    )
+    day.steps(3)
+    promised = day.records.kept["gang"].promised_start
+    assert promised == 101.0
+    day.records.add(record(job("brief", "wait", one, walltime_s=20.0), at=3.0))
+    day.steps(3)
+    assert (day.state("brief"), day.records.kept["gang"].passed) == (State.RUNNING, 1)
+    # The walltime of `r` counts from when it ran, a little after its grant.
+    assert (day.records.kept["gang"].promised_start, day.records.kept["gang"].expected_start) == (101.0, 103.0)
