@@ -1,4 +1,4 @@
-"""Six placement policies on the openb trace, beside the published figures; 120 runs, about 4 minutes.
+"""Six placement policies on the openb trace, beside the published figures; 120 runs, 151 s of one processor.
 
 Two pod lists, ten seeds each. The trace is looked for in FABRIC_TRACES, else in ../shared/traces. A run that has ended
 is a line of the rows file, so a bench that was stopped goes on where it was; `--fresh` starts again. Fails if a mean at
