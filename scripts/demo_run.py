@@ -25,6 +25,9 @@ from scripts.demo_chat import ask, engines, openai_client, samples_of
 from scripts.demo_fabric import ROOT, end_in_order, fabric_up, forget
 from scripts.demo_report import Answer, Report, training_of, write_report
 
+WIDTH = 150
+"""Columns of what is written where no terminal says how wide it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -56,7 +59,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=ROOT / ".fabric" / "demo", help="folder of records and artifacts")
     parser.add_argument("--keep", action="store_true", help="leave the fabric and its services running at the end")
     given = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     end_in_order()
     try:
         return run(given.state.expanduser().absolute(), console, keep=given.keep)

@@ -14,6 +14,7 @@ from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Role
 from fabric.scheduler.ports import WantedCluster
+from fabric.store.errors import file_errors
 from fabric.store.keys import Key
 from fabric.workloads.record import Record
 
@@ -105,7 +106,8 @@ class SiteBlueprint:
         self.secrets.add_key(hashlib.sha256(token.encode()).hexdigest(), key)
         address = f"http://{self.site.host}:{self.site.ports.control}"
         artifacts = self.artifacts / record.spec.project
-        artifacts.mkdir(parents=True, exist_ok=True)
+        with file_errors(artifacts):
+            artifacts.mkdir(parents=True, exist_ok=True)
         return {
             env.REVISION: _package_of(record.spec.runtime_env),
             **record.spec.env,

@@ -28,7 +28,7 @@ def message_of(record: Record) -> str:
     if record.expected_start is not None:
         parts.append(f"expected start {clock_time(record.expected_start)}")
     elif record.waits_for:
-        parts.append("no walltime says when it can start")
+        parts.append("its start cannot be foreseen yet")
     return "; ".join(parts)
 
 

@@ -60,7 +60,7 @@ def _starting(record: Record, view: ClusterView, now: float, grace_s: float) -> 
         record = replace(record, at=replace(at, cluster_ready=now), message="every slice has joined")
     if view.outcome is Outcome.RUNNING or view.outcome.ended:
         running = record.to(State.RUNNING, at=replace(record.at, running=now), message=view.message or "running")
-        return _running(running, view, now, grace_s) if view.outcome.ended else running
+        return _running(running, view, now, grace_s) if view.outcome.ended else _condition(running, view)
     return record
 
 

@@ -136,12 +136,13 @@ class Loop:
 
     def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
         """Read everything, as after a start; what earlier plans set aside stays."""
-        kept = self._world.promises() if self._world else {}
+        before = self._world
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
         self._world = world = World(records, nodes, self._settings.head, self._settings.claims)
-        world.keep_promises(kept)
+        if before is not None and before.snapshot.nodes == world.snapshot.nodes:
+            world.keep_promises(before.promises())
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
         for record in records.values():
@@ -218,6 +219,7 @@ class Loop:
 
     def _act(self, world: World) -> None:
         """Make the difference; every call is idempotent, so the same may be asked again next time."""
+        failed: Exception | None = None
         for cluster in list(self._unwanted):
             self._backend.remove(cluster)
         for name in [*self._between, *self._retry]:
@@ -226,21 +228,35 @@ class Loop:
                 self._retry.pop(name, None)
             if record is None:
                 continue
-            if record.state in _REALISED:
-                self._realise(world, record)
-            elif record.state is State.STOPPING:
-                self._end(record)
-            elif record.state is State.RECOVERING:
-                self._backend.remove(record.cluster)
+            try:
+                self._do(world, record)
+            except Exception as error:  # one that cannot be acted on must not keep all the others waiting
+                failed = failed or error
+        if failed:
+            raise failed
+
+    def _do(self, world: World, record: Record) -> None:
+        """What the state of one record asks for."""
+        if record.state in _REALISED:
+            self._realise(world, record)
+        elif record.state is State.STOPPING:
+            self._end(record)
+        elif record.state is State.RECOVERING:
+            self._backend.remove(record.cluster)
 
     def _realise(self, world: World, record: Record) -> None:
         try:
             self._backend.realise(self._blueprint.wanted(record))
-        except Unavailable:
-            return  # what it needs does not answer yet; the next step asks again
+        except Unavailable as error:  # what it needs does not answer yet; the next step asks again
+            message = f"cannot start yet: {error.message}"
+            if record.state is State.STARTING and record.message != message:
+                told = replace(record, message=message)
+                self._note(world, told)
+                self._record({told.name: told}, self._now)
+            return
         except FabricError as error:
-            if record.stop_requested:
-                return
+            if record.stop_requested or record.state is State.RUNNING:
+                return  # what runs goes on without what it was started from
             now, message = self._now, f"cannot start: {error.message}"
             stopping = replace(record, stop_reason=message, message=error.message).to(State.STOPPING)
             ended = stopping.to(State.FAILED, at=replace(record.at, ended=now), message=message)

@@ -22,6 +22,7 @@ MOST_LISTED = 1000
 """Workloads in one list, and events in one history, unless told otherwise."""
 
 _IS_FINAL = WORKLOADS.c.state.in_([state.value for state in FINAL])
+_IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
 
 
 class SqlRecords(SqlReports, SqlKeys):
@@ -199,7 +200,7 @@ def _active(connection: Connection) -> dict[str, Record]:
 
 def _with_those_before(connection: Connection, told: ColumnElement[bool]) -> dict[str, Record]:
     """The active workloads that `told` says, and those that they come after."""
-    rows = connection.execute(select(WORKLOADS).where(~_IS_FINAL, told).order_by(WORKLOADS.c.id)).mappings()
+    rows = connection.execute(select(WORKLOADS).where(_IS_LIVE, told).order_by(WORKLOADS.c.id)).mappings()
     records = {row["name"]: record_of(row) for row in rows}
     before = {name for record in records.values() for name in record.spec.after} - records.keys()
     if before:

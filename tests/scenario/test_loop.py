@@ -1,11 +1,12 @@
 """Days in the life of the loop, in memory: the same loop that runs live."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from fabric.core.errors import NotFound
+from fabric.core.errors import NotFound, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
@@ -133,6 +134,54 @@ def test_an_entrypoint_that_leaves_early_is_started_again_as_often_as_lost_ones_
     day.steps()
     assert day.state("a") is State.FAILED
     assert "left early (exit code 75)" in day.records.kept["a"].message
+
+
+def test_one_that_cannot_be_acted_on_keeps_nobody_else_waiting() -> None:
+    day = Day(record(job("poison", "wait")), record(job("fine"), at=1.0))
+    realise = day.backend.realise
+
+    def fails(wanted: WantedCluster) -> None:
+        if wanted.workload == "poison":
+            raise KeyError("a mistake of ours")
+        realise(wanted)
+
+    day.backend.realise = fails  # type: ignore[method-assign]
+    for _ in range(8):
+        day.clock.at += 1.0
+        with suppress(KeyError):
+            day.loop.step()
+    assert (day.state("poison"), day.state("fine")) == (State.STARTING, State.SUCCEEDED)
+
+
+def test_what_cannot_start_yet_says_why() -> None:
+    day = Day(record(job("a", "wait")))
+    realise = day.backend.realise
+
+    def busy(wanted: WantedCluster) -> None:
+        raise Unavailable("no accelerator of g0 has 0.8 of itself free")
+
+    day.backend.realise = busy  # type: ignore[method-assign]
+    day.steps(3)
+    assert (day.state("a"), day.records.kept["a"].message) == (
+        State.STARTING,
+        "cannot start yet: no accelerator of g0 has 0.8 of itself free",
+    )
+    day.backend.realise = realise  # type: ignore[method-assign]
+    assert day.steps(3).state("a") is State.RUNNING
+
+
+def test_what_runs_goes_on_after_what_it_was_started_from_is_gone() -> None:
+    day = Day(record(job("a", "wait"))).steps()
+    later = Day()
+    later.records, later.backend = day.records, day.backend
+
+    class Gone(FakeBlueprint):
+        def wanted(self, record: Record) -> WantedCluster:
+            raise NotFound("the files of m:1 are gone")
+
+    settings = Settings(head=HEAD, grace_s=1.0, policy=Policy())
+    later.loop = Loop(day.records, day.backend, Gone(), clock=later.clock, settings=settings)
+    assert later.steps().state("a") is State.RUNNING
 
 
 def test_a_lost_node_brings_the_next_attempt_and_too_many_end_it() -> None:

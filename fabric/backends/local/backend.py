@@ -6,15 +6,18 @@ Knows nothing of records; it does what it is told and shows what exists.
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from fabric.backends.local import processes
 from fabric.backends.local.keeper import Keeper, Surroundings
 from fabric.backends.local.layout import Layout, folder_of, gpu_ids_by_slice, head_first, node_launch, port_names
 from fabric.backends.local.ports import free_ports
 from fabric.backends.local.slices import Slices
+from fabric.config import env
 from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
@@ -47,7 +50,9 @@ class LocalBackend:
             try:
                 layout = decode(Layout, read_yaml(file), str(file))
             except BadConfig:
-                continue  # written half by a fabric that was killed; nothing was started before it was whole
+                # Another version wrote it. It cannot be kept, and must not run on beside its workload's next attempt.
+                _end_unread(file.parent, self._around.state)
+                continue
             slices = self._slices(layout)
             slices.adopt()
             self._keep(Keeper(layout, slices, self._around))
@@ -71,12 +76,15 @@ class LocalBackend:
         """Start the cluster unless it is there; tell an adopted one what runs on it."""
         with self._lock:
             keeper = self._keepers.get(wanted.name)
-            if keeper is None:
+            # Of any attempt: they share the name under which output is kept.
+            same = [k for k in self._keepers.values() if k.layout.workload == wanted.workload]
+            if earlier := [k for k in same if k.layout.born != wanted.born]:
+                for other in earlier:
+                    other.leave()
+            elif keeper is None:
                 self._launch(wanted)
-            elif keeper.layout.born == wanted.born:
-                keeper.wanted = wanted
             else:
-                keeper.leave()
+                keeper.wanted = wanted
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """Ask the entrypoint to end."""
@@ -144,6 +152,12 @@ class LocalBackend:
     def _keep(self, keeper: Keeper) -> None:
         self._keepers[keeper.view.name] = keeper
         keeper.start()
+
+
+def _end_unread(folder: Path, state: Path) -> None:
+    """End the processes of a cluster whose settings cannot be read, and forget it."""
+    processes.end_all((f"{env.CLUSTER}={folder.name}", f"{env.STATE}={state}"), patience_s=5.0)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _amounts(resources: Resources) -> tuple[int, int, int]:

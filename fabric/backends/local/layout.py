@@ -198,8 +198,10 @@ def gpu_ids_by_slice(
     free = {node: [1000] * number for node, number in devices.items()}
     for layout in taken:
         for name, held in layout.gpu_ids.items():
+            left = free.get(layout.nodes[name], [])
             for number, share in zip(held, _shares(layout.amounts[name][1]), strict=True):
-                free[layout.nodes[name]][number] -= share
+                if number < len(left):  # the site may have become smaller since
+                    left[number] -= share
     chosen: dict[str, tuple[int, ...]] = {}
     for part in slices:
         left = free.get(part.node, [])

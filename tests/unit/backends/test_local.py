@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fabric.backends.local import processes
-from fabric.backends.local.keeper import driver_slice
+from fabric.backends.local.backend import LocalBackend
+from fabric.backends.local.keeper import Keeper, Surroundings, driver_slice
 from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
 from fabric.backends.local.slices import Slices
 from fabric.config import env
 from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
+from fabric.scheduler.ports import Phase
 from fabric.workloads.record import Slice
-from tests.builders import piece, wanted
+from tests.builders import FakeLogs, FakePackages, piece, tiny_site, wanted
 
 HEAD = piece("c0", "head", Resources.of(1, 0, "1 GiB"), head=True)
 TRAINERS = Slice("trainers-0", "trainers", "g0", "gpu", 2, Resources.of(4, 2, "4 GiB"))
@@ -68,6 +72,44 @@ def test_devices_of_a_node_are_given_to_one_slice_only() -> None:
     assert gpu_ids_by_slice((one,), (layout(one),), {"g0": 2}) == {"a-0": (1,)}
     with pytest.raises(Unavailable, match="no accelerator of g0 has 1 of itself free for trainers-0"):
         gpu_ids_by_slice((TRAINERS,), (layout(one),), {"g0": 2})
+
+
+def test_devices_that_the_site_no_longer_has_are_nobodys() -> None:
+    here = Slice("a-0", "a", "g0", "gpu", 1, Resources.of(1, 1, "1 GiB"))
+    there = replace(here, node="g1")
+    assert gpu_ids_by_slice((here,), (layout(TRAINERS),), {"g0": 3}) == {"a-0": (2,)}
+    assert gpu_ids_by_slice((there,), (layout(TRAINERS),), {"g1": 1}) == {"a-0": (0,)}, "g0 has left the site"
+    with pytest.raises(Unavailable):
+        gpu_ids_by_slice((here,), (layout(TRAINERS),), {"g0": 1})
+
+
+def test_an_earlier_workload_of_that_name_leaves_first_whatever_its_attempt(tmp_path: Path) -> None:
+    around = Surroundings(tmp_path, FakeLogs(), FakePackages(), threading.Event())
+    backend = LocalBackend(tiny_site(), around)
+    started: list[str] = []
+    backend._launch = lambda wanted: started.append(wanted.name)  # type: ignore[method-assign]
+    old = Keeper(layout(HEAD).model_copy(update={"name": "w-2", "attempt": 2, "born": 1.0}), None, around)  # type: ignore[arg-type]
+    backend._keepers["w-2"] = old
+    anew = wanted("w-1", HEAD, born=2.0)
+    backend.realise(anew)
+    assert (started, backend.observe()["w-2"].phase) == ([], Phase.LEAVING)
+    old.done = True
+    backend.observe()
+    backend.realise(anew)
+    assert started == ["w-1"]
+
+
+def test_a_cluster_that_another_version_wrote_down_is_ended_and_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / "clusters" / "old-1"
+    folder.mkdir(parents=True)
+    (folder / "cluster.json").write_text('{"name": "old-1"}')
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, env.CLUSTER: "old-1", env.STATE: str(tmp_path)},
+    )
+    LocalBackend(tiny_site(), Surroundings(tmp_path, FakeLogs(), FakePackages(), threading.Event())).start()
+    assert child.wait(10) != 0
+    assert not folder.exists()
 
 
 def test_fractions_share_the_fullest_device_that_still_has_room() -> None:

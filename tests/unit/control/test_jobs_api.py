@@ -139,7 +139,7 @@ def test_a_job_that_lost_an_attempt_says_so_while_it_waits(world: World) -> None
     world.job("mine")
     world.change("mine", State.QUEUED, attempt=2, message="attempt 1 lost (node gone)", waits_for="its turn")
     message = world.client().get("/api/jobs/mine").json()["message"]
-    assert message == "attempt 1 lost (node gone); waits: its turn; no walltime says when it can start"
+    assert message == "attempt 1 lost (node gone); waits: its turn; its start cannot be foreseen yet"
 
 
 def test_services_are_no_jobs(world: World) -> None:

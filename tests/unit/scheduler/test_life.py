@@ -105,3 +105,11 @@ def test_only_the_moves_of_the_table_exist() -> None:
             else:
                 with pytest.raises(Exception, match="cannot become"):
                     move(old, new)
+
+
+def test_a_service_that_answers_at_once_is_ready_at_once() -> None:
+    spec = WorkloadSpec(kind="service", service=ServiceSpec(model="m"), groups=(Group(),))
+    starting = replace(record(spec), state=State.STARTING, grant=GRANT)
+    view = replace(seen(outcome=Outcome.RUNNING, endpoint="http://127.0.0.1:1"), name=starting.cluster)
+    after = advance(starting, view, 5.0, 1.0)
+    assert (after.state, after.condition) == (State.RUNNING, "ready")
