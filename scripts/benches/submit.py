@@ -67,9 +67,11 @@ def new_cluster(num_cpus: int = 1) -> Iterator[tuple[str, dict[str, str]]]:
         # As in an activated environment; without a token, whatever lies in ~/.ray.
         activated = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_AUTH_MODE": "disabled"}
         environment = {**os.environ, **activated, MARK: run, "SPT_NOENV": "1", "RAY_TMPDIR": folder}
-        port, dashboard = free_ports(("gcs", "dashboard")).values()
+        # Ray's fixed port for the agent that takes jobs, where another cluster has it, leaves this one without.
+        port, dashboard, agent = free_ports(("gcs", "dashboard", "agent")).values()
         start = [str(BIN / "ray"), "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}"]
-        more = [f"--dashboard-port={dashboard}", f"--temp-dir={folder}", f"--num-cpus={num_cpus}"]
+        more = [f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
+        more += [f"--temp-dir={folder}", f"--num-cpus={num_cpus}"]
         try:
             subprocess.run([*start, *more], env=environment, check=True, capture_output=True)
             yield f"http://127.0.0.1:{dashboard}", environment

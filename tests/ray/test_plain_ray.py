@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fabric.registry.reference import parse_reference
@@ -77,10 +79,27 @@ class PlainRay:
         return done.stdout
 
 
+def takes_jobs(address: str, within_s: float = 120.0) -> None:
+    """Return once the cluster takes jobs; its agent starts last, and `ray job submit` gives it ten seconds."""
+    until, said = time.monotonic() + within_s, "nothing"
+    while time.monotonic() < until:
+        try:
+            answer = httpx.post(f"{address}/api/jobs/", json={"entrypoint": "true"}, timeout=30)
+        except httpx.HTTPError as error:
+            said = str(error)
+        else:
+            if answer.is_success:
+                return
+            said = answer.text
+        time.sleep(0.5)
+    raise AssertionError(f"{address} takes no jobs after {within_s:g} s: {said[-500:]}")
+
+
 @pytest.fixture
 def plain_ray(tmp_path: Path) -> Iterator[PlainRay]:
     """One node with four CPUs and no GPUs."""
     with new_cluster(num_cpus=4) as (address, environment):
+        takes_jobs(address)
         yield PlainRay(address, environment, tmp_path)
 
 
