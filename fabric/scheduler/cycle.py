@@ -41,7 +41,7 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
     expected = expect(ready, world, policy) if policy.dated else {}
     passed = passes(ready, backfilled, world, snapshot) if policy.max_passed is not None else {}
     waits = explain(queue, world, snapshot, expected)
-    return Plan(tuple(world.placed.values()), waits, world.promises, passed)
+    return Plan(tuple(world.placed.values()), waits=waits, promises=world.promises, passed=passed)
 
 
 def admit(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:

@@ -82,7 +82,7 @@ def answers(
         tiers, promise = site.wishes(shape.tiers), promises.get(name)
         named, count = ahead.of(tiers)
         start = promise.start if promise else expected.get(name)
-        waits.append(Wait(name, missing[shape], named, count, (), start, promise is not None))
+        waits.append(Wait(name, missing[shape], named, count, expected_start=start, promised=promise is not None))
         ahead.add(name, tiers)
     return tuple(waits)
 

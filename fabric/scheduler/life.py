@@ -5,13 +5,15 @@ Knows nothing of queues or placement; `cycle` decides those.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fabric.scheduler.ports import ClusterView, Outcome, Phase
+from fabric.scheduler.snapshot import Told
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.states import RUN_AGAIN, State
 
 
-def advance(record: Record, view: ClusterView, now: float, grace_s: float) -> Record:
+def advance(record: Record, view: ClusterView, now: float, grace_s: float, *, told: Told | None = None) -> Record:
     """The record after looking at its cluster once; the same record if nothing changed.
 
     Args:
@@ -19,7 +21,10 @@ def advance(record: Record, view: ClusterView, now: float, grace_s: float) -> Re
         view: Its present attempt's cluster; phase `absent` if there is none.
         now: Seconds since the epoch.
         grace_s: Seconds between a notice and the kill.
+        told: What it says of itself.
     """
+    if record.target is not None and record.state is State.RESIZING and _has_let_go(record, now, told):
+        record = replace(record, grant=record.target, target=None, leave_by=None, generation=record.generation + 1)
     if record.stop_requested and record.state is not State.STOPPING and not record.state.final:
         return _stop(record, now, record.stop_reason or "stopped by request")
     step = _STEPS.get(record.state)
@@ -76,6 +81,61 @@ def _running(record: Record, view: ClusterView, now: float, grace_s: float) -> R
     return _condition(record, view)
 
 
+def _resizing(record: Record, view: ClusterView, now: float, grace_s: float) -> Record:
+    """Runs again once its cluster is what its grant says."""
+    if record.target is None and view.phase is Phase.READY and view.generation >= record.generation:
+        elastic = record.spec.elastic
+        size = record.grant.size(elastic.name) if record.grant and elastic else 0
+        at = replace(record.at, resized=now)
+        return _running(record.to(State.RUNNING, at=at, message=f"runs with {size} workers"), view, now, grace_s)
+    return _running(record, view, now, grace_s)
+
+
+def _has_let_go(record: Record, now: float, told: Told | None) -> bool:
+    """Whether a shrinking workload uses no more than it keeps, or its time is over; replicas of a service need none."""
+    elastic = record.spec.elastic
+    if record.spec.kind == "service" or elastic is None or record.target is None:
+        return True
+    said = told is not None and told.attempt == record.attempt and told.workers == record.target.size(elastic.name)
+    return said or (record.leave_by is not None and now >= record.leave_by)
+
+
+def _draining(record: Record, view: ClusterView, now: float, grace_s: float) -> Record:
+    """Queued again once what ran has left and its output is copied; who ended well before he had to go has ended."""
+    if view.outcome is Outcome.SUCCEEDED and view.logs_complete:
+        return _ended(record, view, now)
+    left = view.outcome.ended and view.logs_complete
+    if not left and view.phase not in {Phase.ABSENT, Phase.BROKEN}:
+        return record
+    return preempted(record, record.message)
+
+
+def preempted(record: Record, why: str) -> Record:
+    """The record, queued for another attempt that is nobody's failure."""
+    return record.to(
+        State.QUEUED,
+        preemptions=record.preemptions + 1,
+        message=f"attempt {record.attempt} left ({why}); attempt {record.attempt + 1} continues from the last "
+        "checkpoint, if there is one",
+        **_next_attempt(record),
+    )
+
+
+def _next_attempt(record: Record) -> dict[str, Any]:
+    """What is new of a record that waits for another attempt."""
+    return {
+        "attempt": record.attempt + 1,
+        "generation": record.generation + 1,
+        "grant": None,
+        "target": None,
+        "leave_by": None,
+        "condition": "",
+        "promised_start": None,
+        "passed": 0,
+        "at": Instants(record.at.submitted),
+    }
+
+
 def _condition(record: Record, view: ClusterView) -> Record:
     """What people see of work that goes on: a service's readiness, a demand that cannot be met."""
     condition = record.condition
@@ -110,15 +170,9 @@ def _recovering(record: Record, view: ClusterView, now: float, grace_s: float) -
     return record.to(
         State.QUEUED,
         failures=failures,
-        attempt=record.attempt + 1,
-        generation=record.generation + 1,
-        grant=None,
-        condition="",
-        promised_start=None,
-        passed=0,
-        at=Instants(record.at.submitted),
         message=f"attempt {record.attempt} lost ({record.message}); "
         f"attempt {record.attempt + 1} continues from the last checkpoint, if there is one",
+        **_next_attempt(record),
     )
 
 
@@ -139,6 +193,8 @@ _STEPS = {
     State.PLACING: _placing,
     State.STARTING: _starting,
     State.RUNNING: _running,
+    State.RESIZING: _resizing,
+    State.DRAINING: _draining,
     State.RECOVERING: _recovering,
     State.STOPPING: _stopping,
 }

@@ -8,12 +8,13 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.cycle import decide
-from fabric.scheduler.life import advance, fail_if_in_vain, view_of
+from fabric.scheduler.life import advance, fail_if_in_vain, preempted, view_of
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
@@ -27,7 +28,7 @@ _LASTING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED
 """States in which nothing happens by itself; a record in any other is looked at in every step."""
 _MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
 """Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
-_REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING})
+_REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING, State.RESIZING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,9 @@ class Loop:
                 self._note(world, record)
                 self._saved[name] = record
                 touched[name] = None
+        for name, told in news.told.items():
+            if world.tell(name, told):
+                touched[name] = None
         for cluster, view in sight.views.items():
             self._views[cluster] = view
             owner = world.by_cluster.get(cluster)
@@ -160,7 +164,8 @@ class Loop:
             record = world.records.get(name)
             if record is None:
                 continue
-            after = advance(record, view_of(record, self._views), now, self._settings.grace_s)
+            view, grace_s = view_of(record, self._views), self._settings.grace_s
+            after = advance(record, view, now, grace_s, told=world.told(name))
             if after.spec.after:
                 after = fail_if_in_vain(after, world.records, now)
             if after is not record:
@@ -184,6 +189,7 @@ class Loop:
                 State.PLACING, grant=action.grant, at=at, message=f"granted {action.grant.reason}",
                 waits_for="", expected_start=None,
             )  # fmt: skip
+        changes |= self._disturb(world, plan, now)
         telling = now >= self._told_at + settings.tell_s
         for name in plan.promises.keys() | plan.passed.keys():
             changes[name] = _remembered(world.records[name], plan)
@@ -199,6 +205,25 @@ class Loop:
         world.looked_at()
         self._decided_at = now
         self._told_at = now if telling else self._told_at
+        return changes
+
+    def _disturb(self, world: World, plan: Plan, now: float) -> dict[str, Record]:
+        """What is recorded of those who leave for others, and of those who grow or shrink."""
+        changes: dict[str, Record] = {}
+        for action in plan.preempted:
+            record = world.records[action.workload]
+            if record.state in {State.PLACING, State.STARTING}:
+                changes[record.name] = preempted(record, action.reason)
+            else:
+                message, by = f"asked to leave: {action.reason}", now + action.grace_s
+                changes[record.name] = record.to(State.DRAINING, leave_by=by, message=message)
+        for resize in plan.resized:
+            record = world.records[resize.workload]
+            if resize.after > resize.before:
+                update: dict[str, Any] = {"grant": resize.grant, "generation": record.generation + 1}
+            else:
+                update = {"target": resize.grant, "leave_by": now + resize.grace_s}
+            changes[record.name] = record.to(State.RESIZING, message=resize.reason, **update)
         return changes
 
     def _record(self, changes: Mapping[str, Record], now: float) -> None:
@@ -239,7 +264,7 @@ class Loop:
         """What the state of one record asks for."""
         if record.state in _REALISED:
             self._realise(world, record)
-        elif record.state is State.STOPPING:
+        elif record.state in {State.STOPPING, State.DRAINING}:
             self._end(record)
         elif record.state is State.RECOVERING:
             self._backend.remove(record.cluster)
@@ -255,7 +280,7 @@ class Loop:
                 self._record({told.name: told}, self._now)
             return
         except FabricError as error:
-            if record.stop_requested or record.state is State.RUNNING:
+            if record.stop_requested or record.state in {State.RUNNING, State.RESIZING}:
                 return  # what runs goes on without what it was started from
             now, message = self._now, f"cannot start: {error.message}"
             stopping = replace(record, stop_reason=message, message=error.message).to(State.STOPPING)

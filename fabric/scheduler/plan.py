@@ -23,6 +23,32 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Preempt:
+    """Ask `workload` to save its state and leave; it is queued again."""
+
+    workload: str
+    grace_s: float
+    """Seconds from the notice to the kill."""
+    reason: str
+    """For whom, and what it costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Let `workload` go on with another grant: the same slices and more, or fewer of them."""
+
+    workload: str
+    before: int
+    """Workers of the elastic group."""
+    after: int
+    grant: Grant
+    """All that it holds then."""
+    grace_s: float
+    """Seconds that it has to let go of what it gives back; nothing when it grows."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shortfall:
     """What one group lacks on one tier (or on any tier, where it named none)."""
 
@@ -59,6 +85,8 @@ class Wait:
     """Jobs it depends on that have not succeeded yet."""
     expected_start: float | None = None
     """Earliest start in seconds since the epoch that the walltimes allow; None where nothing says."""
+    note: str = ""
+    """What else is in the way (a project's limit), or is done about it (who makes room)."""
     promised: bool = False
     """Whether the expected start is set aside for it, so that nobody may delay it."""
 
@@ -72,6 +100,8 @@ class Wait:
         if self.ahead:
             more = self.num_ahead - len(self.ahead)
             parts.append(f"behind {', '.join(self.ahead)}" + (f" and {more} more" if more else ""))
+        if self.note:
+            parts.append(self.note)
         return "; ".join(parts) or "waits for its turn"
 
 
@@ -81,6 +111,10 @@ class Plan:
 
     placed: tuple[Place, ...] = ()
     """Who starts."""
+    preempted: tuple[Preempt, ...] = ()
+    """Who leaves for somebody else."""
+    resized: tuple[Resize, ...] = ()
+    """Who grows or shrinks."""
     waits: Sequence[Wait] = ()
     """Who stays queued and why; an answer is worked out when somebody looks."""
     promises: Mapping[str, Promise] = field(default_factory=dict)
@@ -89,6 +123,6 @@ class Plan:
     """By how many that start each one that waits is passed, where it is by any."""
 
     @property
-    def actions(self) -> tuple[Place | Wait, ...]:
-        """An answer for everybody who waited."""
-        return (*self.placed, *self.waits)
+    def actions(self) -> tuple[Place | Preempt | Resize | Wait, ...]:
+        """Everything that follows, those who wait last."""
+        return (*self.placed, *self.preempted, *self.resized, *self.waits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from fabric.scheduler.snapshot import Node
+from fabric.scheduler.snapshot import Node, Told
 from fabric.workloads.record import Event, Grant, Record, Slice
 
 
@@ -67,6 +67,8 @@ class ClusterView:
     """What the service wants to see in the header `X-Fabric-Service`."""
     logs_complete: bool = True
     """Whether everything the entrypoint wrote has been copied to the store."""
+    generation: int = 1
+    """Of the grant that it has: the last whose new slices have all joined and whose old ones are gone."""
     born: float = 0.0
     """When its workload was submitted, which tells it from a later workload of the same name."""
     held: tuple[Slice, ...] = ()
@@ -114,12 +116,14 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What people changed in the records since an earlier reading."""
+    """What people changed in the records since an earlier reading, and what running work tells of itself."""
 
     records: Mapping[str, Record]
     """By name; what an active record comes after is among them."""
     cursor: int
     """What to give next time, so that only later changes come."""
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """By name; the same may be told again."""
 
 
 class Eyes(Protocol):
@@ -143,6 +147,9 @@ class Hands(Protocol):
 
     def realise(self, wanted: WantedCluster) -> None:
         """Bring about the cluster, then submit its entrypoint or Serve configuration once every slice has joined.
+
+        A higher generation of a cluster that is there adds the slices that are new in its grant and ends those that
+        are not in it any more; what runs on the others goes on, and the view shows the generation once that is done.
 
         While a cluster of that name that was born earlier still leaves, nothing happens; the loop asks again.
 

@@ -12,14 +12,38 @@ from typing import Self, TypeVar
 
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, subtract
+from fabric.scheduler.forecast import Demand
+from fabric.scheduler.quota import Tree
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.workloads.record import Grant, Record
 from fabric.workloads.spec import Group
 from fabric.workloads.states import State
 
-__all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Waiting", "snapshot"]
+__all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Told", "Waiting", "snapshot"]
+
+DEFAULT_PROJECT = "default"
+"""Project of work that names none."""
 
 T = TypeVar("T", "Running", "Waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What running work says of itself, or is measured of it."""
+
+    attempt: int
+    saved: float | None = None
+    """Instant of its last checkpoint, in seconds since the epoch; None if it never reported one."""
+    save_s: float | None = None
+    """Seconds that checkpoint took."""
+    left_s: float | None = None
+    """Seconds of work left at its present size; None if it does not say."""
+    workers: int | None = None
+    """Size at which it works, by its own word: how it says that it has let go of the rest."""
+    demand: Demand | None = None
+    """Of a service: replicas needed over the coming hours, without lead."""
+    lead_s: float = 0.0
+    """Of a service: seconds from the start of a replica until it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +54,22 @@ class Running:
     grant: Grant
     ends: float | None
     """Latest end in seconds since the epoch; None where no walltime says."""
+    rank: int = 0
+    """Of its priority class; 0 is the most urgent."""
+    project: str = DEFAULT_PROJECT
+    submitted: float = 0.0
+    since: float = 0.0
+    """When it began to run, or last changed its size."""
+    staged_s: float = 0.0
+    """Seconds from its grant until it ran: what a start costs."""
+    settled: bool = False
+    """Whether it may be asked to leave or to change its size: it runs, and nothing of the kind is under way."""
+    service: bool = False
+    elastic: Group | None = None
+    """The group whose size may change."""
+    wants: int | None = None
+    """Workers of it that somebody asked for."""
+    told: Told | None = None
     slots: tuple[Slot, ...] = field(default=(), compare=False, repr=False)
     """The grant as rows of the site; a snapshot fills it in."""
 
@@ -61,6 +101,7 @@ class Waiting:
     walltime_s: float | None
     blocked_by: tuple[str, ...] = ()
     """Jobs it comes after that have not succeeded yet."""
+    project: str = DEFAULT_PROJECT
     passed: int = 0
     """How many that came after it have started before it."""
     promise: Promise | None = None
@@ -110,6 +151,10 @@ class Snapshot:
     idle: Amounts = field(compare=False, repr=False)
     """What no workload holds of each ready node; never written to."""
     claims: tuple[Claim, ...] = ()
+    grace_s: float = 0.0
+    """Seconds between asking work to leave and killing it."""
+    tree: Tree = field(default_factory=Tree)
+    """Projects of the site."""
 
     @classmethod
     def of(
@@ -120,6 +165,8 @@ class Snapshot:
         *,
         head: Resources,
         claims: Iterable[Claim] = (),
+        grace_s: float = 0.0,
+        tree: Tree | None = None,
     ) -> Self:
         """A snapshot of values in any order; equal worlds give equal snapshots."""
         ordered = tuple(sorted(nodes, key=lambda node: node.name))
@@ -137,6 +184,8 @@ class Snapshot:
             head=head,
             idle=idle,
             claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
+            grace_s=grace_s,
+            tree=tree or Tree(),
         )
 
     def updated(
@@ -195,21 +244,53 @@ def snapshot(
     records: Mapping[str, Record], nodes: Iterable[Node], head: Resources, claims: Iterable[Claim] = ()
 ) -> Snapshot:
     """What `records` and `nodes` say."""
-    running = [running_of(record) for record in records.values() if record.grant and record.state.holds_grant]
+    holding = [record for record in records.values() if record.grant and record.state.holds_grant]
+    running = [*map(running_of, holding), *filter(None, map(giving_back, holding))]
     waiting = [waiting_of(record, records) for record in records.values() if record.state is State.QUEUED]
     return Snapshot.of(nodes, running, waiting, head=head, claims=claims)
 
 
-def running_of(record: Record) -> Running:
-    """A record that holds a grant, as a decision sees it.
+def running_of(record: Record, told: Told | None = None) -> Running:
+    """A record that holds a grant, as a decision sees it; without what it is about to give back.
+
+    Args:
+        record: The record.
+        told: What it said of itself in its present attempt.
 
     Raises:
         ValueError: If it holds none.
     """
-    started, walltime_s = record.at.running or record.at.granted, record.spec.walltime_s
+    at, spec = record.at, record.spec
+    started, walltime_s = at.running or at.granted, spec.walltime_s
     if record.grant is None:
         raise ValueError(f"{record.name} holds no grant")
-    return Running(record.name, record.grant, started + walltime_s if started is not None and walltime_s else None)
+    ends = started + walltime_s if started is not None and walltime_s else None
+    if record.state is State.DRAINING and record.leave_by is not None:
+        ends = record.leave_by if ends is None else min(ends, record.leave_by)
+    return Running(
+        name=record.name,
+        grant=record.target or record.grant,
+        ends=ends,
+        rank=spec.priority.rank,
+        project=spec.project,
+        submitted=at.submitted,
+        since=at.resized or at.running or at.granted or at.submitted,
+        staged_s=at.running - at.granted if at.running is not None and at.granted is not None else 0.0,
+        settled=record.state is State.RUNNING and not record.stop_requested,
+        service=spec.kind == "service",
+        elastic=spec.elastic,
+        wants=record.wants,
+        told=told if told is not None and told.attempt == record.attempt else None,
+    )
+
+
+def giving_back(record: Record) -> Running | None:
+    """The slices that a shrinking workload still holds and has been asked for; None if there are none."""
+    if record.target is None or record.grant is None:
+        return None
+    kept = {part.name for part in record.target.slices}
+    parts = tuple(part for part in record.grant.slices if part.name not in kept)
+    return Running(f"{record.name} (shrinks)", Grant(parts), record.leave_by) if parts else None
 
 
 def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise | None = None) -> Waiting:
@@ -229,5 +310,6 @@ def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise |
         walltime_s=record.spec.walltime_s,
         blocked_by=tuple(n for n in after if n in records and records[n].state is not State.SUCCEEDED) if after else (),
         passed=record.passed,
+        project=record.spec.project,
         promise=promise,
     )

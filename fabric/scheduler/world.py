@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fabric.core.resources import Resources
-from fabric.scheduler.snapshot import Claim, Node, Promise, Running, Snapshot, Waiting, running_of, waiting_of
+from fabric.scheduler.snapshot import (
+    Claim,
+    Node,
+    Promise,
+    Running,
+    Snapshot,
+    Told,
+    Waiting,
+    giving_back,
+    running_of,
+    waiting_of,
+)
 from fabric.workloads.record import Grant, Record, Slice
 from fabric.workloads.states import State
 
@@ -28,6 +39,7 @@ class World:
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
         self._promised: set[str] = set()
+        self._told: dict[str, Told] = {}
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
@@ -67,6 +79,25 @@ class World:
                     self._follow(dependent, dependent)
         if record.state.final:
             self._forget(record)
+
+    def told(self, name: str) -> Told | None:
+        """What a workload last said of itself."""
+        return self._told.get(name)
+
+    def tell(self, name: str, told: Told) -> bool:
+        """Take in what running work says of itself.
+
+        Returns:
+            Whether that is news. Only another demand is a change of the world: how far work is changes all the time.
+        """
+        before, record = self._told.get(name), self.records.get(name)
+        if record is None or told == before:
+            return False
+        self._told[name] = told
+        changed = self.changed
+        self._follow(record, record)
+        self.changed = changed or before is None or before.demand != told.demand
+        return True
 
     def move_nodes(self, nodes: tuple[Node, ...]) -> None:
         """Take in nodes that came, left or changed state; promises rest on nodes, so they are made anew."""
@@ -134,7 +165,10 @@ class World:
                 self._wait(record.name, now)
         holds = record.grant is not None and record.state.holds_grant
         if holds or record.name in self._running:
-            self._run(record.name, running_of(record) if holds else None)
+            self._run(record.name, running_of(record, self._told.get(record.name)) if holds else None)
+        shrinks = f"{record.name} (shrinks)"
+        if record.target is not None or shrinks in self._running:
+            self._run(shrinks, giving_back(record) if holds else None)
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)
@@ -164,5 +198,6 @@ class World:
                 self._dependents.pop(first, None)
                 if first in self.records and self.records[first].state.final:
                     del self.records[first]
+        self._told.pop(record.name, None)
         if record.name not in self._dependents:
             self.records.pop(record.name, None)

@@ -45,6 +45,10 @@ class Grant:
         """The slice that holds the Ray head."""
         return next(part for part in self.slices if part.head)
 
+    def size(self, group: str) -> int:
+        """Workers of one group."""
+        return sum(part.workers for part in self.slices if part.group == group)
+
 
 @dataclass(frozen=True, slots=True)
 class Instants:
@@ -57,6 +61,8 @@ class Instants:
     """Every slice has joined."""
     running: float | None = None
     ended: float | None = None
+    resized: float | None = None
+    """When the present attempt last changed its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,13 @@ class Record:
     """Rises with every change of what is wanted."""
     failures: int = 0
     """Attempts lost so far; preemptions are not counted here."""
+    preemptions: int = 0
+    """How often it was asked to leave for others."""
     grant: Grant | None = None
+    target: Grant | None = None
+    """The smaller grant it is being shrunk to, until it has let go of the rest."""
+    leave_by: float | None = None
+    """When a draining workload, or what a shrinking one gives back, is gone at the latest; seconds since the epoch."""
     message: str = ""
     """First line of the explanation."""
     waits_for: str = ""
@@ -89,6 +101,8 @@ class Record:
     """Of the entrypoint, where it ended by itself."""
     stop_reason: str = ""
     """Why it is being ended: cancelled by a person, walltime, down."""
+    wants: int | None = None
+    """Workers of the elastic group that somebody asked for; written by the interfaces, read by the loop."""
     stop_requested: bool = False
     """Whether a person asked for the end; written by the interfaces, read by the loop."""
 

@@ -52,6 +52,15 @@ class Group(Settings):
     count: int = Field(default=1, ge=1, le=100_000)
     """Workers; all of them start together or none does."""
 
+    min: int | None = Field(default=None, ge=1)
+    """Fewest workers it can go on with; with it or `max` the group is elastic and may be resized while it runs."""
+
+    max: int | None = Field(default=None, ge=1, le=100_000)
+    """Most workers it can use."""
+
+    step: int = Field(default=1, ge=1)
+    """Sizes are `min` and whole steps above it."""
+
     tier: str | None = None
     """Tier they must run on; None lets the scheduler choose."""
 
@@ -74,6 +83,34 @@ class Group(Settings):
         if not _checked(Resources.of, self.cpus, self.gpus, self.memory):
             raise ValueError(f"group {self.name} asks for nothing; give cpus, gpus or memory")
         return self
+
+    @model_validator(mode="after")
+    def _elastic(self) -> Self:
+        if not self.least <= self.count <= self.most:
+            raise ValueError(
+                f"group {self.name}: count must be from min to max, got {self.least}, {self.count}, {self.most}"
+            )
+        if (self.count - self.least) % self.step:
+            raise ValueError(
+                f"group {self.name}: count ({self.count}) must be min ({self.least}) and whole steps of {self.step} "
+                "above it"
+            )
+        return self
+
+    @property
+    def least(self) -> int:
+        """Fewest workers."""
+        return self.count if self.min is None else self.min
+
+    @property
+    def most(self) -> int:
+        """Most workers."""
+        return self.count if self.max is None else self.max
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of its workers may change while it runs."""
+        return self.least < self.most
 
     @property
     def request(self) -> Resources:
@@ -148,6 +185,11 @@ class WorkloadSpec(Settings):
     service: ServiceSpec | None = None
     """What a service serves."""
 
+    @property
+    def elastic(self) -> Group | None:
+        """The group whose size may change while it runs, if there is one."""
+        return next((group for group in self.groups if group.elastic), None)
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str | None) -> str | None:
@@ -158,6 +200,10 @@ class WorkloadSpec(Settings):
         names = [group.name for group in self.groups]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"groups need different names and at least one group, got {names}")
+        if sum(group.elastic for group in self.groups) > 1:
+            raise ValueError("one group at most may be elastic (min or max unlike count)")
+        if self.service and any(group.elastic and group.name != self.service.group for group in self.groups):
+            raise ValueError(f"of a service only the group of its replicas ({self.service.group}) may be elastic")
         if HEAD_GROUP in names:
             raise ValueError(f"no group may be called {HEAD_GROUP!r}: the fabric adds the Ray head itself")
         if self.kind == "job" and not self.entrypoint.strip():
