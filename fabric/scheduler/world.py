@@ -3,10 +3,14 @@
 Knows nothing of where changes come from. A change costs what it touches, not what there is.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from fabric.core.resources import Resources
+from fabric.scheduler.columns import NodeColumns
+from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
+from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
     Claim,
     Node,
@@ -19,36 +23,50 @@ from fabric.scheduler.snapshot import (
     running_of,
     waiting_of,
 )
-from fabric.workloads.record import Grant, Record, Slice
+from fabric.workloads.record import Grant, Record, SetAside, Slice
 from fabric.workloads.states import State
+
+_UNKNOWN = Promise(-math.inf)
+"""Equal to no promise of a plan."""
 
 
 class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes."""
 
     def __init__(
-        self, records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, claims: tuple[Claim, ...] = ()
+        self,
+        records: Mapping[str, Record],
+        nodes: tuple[Node, ...],
+        head: Resources,
+        *,
+        claims: tuple[Claim, ...] = (),
+        grace_s: float = 0.0,
+        tree: Tree | None = None,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
         """Names by the cluster that each one should have now."""
         self.changed = True
         """Whether the snapshot changed since `looked_at` was last called."""
-        self._nodes, self._head, self._claims = nodes, head, claims
+        self._nodes = nodes
         self._running: dict[str, Running] = {}
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
-        self._promised: set[str] = set()
         self._told: dict[str, Told] = {}
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
-        self._snapshot = Snapshot.of(nodes, head=head, claims=claims)
+        self._snapshot = Snapshot.of(nodes, head=head, claims=claims, grace_s=grace_s, tree=tree)
         for record in records.values():
             self._take_in(record)
         for record in records.values():
             self._follow(None, record)
+        promises = promises_in(records, self._snapshot.site)
+        self._recorded = {name: promise or _UNKNOWN for name, promise in promises.items()}
+        """What the records say is set aside."""
+        for name, promise in promises.items():
+            self._wait(name, replace(self._waiting[name], promise=promise))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -100,26 +118,46 @@ class World:
         return True
 
     def move_nodes(self, nodes: tuple[Node, ...]) -> None:
-        """Take in nodes that came, left or changed state; promises rest on nodes, so they are made anew."""
+        """Take in nodes that came, left or changed state; a promise that rests on one that is not there is dropped."""
         if nodes == self._nodes:
             return
+        before, asides = self._snapshot, self._set_aside()
         self._nodes, self.changed = nodes, True
-        self._waiting = {name: replace(work, promise=None) for name, work in self._waiting.items()}
         self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
-        waiting, running = self._waiting.values(), self._running.values()
-        self._snapshot = Snapshot.of(nodes, running, waiting, head=self._head, claims=self._claims)
+        site = NodeColumns.of(nodes)
+        for name, kept in asides.items():
+            self._waiting[name] = replace(self._waiting[name], promise=promise_of(kept, site))
+        self._recorded = dict.fromkeys(self._recorded, _UNKNOWN)
+        self._snapshot = Snapshot.of(
+            nodes, self._running.values(), self._waiting.values(),
+            head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree,
+        )  # fmt: skip
 
-    def promises(self) -> dict[str, Promise]:
-        """What is set aside for those who wait."""
-        return {name: work.promise for name, work in self._waiting.items() if work.promise}
+    def move_claims(self, claims: tuple[Claim, ...]) -> None:
+        """Take in other claims on nodes, as when time has gone on."""
+        ordered = tuple(sorted(claims, key=lambda claim: (claim.start, claim.name)))
+        if ordered != self._snapshot.claims:
+            self._snapshot, self.changed = replace(self._snapshot, claims=ordered), True
 
-    def keep_promises(self, promises: Mapping[str, Promise]) -> None:
-        """Remember what a plan set aside, and nothing else, for the next decision; that is no change of the world."""
-        for name in self._promised | promises.keys():
+    def keep_promises(self, promises: Mapping[str, Promise]) -> dict[str, SetAside | None]:
+        """Remember what a plan set aside, and nothing else, for the next decision; that is no change of the world.
+
+        Returns:
+            By name, what the records do not say yet; None where nothing is set aside any more.
+        """
+        site, news = self._snapshot.site, dict[str, SetAside | None]()
+        for name in self._recorded.keys() | promises.keys():
             work, promise = self._waiting.get(name), promises.get(name)
             if work is not None and work.promise != promise:
                 self._wait(name, replace(work, promise=promise))
-        self._promised = set(promises)
+            if self._recorded.get(name) != promise:
+                news[name] = set_aside_of(promise, site) if promise else None
+        self._recorded = dict(promises)
+        return news
+
+    def _set_aside(self) -> dict[str, SetAside]:
+        site = self._snapshot.site
+        return {name: set_aside_of(work.promise, site) for name, work in self._waiting.items() if work.promise}
 
     def born(self, cluster: str) -> float | None:
         """When the workload was submitted that should have a cluster of that name; None if none should."""
