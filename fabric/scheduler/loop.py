@@ -45,6 +45,9 @@ class Settings:
     """Maintenance windows and other claims on nodes that are no workload's."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
+    overhead_s: float = 0.0
+    """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone, that are
+    allowed for in what others are promised."""
     review_s: float = 5.0
     """Seconds after which a decision is made anew even if nothing changed but the time."""
     recheck_s: float = 60.0
@@ -143,13 +146,15 @@ class Loop:
 
     def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
         """Read everything, as after a start; what earlier plans set aside is in the records."""
+        due = self._world.due if self._world else None
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
         settings = self._settings
         self._world = world = World(
-            records, nodes, settings.head, claims=settings.claims, grace_s=settings.grace_s, tree=settings.tree
-        )
+            records, nodes, settings.head, claims=settings.claims, grace_s=settings.grace_s, tree=settings.tree,
+            overhead_s=settings.overhead_s, due=due,
+        )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
         for record in records.values():

@@ -42,17 +42,21 @@ class World:
         claims: tuple[Claim, ...] = (),
         grace_s: float = 0.0,
         tree: Tree | None = None,
+        overhead_s: float = 0.0,
+        due: Mapping[str, float] | None = None,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
         """Names by the cluster that each one should have now."""
         self.changed = True
         """Whether the snapshot changed since `looked_at` was last called."""
-        self._nodes = nodes
+        self._nodes, self._overhead_s = nodes, overhead_s
         self._running: dict[str, Running] = {}
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
         self._told: dict[str, Told] = {}
+        self.due = dict(due or {})
+        """By when clusters should be gone whose records hold nothing any more."""
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
@@ -168,10 +172,13 @@ class World:
         """Count what the processes of a cluster occupy that no record holds any more; nothing once it is gone."""
         name = f"{cluster} (leaving)"
         known = self._running.get(name)
+        if not slices:
+            self.due.pop(cluster, None)
         if known is None and not slices:
             return
         if known is None or known.grant.slices != slices:
-            self._run(name, Running(name, Grant(slices), now) if slices else None)
+            due = self.due[cluster] = min(self.due.get(cluster, math.inf), now + self._overhead_s)
+            self._run(name, Running(name, Grant(slices), due) if slices else None)
 
     def dependents(self, name: str) -> list[str]:
         """Names of the active records that come after `name`."""
@@ -197,16 +204,34 @@ class World:
             known = self._waiting.get(record.name)
             same = known is not None and old is not None and old.attempt == record.attempt
             promise = known.promise if known is not None and same else None
-            now = waiting_of(record, self.records, promise) if queued else None
+            now = self._waits(record, promise) if queued else None
             if now != known:
                 self.changed = True
                 self._wait(record.name, now)
         holds = record.grant is not None and record.state.holds_grant
+        held = self._running.get(record.name)
+        if held is not None and held.ends is not None and old is not None and not holds:
+            self.due[old.cluster] = held.ends
         if holds or record.name in self._running:
-            self._run(record.name, running_of(record, self._told.get(record.name)) if holds else None)
+            self._run(record.name, self._runs(record) if holds else None)
         shrinks = f"{record.name} (shrinks)"
         if record.target is not None or shrinks in self._running:
             self._run(shrinks, giving_back(record) if holds else None)
+
+    def _waits(self, record: Record, promise: Promise | None) -> Waiting:
+        """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
+        waits = waiting_of(record, self.records, promise)
+        if waits.walltime_s is None or not self._overhead_s:
+            return waits
+        return replace(waits, walltime_s=waits.walltime_s + self._overhead_s)
+
+    def _runs(self, record: Record) -> Running:
+        """The same of a record that holds a grant; one that began to run late ends late."""
+        runs, at = running_of(record, self._told.get(record.name)), record.at
+        if runs.ends is None or at.granted is None or not self._overhead_s or record.state is State.DRAINING:
+            return runs
+        late_s = (at.running or at.granted) - at.granted
+        return replace(runs, ends=runs.ends + max(0.0, self._overhead_s - late_s))
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)
