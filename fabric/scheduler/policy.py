@@ -40,6 +40,27 @@ class Policy(Settings):
     horizon_s: float = Field(default=7 * 86400.0, gt=0)
     """How far ahead a start is looked for, in seconds; longer work counts as work without an end."""
 
+    preemption: bool = True
+    """Whether less urgent work may be asked to leave for more urgent work, or for a project's guarantee."""
+
+    victims: Literal["cheapest", "newest"] = "cheapest"
+    """Who leaves first among the least urgent: who costs the site least, or who began last, whatever that costs."""
+
+    elastic: bool = True
+    """Whether elastic work is resized: started smaller, grown into what is idle, shrunk before anybody leaves."""
+
+    loans: bool = True
+    """Whether services give up replicas that they will not need soon, and others may run there meanwhile."""
+
+    min_run_s: float = Field(default=600.0, ge=0)
+    """Seconds after its start or last resize before work is asked to leave or to change; harvest work has none."""
+
+    restart_s: float = Field(default=60.0, ge=0)
+    """Seconds without progress that a resize or another start costs, beside what staging took."""
+
+    askers: int = Field(default=16, ge=0)
+    """For how many blocked workloads, beside those with a promise, it is asked in one decision who could make room."""
+
     dated: int = Field(default=20, ge=0)
     """How many waiting workloads without a promise are told when they should start if the order is kept."""
 

@@ -41,6 +41,15 @@ class Profile:
         for claim in snapshot.claims:
             self._claim(claim)
 
+    def copy(self) -> "Profile":
+        """Another profile, equal to this one, that changes by itself."""
+        twin = Profile.__new__(Profile)
+        twin._site, twin._head, twin.now, twin._running = self._site, self._head, self.now, self._running
+        twin._falls, twin._free = self._falls.copy(), [free.copy() for free in self._free]
+        twin._least, twin._totals = [], []
+        twin._rises, twin._holds = self._rises, self._holds.copy()
+        return twin
+
     def room(self, end: float) -> Amounts:
         """What work that starts now and stays until `end` may use of each node; not to be written to."""
         if len(self._least) < len(self._falls):
@@ -98,6 +107,10 @@ class Profile:
                 break
             subtract(free, (slot,), sign=-sign)
         return free
+
+    def room_after(self, instant: float, end: float) -> Amounts:
+        """What work that starts at `instant` and stays until `end` may use of each node."""
+        return self._room_from(self.free_at(instant), instant, end)
 
     def earliest_start(self, shape: Shape, duration_s: float, horizon_s: float) -> tuple[float, Attempt] | None:
         """The first instant after now at which a gang fits, and stays possible for `duration_s`.

@@ -16,7 +16,7 @@ from fabric.scheduler.forecast import Demand
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.workloads.record import Grant, Record
-from fabric.workloads.spec import Group
+from fabric.workloads.spec import Group, Priority
 from fabric.workloads.states import State
 
 __all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Told", "Waiting", "snapshot"]
@@ -101,6 +101,8 @@ class Waiting:
     walltime_s: float | None
     blocked_by: tuple[str, ...] = ()
     """Jobs it comes after that have not succeeded yet."""
+    saves: bool = False
+    """Whether it leaves in time when it is asked to: it saves its state, or accepts to lose it."""
     project: str = DEFAULT_PROJECT
     passed: int = 0
     """How many that came after it have started before it."""
@@ -108,9 +110,12 @@ class Waiting:
     """What an earlier plan set aside for it, where the policy keeps promises."""
     shape: Shape = field(init=False, compare=False, repr=False)
     """What the groups ask for; equal requests share it."""
+    elastic: Group | None = field(init=False, compare=False, repr=False)
+    """The group whose size may change."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", shape_of(self.groups))
+        object.__setattr__(self, "elastic", next((group for group in self.groups if group.elastic), None))
 
     @property
     def key(self) -> tuple[int, float, str]:
@@ -276,12 +281,18 @@ def running_of(record: Record, told: Told | None = None) -> Running:
         submitted=at.submitted,
         since=at.resized or at.running or at.granted or at.submitted,
         staged_s=at.running - at.granted if at.running is not None and at.granted is not None else 0.0,
-        settled=record.state is State.RUNNING and not record.stop_requested,
+        settled=_settled(record),
         service=spec.kind == "service",
         elastic=spec.elastic,
         wants=record.wants,
         told=told if told is not None and told.attempt == record.attempt else None,
     )
+
+
+def _settled(record: Record) -> bool:
+    """Whether it may be asked to leave or to change; a service also while it still grows."""
+    grows = record.state is State.RESIZING and record.target is None and record.spec.kind == "service"
+    return (record.state is State.RUNNING or grows) and not record.stop_requested
 
 
 def giving_back(record: Record) -> Running | None:
@@ -311,5 +322,6 @@ def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise |
         blocked_by=tuple(n for n in after if n in records and records[n].state is not State.SUCCEEDED) if after else (),
         passed=record.passed,
         project=record.spec.project,
+        saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
     )
