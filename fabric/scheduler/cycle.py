@@ -59,6 +59,7 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         resized=tuple(world.resized.values()),
         waits=waits,
         promises=world.promises,
+        look_at=look_at(world),
         passed=passed,
     )
 
@@ -112,6 +113,12 @@ def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
     for work in islice(undated, world.policy.askers):
         if work.name not in world.notes and rooms.make(work, world.least(work)):
             world.promise(work)
+
+
+def look_at(world: WhatIf) -> float | None:
+    """A grace before the next promise, where somebody who grew may be in its way."""
+    due = (kept.start - world.snapshot.grace_s for kept in world.promises.values())
+    return min((at for at in due if at > world.now), default=None) if world.surplus else None
 
 
 def expect(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:

@@ -17,6 +17,9 @@ from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.spec import Priority
 
+MOST_HOLDERS = 256
+"""Holders that are looked at for one who asks, the least urgent and cheapest first; bounds the time of a decision."""
+
 SURPLUS = "+"
 """Ending of the holder that stands for what a gang holds beyond what it asked for."""
 
@@ -29,6 +32,7 @@ class RoomMaker:
         policy, running = world.policy, world.snapshot.running
         movable = (work for work in running if work.settled and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
+        self._in_vain: set[tuple[Shape, int, str, float]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
 
     def make(self, work: Waiting, shape: Shape) -> bool:
@@ -39,13 +43,16 @@ class RoomMaker:
             shape: The least that it needs.
         """
         world = self._world
-        if not self._by_name or not self._could_help(work):
+        question = (shape, work.rank, work.project, work.duration_s)
+        if not self._by_name or question in self._in_vain or not self._could_help(work):
             return False
+        # Whoever asks for the same later in this decision has no better chances.
+        self._in_vain.add(question)
         by = world.now + world.snapshot.grace_s
         base = world.profile.room_after(by, by + work.duration_s).copy()
         for slots in world.surplus.values():
             subtract(base, slots)
-        holders = [holder for one in self._by_name.values() for holder in self._holders(one, work)]
+        holders = self._candidates(work, shape)
         if not holders:
             return False
 
@@ -63,9 +70,19 @@ class RoomMaker:
             return False
         for victim in answer.victims:
             self._disturb(victim, work.name, by)
+        self._in_vain.discard(question)
         names = ", ".join(victim.workload.removesuffix(SURPLUS) for victim in answer.victims)
         world.notes[work.name] = f"room is made by {names} within {world.snapshot.grace_s:.0f} s"
         return True
+
+    def _candidates(self, work: Waiting, shape: Shape) -> list[Holder]:
+        """Those that hold something on a tier that the gang may use, where they are many the cheapest."""
+        tiers = set(self._world.touched(shape))
+        near = (one for one in self._by_name.values() if not tiers.isdisjoint(part.tier for part in one.grant.slices))
+        holders = [holder for one in near for holder in self._holders(one, work)]
+        if len(holders) > MOST_HOLDERS:
+            holders.sort(key=lambda h: (-h.rank, h.cost(0).slot_s / (h.workers * h.slots_per_worker), h.name))
+        return holders[:MOST_HOLDERS]
 
     def _could_help(self, work: Waiting) -> bool:
         """Whether anybody is less urgent, has grown, or may owe a guarantee."""
