@@ -111,15 +111,15 @@ def test_nobody_gets_what_somebody_still_holds(world: Snapshot, policy: Policy) 
 @settings(max_examples=150)
 def test_only_those_are_disturbed_who_may_be_and_only_within_their_bounds(world: Snapshot, policy: Policy) -> None:
     plan, by_name = decide(world, policy, NOW), {work.name: work for work in world.running}
-    disturbed = [action.workload for action in (*plan.preempted, *plan.resized)]
+    disturbed = [*(one.workload for one in plan.preempted), *(one.workload for one in plan.resized)]
     assert len(set(disturbed)) == len(disturbed)
     assert all(by_name[name].settled for name in disturbed)
-    for action in plan.preempted:
-        work = by_name[action.workload]
-        services = [other for other in world.running if other.service]
+    for leaver in plan.preempted:
+        work = by_name[leaver.workload]
+        askers: list[Waiting | Running] = [*world.waiting, *(other for other in world.running if other.service)]
         assert policy.preemption
         assert not work.service
-        assert any(other.rank < work.rank for other in (*world.waiting, *services)) or world.tree.entries
+        assert any(other.rank < work.rank for other in askers) or world.tree.entries
     for resize in plan.resized:
         work, before = by_name[resize.workload], {part.name: part for part in by_name[resize.workload].grant.slices}
         assert work.elastic is not None
