@@ -55,6 +55,8 @@ class Node:
     """Whether Ray heads may run here."""
     state: NodeState = NodeState.READY
     place: Place = Place()
+    speed: float = 1.0
+    """Progress of work on one of its accelerators, relative to other tiers."""
 
 
 def amount_of(resources: Resources) -> Amount:
@@ -90,6 +92,12 @@ class NodeColumns:
     head_rows: Rows
     head_tiers: tuple[str, ...]
     """Tiers with nodes that may hold heads."""
+    speeds: Mapping[str, float]
+    """Of each tier: of the fastest of its nodes."""
+    gpu_tiers: Tiers
+    """Tiers whose nodes have accelerators, the fastest first, then by name."""
+    places: tuple[Place, ...]
+    """Of each row."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
     """What `wishes` found before."""
 
@@ -104,6 +112,10 @@ class NodeColumns:
                 capacity[row] = amount_of(node.capacity)
         tier_of = np.array([node.tier for node in ordered])
         heads = np.array([node.heads for node in ordered], dtype=np.bool_)
+        speeds: dict[str, float] = {}
+        for node in ordered:
+            speeds[node.tier] = max(node.speed, speeds.get(node.tier, 0.0))
+        with_gpus = {node.tier for node in ordered if node.capacity.gpus}
         return cls(
             names=tuple(node.name for node in ordered),
             tiers=tiers,
@@ -115,6 +127,9 @@ class NodeColumns:
             rows_of={None: np.arange(len(ordered)), **{tier: np.flatnonzero(tier_of == tier) for tier in tiers}},
             head_rows=np.flatnonzero(heads),
             head_tiers=tuple(sorted({node.tier for node in ordered if node.heads})),
+            speeds=speeds,
+            gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
+            places=tuple(node.place for node in ordered),
         )
 
     def slots(self, slices: Iterable[Slice]) -> tuple[Slot, ...]:

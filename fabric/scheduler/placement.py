@@ -10,40 +10,15 @@ import numpy as np
 
 from fabric.core.errors import DoesNotFit
 from fabric.core.resources import Resources
-from fabric.scheduler.columns import (
-    CPUS,
-    GPUS,
-    MEMORY,
-    Amounts,
-    Flags,
-    Node,
-    NodeColumns,
-    NodeState,
-    Rows,
-    Slot,
-    resources_of,
-)
+from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, resources_of
 from fabric.scheduler.plan import Shortfall
+from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.shape import Part, Shape, head_part, shape_of
+from fabric.scheduler.slices import Piece, choices, spread, workers_by_row
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import HEAD_GROUP, Group
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Workers of one part on one node."""
-
-    part: Part
-    row: int
-    workers: int
-    head: bool = False
-    """Whether the Ray head runs there."""
-
-    @property
-    def slot(self) -> Slot:
-        """What it holds."""
-        cpus, gpus, memory = self.part.request
-        return (self.row, self.workers * cpus, self.workers * gpus, self.workers * memory)
+__all__ = ["Attempt", "Piece", "grant_of", "place", "require_possible", "shortfalls", "workers_by_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +36,38 @@ class Attempt:
         return tuple(piece.slot for piece in self.pieces)
 
 
-def place(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None) -> Attempt:
+def place(
+    shape: Shape,
+    room: Amounts,
+    site: NodeColumns,
+    head: Part | None,
+    *,
+    scores: Scores | None = None,
+    beside: Sequence[int] = (),
+) -> Attempt:
     """Find nodes for every part and the head, or say which part does not fit.
 
-    Parts with accelerators choose first, as they have the fewest nodes. Each packs the fullest node that still takes a
-    worker; a part without accelerators prefers nodes that have none. Where the whole request is one slice on a node
-    that may hold heads, the head runs inside it.
+    Parts with accelerators choose first, as they have the fewest nodes. Each takes the node of the best score; without
+    scores it packs the fullest node that still takes a worker, and a part without accelerators prefers nodes that have
+    none. A part with accelerators that names no tier stays on one, the fastest on which it fits, since accelerators of
+    different kinds would wait for the slowest. Where the whole request is one slice on a node that may hold heads, the
+    head runs inside it.
 
     Args:
         shape: The gang.
         room: What each node has for it; not written to. Below zero counts as nothing.
         site: The nodes.
         head: What a head of its own is charged; None for nothing, then it runs inside the first slice.
+        scores: What compares nodes, if the site weighs policies.
+        beside: Rows of slices that the workload holds already.
     """
     alone = len(shape.parts) == 1 and head is None
     left = room if alone else room.copy()
     pieces: list[Piece] = []
     lacks: list[Part] = []
     for part in shape.parts:
-        found = _spread(part, left, site, site.rows_of.get(part.tier))
+        near = (*beside, *(piece.row for piece in pieces)) if scores else ()
+        found = spread(part, left, site, choices(part, site), scores=scores, near=near)
         if not found:
             lacks.append(part)
         pieces += found
@@ -90,61 +78,11 @@ def place(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None) -> 
         first = pieces[0]
         return Attempt((Piece(first.part, first.row, first.workers, head=True), *pieces[1:]), ())
     if head is not None:
-        heads = _spread(head, left, site, site.head_rows)
+        near = (*beside, *(piece.row for piece in pieces)) if scores else ()
+        heads = spread(head, left, site, (site.head_rows,), scores=scores, near=near)
         pieces = [*(Piece(piece.part, piece.row, 1, head=True) for piece in heads), *pieces]
         lacks += [] if heads else [head]
     return Attempt(tuple(pieces), tuple(lacks))
-
-
-def _spread(part: Part, room: Amounts, site: NodeColumns, rows: Rows | None) -> list[Piece]:
-    """Pieces for every worker of one part on `rows`, or none."""
-    if rows is None or not len(rows):
-        return []
-    # Tiers whose names sort together are looked at in place, without a copy.
-    first, last = int(rows[0]), int(rows[-1])
-    free = room[first : last + 1] if last - first + 1 == len(rows) else room[rows]
-    fitting = np.flatnonzero(_takes_one(part, free))
-    if not len(fitting):
-        return []
-    free = free[fitting]
-    if len(fitting) > 1:
-        preferred = _preference(part, free, site.wastes[rows[fitting]])
-        fitting, free = fitting[preferred], free[preferred]
-    counts = workers_by_row(part, free)
-    reach = np.cumsum(counts)
-    if reach[-1] < part.count:
-        return []
-    end = int(np.searchsorted(reach, part.count))
-    counts[end] -= reach[end] - part.count
-    return [
-        Piece(part, row, workers)
-        for row, workers in zip(rows[fitting[: end + 1]].tolist(), counts[: end + 1].tolist(), strict=True)
-    ]
-
-
-def _takes_one(part: Part, free: Amounts) -> Flags:
-    """Which rows of `free` take at least one worker."""
-    (column, need), *others = part.needs
-    takes: Flags = free[:, column] >= need
-    for column, need in others:
-        takes &= free[:, column] >= need
-    return takes
-
-
-def workers_by_row(part: Part, free: Amounts) -> Rows:
-    """How many workers of a part fit into each row of `free`; below zero where there is less than nothing."""
-    (column, need), *others = part.needs
-    counts: Rows = free[:, column] // need
-    for column, need in others:
-        counts = np.minimum(counts, free[:, column] // need)
-    return np.minimum(counts, part.count)
-
-
-def _preference(part: Part, free: Amounts, wastes: Flags) -> Rows:
-    """No idle accelerators for CPU work, then the fullest node, then the name, whose order rows have."""
-    keys = (free[:, MEMORY], free[:, CPUS], free[:, GPUS])
-    order: Rows = np.lexsort(keys if part.request[GPUS] else (*keys, wastes))
-    return order
 
 
 def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
@@ -180,13 +118,21 @@ def shortfalls(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None
 
 def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
     is_head = part.name == HEAD_GROUP
-    rows = site.head_rows if is_head else site.rows_of.get(part.tier, site.head_rows[:0])
-    free = left[rows]
-    fitting = int(np.maximum(workers_by_row(part, free), 0).sum()) if len(rows) else 0
+    # Told of those nodes that take the most of it, as it may not be spread over all.
+    fitting, rows = max(
+        ((_fitting(part, left[rows]), rows) for rows in ((site.head_rows,) if is_head else choices(part, site))),
+        key=lambda found: found[0],
+        default=(0, site.rows_of.get(part.tier, site.head_rows[:0])),
+    )
     asked = resources_of(part.request)
-    missing = (asked * part.count).shortfall(resources_of(free.sum(axis=0).tolist()))
+    missing = (asked * part.count).shortfall(resources_of(left[rows].sum(axis=0).tolist()))
     tier = (", ".join(site.head_tiers) or None) if is_head else part.tier
     return Shortfall(part.name, tier, asked, part.count, min(fitting, part.count), missing)
+
+
+def _fitting(part: Part, free: Amounts) -> int:
+    """How many workers of a part fit into `free` together."""
+    return int(np.maximum(workers_by_row(part, free), 0).sum()) if len(free) else 0
 
 
 def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Node], head: Resources) -> None:
