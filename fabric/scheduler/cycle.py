@@ -23,7 +23,7 @@ from fabric.scheduler.whatif import WhatIf
 def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
     """Who starts, leaves or changes its size now, who is promised a start, and why the others wait.
 
-    1. Order: priority class, then the policy's order, then first come first served, then name.
+    1. Order: priority class, use of the project, then the policy's order, then first come first served, then name.
     2. Nominate: work whose dependencies have not succeeded is passed over and blocks nobody.
     3. Serve: services get the replicas that they need and lend those that they do not.
     4. Admit: in that order each starts if it fits until its end; for the first that do not, others make room if they
@@ -40,9 +40,9 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         policy: What the site chose.
         now: Seconds since the epoch.
     """
-    queue = in_order(snapshot.waiting, policy, now)
-    ready = [work for work in queue if not work.blocked_by]
+    queue = in_order(snapshot, policy, now)
     world = WhatIf(snapshot, policy, now)
+    ready = [world.preferred(work) for work in queue if not work.blocked_by]
     rooms = RoomMaker(world)
     serve(world, rooms)
     behind = admit(ready, world, rooms)

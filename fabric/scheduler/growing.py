@@ -109,7 +109,9 @@ def _placed(work: Running, count: int, tier: str, *, room: Amounts, world: WhatI
     group = work.elastic
     assert group is not None  # noqa: S101 - only elastic gangs are asked about
     on_tier = group if group.tier else group.model_copy(update={"tier": tier})
-    attempt = place(at_size(shape_of((on_tier,)), group.name, count), room, world.snapshot.site, None)
+    site, shape = world.snapshot.site, at_size(shape_of((on_tier,)), group.name, count)
+    beside = [site.row[part.node] for part in work.grant.slices if part.node in site.row]
+    attempt = place(shape, room, site, None, scores=world.scores, beside=beside)
     return tuple(replace(piece, head=False) for piece in attempt.pieces) if not attempt.lacks else ()
 
 

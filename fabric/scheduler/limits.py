@@ -21,10 +21,7 @@ class Limits:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._tree, self._site = snapshot.tree, snapshot.site
-        self.held = Held()
-        if self.apply:
-            for work in snapshot.running:
-                self.held = take(self._tree, self.held, work.project, amounts_of(work.slots, self._site))
+        self.held = held_of(snapshot) if self.apply else Held()
 
     @property
     def apply(self) -> bool:
@@ -60,6 +57,17 @@ class Limits:
     def _refused(self, project: str, ask: Amounts) -> Refused | None:
         answer = may_start(self._tree, self.held, project, ask)
         return answer if isinstance(answer, Refused) else None
+
+
+def held_of(snapshot: Snapshot) -> Held:
+    """What every project holds."""
+    slots: dict[str, list[Slot]] = {}
+    for work in snapshot.running:
+        slots.setdefault(work.project, []).extend(work.slots)
+    held = Held()
+    for project in sorted(slots):
+        held = take(snapshot.tree, held, project, amounts_of(slots[project], snapshot.site))
+    return held
 
 
 def amounts_of(slots: Sequence[Slot], site: NodeColumns) -> Amounts:

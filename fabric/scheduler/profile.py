@@ -16,6 +16,7 @@ import numpy as np
 
 from fabric.scheduler.columns import Amounts, Slot, amount_of, subtract
 from fabric.scheduler.placement import Attempt, place, workers_by_row
+from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.shape import Part, Shape, head_part
 from fabric.scheduler.snapshot import Claim, Snapshot
 
@@ -29,8 +30,8 @@ _Change = tuple[float, Slot, int]
 class Profile:
     """Free capacity over time; changed by `start`, `promise` and `close`, and private to one decision."""
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
-        self._site, self._head, self.now = snapshot.site, head_part(snapshot.head), now
+    def __init__(self, snapshot: Snapshot, now: float, scores: Scores | None = None) -> None:
+        self._site, self._head, self.now, self._scores = snapshot.site, head_part(snapshot.head), now, scores
         self._falls = [now]
         self._free = [snapshot.idle.copy()]
         self._least: list[Amounts] = []
@@ -46,6 +47,7 @@ class Profile:
         twin = Profile.__new__(Profile)
         twin._site, twin._head, twin.now, twin._running = self._site, self._head, self.now, self._running
         twin._falls, twin._free = self._falls.copy(), [free.copy() for free in self._free]
+        twin._scores = self._scores
         twin._least, twin._totals = [], []
         twin._rises, twin._holds = self._rises, self._holds.copy()
         return twin
@@ -125,7 +127,7 @@ class Profile:
         """
         for instant, free in self._instants(shape, self.now + horizon_s):
             room = self._room_from(free, instant, instant + duration_s)
-            attempt = place(shape, room, self._site, self._head)
+            attempt = place(shape, room, self._site, self._head, scores=self._scores)
             if not attempt.lacks:
                 return instant, attempt
         return None

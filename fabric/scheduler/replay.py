@@ -20,6 +20,7 @@ from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Promise, Running, Snapshot, Told, Waiting
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
@@ -64,6 +65,7 @@ def write_decision(decision: Decision) -> str:
             "head": amount_of(seen.head),
             "nodes": [_node_to(node) for node in seen.nodes],
             "grace_s": seen.grace_s,
+            "usage": asdict(seen.usage),
             "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
             "running": [_running_to(work) for work in seen.running],
             "waiting": [_waiting_to(work) for work in seen.waiting],
@@ -101,6 +103,7 @@ def replay(text: str, where: str) -> Replayed:
                 for name, start, end, nodes, amount in document["claims"]
             ],
             grace_s=document["grace_s"],
+            usage=Usage(**document["usage"]),
             tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))

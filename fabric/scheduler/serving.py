@@ -148,7 +148,7 @@ def _keep(shape: Shape, start: float, world: WhatIf) -> None:
 def _placed(group: Group, count: int, world: WhatIf) -> tuple[Piece, ...]:
     """Where so many more replicas can start now and stay; nowhere if they do not all fit."""
     room = world.profile.room(float("inf"))
-    attempt = place(_shape(group, count), room, world.snapshot.site, None)
+    attempt = place(_shape(group, count), room, world.snapshot.site, None, scores=world.scores)
     return tuple(replace(piece, head=False) for piece in attempt.pieces) if not attempt.lacks else ()
 
 

@@ -15,6 +15,7 @@ from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.shape import Shape, shape_of
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Record
 from fabric.workloads.spec import Group, Priority
 from fabric.workloads.states import State
@@ -23,6 +24,9 @@ __all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Told
 
 DEFAULT_PROJECT = "default"
 """Project of work that names none."""
+
+NO_USAGE = Usage(0.0)
+"""Of projects that have used nothing."""
 
 T = TypeVar("T", "Running", "Waiting")
 
@@ -160,6 +164,8 @@ class Snapshot:
     """Seconds between asking work to leave and killing it."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
+    usage: Usage = NO_USAGE
+    """What projects have used of late."""
 
     @classmethod
     def of(
@@ -172,6 +178,7 @@ class Snapshot:
         claims: Iterable[Claim] = (),
         grace_s: float = 0.0,
         tree: Tree | None = None,
+        usage: Usage = NO_USAGE,
     ) -> Self:
         """A snapshot of values in any order; equal worlds give equal snapshots."""
         ordered = tuple(sorted(nodes, key=lambda node: node.name))
@@ -191,6 +198,7 @@ class Snapshot:
             claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
             grace_s=grace_s,
             tree=tree or Tree(),
+            usage=usage,
         )
 
     def updated(

@@ -11,8 +11,10 @@ import numpy as np
 
 from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Amounts, Slot, Tiers, subtract
 from fabric.scheduler.limits import Limits
+from fabric.scheduler.options import gpu_tiers, options_of
 from fabric.scheduler.placement import Attempt, grant_of, place
 from fabric.scheduler.plan import Place, Preempt, Resize
+from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.profile import OVERDUE_S, Profile
 from fabric.scheduler.shape import Shape, head_part
@@ -25,7 +27,8 @@ class WhatIf:
 
     def __init__(self, snapshot: Snapshot, policy: Policy, now: float) -> None:
         self.now, self.snapshot, self.policy = now, snapshot, policy
-        self.profile = Profile(snapshot, now)
+        self.scores = _scores(snapshot, policy, now)
+        self.profile = Profile(snapshot, now, self.scores)
         self.lent: Profile | None = None
         """The same without what services are expected to need again, where they lend anything; see `lend_until`."""
         self.idle = snapshot.idle.copy()
@@ -44,6 +47,7 @@ class WhatIf:
         """What running gangs hold beyond what they asked for, which they give back as soon as others want it."""
         self._site = snapshot.site
         self._heads = snapshot.site.head_tiers if self.head else ()
+        self._options: dict[str, tuple[Waiting, ...]] = {}
         self._protected: Counter[str] = Counter()
         self._full: dict[tuple[str | None, ...], tuple[bool, bool]] = {}
         self._failed: dict[tuple[Shape, bool], tuple[float, Tiers]] = {}
@@ -51,16 +55,40 @@ class WhatIf:
             if work.elastic is not None and work.settled and not work.service:
                 self._count_surplus(work)
 
+    def preferred(self, work: Waiting) -> Waiting:
+        """`work` on the fastest accelerators that it may use; the slower ones are remembered for it."""
+        options = options_of(work, self._site)
+        if len(options) > 1:
+            self._options[work.name] = options[1:]
+        return options[0]
+
     def start(self, work: Waiting) -> bool:
-        """Let `work` start now, as large as it fits until its end without delaying any promise."""
+        """Let `work` start now, as large as it fits until its end without delaying any promise.
+
+        Where it may use slower accelerators too, it starts there if it would end no later than on the fastest.
+        """
         if self.limits.apply and self.limited(work):
             return False
+        if self._start_largest(work):
+            return True
+        for slower in self._options.get(work.name, ()):
+            least = self.least(slower)
+            if self._start_as(slower, least, only_try=True) and self._no_later(slower, work):
+                return self._start_largest(slower)
+        return False
+
+    def _start_largest(self, work: Waiting) -> bool:
         if self._start_as(work, work.shape):
             return True
         least = self.least(work)
         if least is work.shape or work.name in self.notes or not self._start_as(work, least, only_try=True):
             return False
         return any(self._start_as(work, shape) for shape in self._below(work))
+
+    def _no_later(self, slower: Waiting, work: Waiting) -> bool:
+        """Whether work that starts now on slower accelerators ends no later than on the fastest."""
+        found = self.profile.earliest_start(self.least(work), work.duration_s, self.policy.horizon_s)
+        return found is None or self.now + slower.duration_s <= found[0] + work.duration_s
 
     def limited(self, work: Waiting) -> bool:
         """Whether a limit of its project keeps `work` waiting, whatever is free."""
@@ -91,8 +119,12 @@ class WhatIf:
         Where nobody can say when (it waits for work without an end), it gets no promise, and work without an end may
         not settle on what it lacks. Work that ends may pass it, at most `max_passed` times; then nobody may.
         """
-        lacking = self._lacking(work)
-        found = self.profile.earliest_start(self.least(work), work.duration_s, self.policy.horizon_s)
+        lacking, stays_s = self._lacking(work), work.duration_s
+        found = self.profile.earliest_start(self.least(work), stays_s, self.policy.horizon_s)
+        for slower in self._options.get(work.name, ()):
+            other = self.profile.earliest_start(self.least(slower), slower.duration_s, self.policy.horizon_s)
+            if other and (found is None or other[0] + slower.duration_s < found[0] + stays_s):
+                found, stays_s = other, slower.duration_s
         kept = work.promise if self.policy.protected > 1 else None
         self._protected.update(lacking)
         self._full.clear()
@@ -109,7 +141,7 @@ class WhatIf:
             # A candidate must end before the promise, not at it.
             self.profile.close(self._site.tiers, (), math.nextafter(start, -math.inf))
         else:
-            self.hold(attempt.slots, start, start + work.duration_s)
+            self.hold(attempt.slots, start, start + stays_s)
 
     def keep(self, works: Iterable[Waiting]) -> None:
         """Lay down what earlier plans set aside, as far as it is still possible."""
@@ -121,7 +153,7 @@ class WhatIf:
         """Take back what is kept for `work`, which is about to get something at least as good."""
         kept = self.promises.pop(work.name, None)
         if kept:
-            self.free(kept.slots, kept.start, kept.start + work.duration_s)
+            self.free(kept.slots, kept.start, kept.start + self._stays_s(work, kept.slots))
 
     def expect(self, work: Waiting) -> float | None:
         """When `work` should start if the order is kept; what it needs is set aside for those behind it."""
@@ -209,7 +241,7 @@ class WhatIf:
         end, key = self.now + work.duration_s, (shape, work.saves)
         if not self._may_fit(key, end):
             return False
-        attempt = place(shape, self.room(end, leaves=work.saves), self._site, self.head)
+        attempt = place(shape, self.room(end, leaves=work.saves), self._site, self.head, scores=self.scores)
         if attempt.lacks:
             self._failed[key] = (self.profile.last_fall(end), self._tiers_of(attempt))
             return False
@@ -261,7 +293,7 @@ class WhatIf:
     def _lay_down(self, work: Waiting, kept: Promise) -> bool:
         """Set aside what `kept` says; a little later where it is due and what runs there is about to end."""
         for start in (max(kept.start, self.now), self.now + OVERDUE_S):
-            end = start + work.duration_s
+            end = start + self._stays_s(work, kept.slots)
             if self.profile.fits(kept.slots, start, end):
                 self.hold(kept.slots, start, end)
                 self.promises[work.name] = Promise(start, kept.slots)
@@ -269,6 +301,12 @@ class WhatIf:
             if kept.start > self.now:
                 break
         return False
+
+    def _stays_s(self, work: Waiting, slots: Sequence[Slot]) -> float:
+        """How long work stays on `slots`, which may be slower than what it prefers."""
+        used = {self._site.tier_of[slot[0]] for slot in slots}
+        slower = (option for option in self._options.get(work.name, ()) if used.intersection(gpu_tiers(option)))
+        return next((option.duration_s for option in slower), work.duration_s)
 
     def _settle_nobody(self, work: Waiting, lacking: Tiers) -> None:
         """Keep from others, from the horizon on or at once, what `work` lacks and what does fit of it."""
@@ -283,3 +321,9 @@ class WhatIf:
 
 def _end_of(work: Running, by: float) -> float:
     return math.inf if work.ends is None else max(work.ends, by)
+
+
+def _scores(snapshot: Snapshot, policy: Policy, now: float) -> Scores | None:
+    """What nodes are compared by; what waits is what is expected to come."""
+    expected = (part for work in snapshot.waiting for part in work.shape.parts)
+    return Scores.of(policy.placement, snapshot.site, expected=expected, seed=(int(now),))

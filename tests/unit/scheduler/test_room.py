@@ -10,6 +10,7 @@ from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Running, Snapshot, Told, Waiting
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group, Priority
 from tests.builders import HEAD, cpu_node, gpu_node, group, waiting
@@ -167,3 +168,12 @@ def test_the_limit_counts_what_the_same_plan_gives() -> None:
     projects = (Project(name="small", limit={"gpu": Share(gpus=2.0)}),)
     plan = decide(seen(asks("a", 1, project="small"), asks("b", 1, project="small"), projects=projects), EAGER, NOW)
     assert [place.workload for place in plan.placed] == ["a"]
+
+
+def test_inside_a_class_the_project_that_used_least_for_its_weight_comes_first() -> None:
+    projects = (Project(name="heavy"), Project(name="light", weight=2.0))
+    works = [asks("first", 2, project="heavy"), replace(asks("second", 2, project="light"), submitted=NOW + 1)]
+    used = replace(seen(*works, projects=projects), usage=Usage(NOW, {"heavy": 60.0, "light": 100.0}))
+    assert [place.workload for place in decide(used, EAGER, NOW).placed] == ["second"]
+    unfair = EAGER.model_copy(update={"fair": False})
+    assert [place.workload for place in decide(used, unfair, NOW).placed] == ["first"]
