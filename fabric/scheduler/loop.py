@@ -144,7 +144,9 @@ class Loop:
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
-        self._world = world = World(records, nodes, self._settings.head, self._settings.claims)
+        self._world = world = World(
+            records, nodes, self._settings.head, self._settings.claims, predicts=self._settings.policy.predict
+        )
         if before is not None and before.snapshot.nodes == world.snapshot.nodes:
             world.keep_promises(before.promises())
         self._saved = dict(records)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fabric.core.resources import Resources
+from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
 from fabric.scheduler.snapshot import (
     Claim,
     Node,
@@ -27,7 +28,13 @@ class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes."""
 
     def __init__(
-        self, records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, claims: tuple[Claim, ...] = ()
+        self,
+        records: Mapping[str, Record],
+        nodes: tuple[Node, ...],
+        head: Resources,
+        claims: tuple[Claim, ...] = (),
+        *,
+        predicts: bool = False,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
@@ -40,6 +47,7 @@ class World:
         self._dependents: dict[str, set[str]] = {}
         self._promised: set[str] = set()
         self._told: dict[str, Told] = {}
+        self._predicts, self._runs = predicts, Runs()
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
@@ -159,7 +167,8 @@ class World:
             known = self._waiting.get(record.name)
             same = known is not None and old is not None and old.attempt == record.attempt
             promise = known.promise if known is not None and same else None
-            now = waiting_of(record, self.records, promise) if queued else None
+            expected_s = self._expected(record) if queued and self._predicts else None
+            now = waiting_of(record, self.records, promise, expected_s=expected_s) if queued else None
             if now != known:
                 self.changed = True
                 self._wait(record.name, now)
@@ -169,6 +178,10 @@ class World:
         shrinks = f"{record.name} (shrinks)"
         if record.target is not None or shrinks in self._running:
             self._run(shrinks, giving_back(record) if holds else None)
+
+    def _expected(self, record: Record) -> float | None:
+        """How long a queued record should run by what is known of earlier ones."""
+        return estimate(self._runs, owner_of(record.spec), record.spec.walltime_s).expected_s
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)
@@ -191,6 +204,9 @@ class World:
 
     def _forget(self, record: Record) -> None:
         """Let go of a final record, and of those before it that nobody else comes after."""
+        if self._predicts and record.state is State.SUCCEEDED and record.at.running is not None and record.at.ended:
+            ran_s = max(0.0, record.at.ended - record.at.running)
+            self._runs = self._runs.after(Run(owner_of(record.spec), ran_s, record.spec.walltime_s))
         for first in record.spec.after:
             others = self._dependents.get(first, set())
             others.discard(record.name)
