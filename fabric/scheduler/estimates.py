@@ -49,7 +49,7 @@ class Run:
 
 
 def owner_of(spec: WorkloadSpec) -> str:
-    """Whose runs resemble those of `spec`: its project with the user in its metadata, or else its name without number."""
+    """Whose runs resemble those of `spec`: its project, and the user in its metadata or else its name."""
     who = spec.metadata.get("user") or (spec.name or "").rstrip("0123456789-")
     return f"{spec.project}/{who}"
 
