@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
 from fabric.core.topology import Place
+from fabric.scheduler.ram_lines import Terms
 from fabric.workloads.record import Slice
 
 CPUS, GPUS, MEMORY = 0, 1, 2
@@ -57,6 +58,8 @@ class Node:
     place: Place = Place()
     speed: float = 1.0
     """Progress of work on one of its accelerators, relative to other tiers."""
+    terms: Terms | None = None
+    """How slices are charged; None where they are charged what their workers ask for."""
 
 
 def amount_of(resources: Resources) -> Amount:
@@ -98,6 +101,8 @@ class NodeColumns:
     """Tiers whose nodes have accelerators, the fastest first, then by name."""
     places: tuple[Place, ...]
     """Of each row."""
+    terms: Mapping[str, Terms]
+    """How tiers charge that charge more than is asked for; see `charges.py`."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
     """What `wishes` found before."""
 
@@ -130,6 +135,7 @@ class NodeColumns:
             speeds=speeds,
             gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
             places=tuple(node.place for node in ordered),
+            terms={node.tier: node.terms for node in ordered if node.terms is not None},
         )
 
     def slots(self, slices: Iterable[Slice]) -> tuple[Slot, ...]:

@@ -51,6 +51,11 @@ def part_of(name: str, request: Resources, count: int = 1, tier: str | None = No
     return _part(name, tier, count, amount_of(request))
 
 
+def part_of_group(group: Group) -> Part:
+    """The workers of a group."""
+    return _part(group.name, group.tier, group.count, amount_of(group.request))
+
+
 def shape_of(groups: Sequence[Group]) -> Shape:
     """The shape that `groups` have together."""
     return _interned(tuple((group.name, group.tier, group.count, amount_of(group.request)) for group in groups))
