@@ -8,10 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from fabric.core.quantity import Bytes
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import Amount, Amounts, NodeColumns, Rows, amount_of, resources_of
 from fabric.scheduler.ram import Bill, bill
-from fabric.scheduler.ram_lines import Needs, Terms
+from fabric.scheduler.ram_lines import Image, Needs, Terms
 from fabric.scheduler.shape import Part, part_of_group
 from fabric.workloads.spec import Group
 
@@ -21,8 +22,10 @@ GH200 system has 288 cores."""
 
 
 def bill_of(part: Part, terms: Terms, workers: int = 1) -> Bill:
-    """The bill of a slice of some workers, for people."""
-    return bill(Needs(resources_of(part.request) * workers), terms)
+    """The bill of a slice of some workers, line by line."""
+    image = None if part.image is None else Image(part.image.name, part.image.size)
+    weights = part.weights.size if part.weights else Bytes(0)
+    return bill(Needs(resources_of(part.request) * workers, image=image, weights=weights), terms)
 
 
 def resources_on(group: Group, tier: str, workers: int, site: NodeColumns) -> Resources:
@@ -36,7 +39,7 @@ def amount_on(part: Part, tier: str, workers: int, site: NodeColumns) -> Amount:
     if terms is None:
         cpus, gpus, memory = part.request
         return (workers * cpus, workers * gpus, workers * memory)
-    return _amount(part.request, terms, workers)
+    return _amount(part, terms, workers)
 
 
 def payable(part: Part, rows: Rows, free: Amounts, *, counts: Rows, site: NodeColumns) -> Rows:
@@ -55,18 +58,18 @@ def payable(part: Part, rows: Rows, free: Amounts, *, counts: Rows, site: NodeCo
         here = np.flatnonzero(np.isin(rows, of_tier))
         if len(here):
             cpus, gpus, memory = site.capacity[of_tier].max(axis=0).tolist()
-            table = _table(part.request, terms, (cpus, gpus, memory))
+            table = _table(part, terms, (cpus, gpus, memory))
             most = [np.searchsorted(table[:, column], free[here, column], side="right") for column in range(3)]
             counts[here] = np.minimum(counts[here], np.minimum.reduce(most))
     return counts
 
 
 @lru_cache(maxsize=1 << 12)
-def _table(request: Amount, terms: Terms, most: Amount) -> Amounts:
+def _table(part: Part, terms: Terms, most: Amount) -> Amounts:
     """(W, 3) What slices of 1, 2, ... workers are charged, up to the last that an empty node of `most` can pay."""
     rows: list[Amount] = []
-    while len(rows) < MOST_WORKERS:
-        charged = _amount(request, terms, len(rows) + 1)
+    while len(rows) < min(MOST_WORKERS, part.count):
+        charged = _amount(part, terms, len(rows) + 1)
         if any(need > have for need, have in zip(charged, most, strict=True)):
             break
         rows.append(charged)
@@ -74,5 +77,5 @@ def _table(request: Amount, terms: Terms, most: Amount) -> Amounts:
 
 
 @lru_cache(maxsize=1 << 14)
-def _amount(request: Amount, terms: Terms, workers: int) -> Amount:
-    return amount_of(bill(Needs(resources_of(request) * workers), terms).beside(frozenset()))
+def _amount(part: Part, terms: Terms, workers: int) -> Amount:
+    return amount_of(bill_of(part, terms, workers).beside(frozenset()))

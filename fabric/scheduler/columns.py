@@ -60,6 +60,8 @@ class Node:
     """Progress of work on one of its accelerators, relative to other tiers."""
     terms: Terms | None = None
     """How slices are charged; None where they are charged what their workers ask for."""
+    holds: frozenset[str] = frozenset()
+    """Names of images and weights that are on it."""
 
 
 def amount_of(resources: Resources) -> Amount:
@@ -103,6 +105,8 @@ class NodeColumns:
     """Of each row."""
     terms: Mapping[str, Terms]
     """How tiers charge that charge more than is asked for; see `charges.py`."""
+    holders: Mapping[str, Rows]
+    """Rows of the nodes that hold an image or weights."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
     """What `wishes` found before."""
 
@@ -120,6 +124,10 @@ class NodeColumns:
         speeds: dict[str, float] = {}
         for node in ordered:
             speeds[node.tier] = max(node.speed, speeds.get(node.tier, 0.0))
+        holders: dict[str, list[int]] = {}
+        for row, node in enumerate(ordered):
+            for name in node.holds:
+                holders.setdefault(name, []).append(row)
         with_gpus = {node.tier for node in ordered if node.capacity.gpus}
         return cls(
             names=tuple(node.name for node in ordered),
@@ -136,6 +144,7 @@ class NodeColumns:
             gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
             places=tuple(node.place for node in ordered),
             terms={node.tier: node.terms for node in ordered if node.terms is not None},
+            holders={name: np.array(rows, dtype=np.intp) for name, rows in holders.items()},
         )
 
     def slots(self, slices: Iterable[Slice]) -> tuple[Slot, ...]:

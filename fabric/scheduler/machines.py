@@ -31,7 +31,8 @@ def _of(tier: Tier) -> list[Node]:
 def node_to(node: Node) -> list[Any]:
     """A node as JSON holds it."""
     place, charges = [node.place.group, node.place.rack], None if node.terms is None else asdict(node.terms)
-    return [node.name, node.tier, amount_of(node.capacity), node.heads, str(node.state), place, node.speed, charges]
+    first = [node.name, node.tier, amount_of(node.capacity), node.heads, str(node.state), place]
+    return [*first, node.speed, charges, sorted(node.holds)]
 
 
 def node_from(value: Sequence[Any]) -> Node:
@@ -40,6 +41,6 @@ def node_from(value: Sequence[Any]) -> Node:
     Raises:
         ValueError: If it is none.
     """
-    name, tier, capacity, heads, state, place, speed, charges = value
-    known = _TERMS.validate_python(charges)
-    return Node(name, tier, resources_of(capacity), heads, NodeState(state), Place(*place), speed, known)
+    name, tier, capacity, heads, state, place, speed, charges, holds = value
+    at, known = Place(*place), _TERMS.validate_python(charges)
+    return Node(name, tier, resources_of(capacity), heads, NodeState(state), at, speed, known, frozenset(holds))

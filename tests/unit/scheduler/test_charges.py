@@ -20,7 +20,7 @@ from fabric.scheduler.placement import grant_of, place, require_possible, shortf
 from fabric.scheduler.ram import bill, on_node
 from fabric.scheduler.ram_lines import Needs, terms
 from fabric.scheduler.shape import head_part, part_of_group, shape_of
-from fabric.workloads.spec import Group
+from fabric.workloads.spec import ArtifactSpec, Group
 from tests.builders import group
 
 HEAD = Resources.of(1, 0, "2 GiB")
@@ -57,6 +57,18 @@ def test_a_slice_pays_once_for_what_a_ray_node_keeps() -> None:
         ("alps-0", 3, str(three)),
         ("alps-1", 1, str(one)),
     ]
+
+
+def test_image_and_weights_of_a_group_are_in_its_bill() -> None:
+    named = group(
+        gpus=1.0,
+        memory="110 GiB",
+        image=ArtifactSpec(name="vllm", size="10 GiB"),
+        weights=ArtifactSpec(name="apertus", size="140 GiB"),
+    )
+    bill_of_both = Bytes.of("143 GiB") + FIXED - Bytes.of("4 GiB") + Bytes.of("140 GiB")
+    assert slots(site_of(ALPS), named) == [("alps-0", 1, str(bill_of_both))]
+    assert slots(site_of(VMS), group(memory="1 GiB", weights=named.weights)) == [("vms-0", 1, "1 GiB")]
 
 
 def test_a_smaller_slice_in_the_place_of_a_larger_one_costs_its_own_bill() -> None:

@@ -38,7 +38,7 @@ def test_only_a_tier_that_charges_more_than_is_asked_has_terms() -> None:
     [
         gpu_node("g0"),
         nodes_of([DISKLESS])[0],
-        Node("n", "t", gpu_node("g").capacity, True, NodeState.DRAINING, Place("a", "b")),
+        Node("n", "t", gpu_node("g").capacity, True, NodeState.DRAINING, Place("a", "b"), holds=frozenset({"y", "x"})),
     ],
     ids=["plain", "charging", "elsewhere"],
 )
