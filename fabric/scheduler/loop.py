@@ -89,7 +89,7 @@ class Loop:
     def _step(self, now: float) -> bool:
         world, touched = self._observe(now)
         changes = self._advance(world, touched, now)
-        if world.changed or now >= self._decided_at + self._settings.review_s:
+        if world.changed or now >= min(self._decided_at + self._settings.review_s, self.last_plan.look_at or math.inf):
             changes |= self._decide(world, now)
         self._record(changes, now)
         self._act(world)

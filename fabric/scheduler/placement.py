@@ -101,10 +101,10 @@ def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
         label = name if name == HEAD_GROUP else f"{name}-{number}"
         resources = resources_of(piece.slot[1:])
         slices.append(Slice(label, name, node, tier, piece.workers, resources, head=piece.head))
-    return Grant(tuple(slices), _why(slices))
+    return Grant(tuple(slices), why(slices))
 
 
-def _why(slices: Sequence[Slice]) -> str:
+def why(slices: Sequence[Slice]) -> str:
     """One line that names each group with its nodes."""
     groups: dict[str, list[str]] = {}
     for part in slices:

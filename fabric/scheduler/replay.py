@@ -5,22 +5,26 @@ Knows nothing of files.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from fabric.config.projects import Project
 from fabric.core.errors import BadInput
 from fabric.scheduler.columns import amount_of, resources_of
 from fabric.scheduler.cycle import decide
+from fabric.scheduler.forecast import Demand
 from fabric.scheduler.machines import node_from, node_to
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.snapshot import Claim, Promise, Running, Snapshot, Waiting
+from fabric.scheduler.quota import tree
+from fabric.scheduler.snapshot import Claim, Promise, Running, Snapshot, Told, Waiting
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 1
+VERSION = 2
 """Of the text; one that is not known is refused."""
 
 
@@ -60,7 +64,10 @@ def write_decision(decision: Decision) -> str:
             "policy": decision.policy.model_dump(mode="json"),
             "head": amount_of(seen.head),
             "nodes": [node_to(node) for node in seen.nodes],
-            "running": [{"name": w.name, "ends": w.ends, **_grant_to(w.grant)} for w in seen.running],
+            "grace_s": seen.grace_s,
+            "usage": asdict(seen.usage),
+            "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
+            "running": [_running_to(work) for work in seen.running],
             "waiting": [_waiting_to(work) for work in seen.waiting],
             "claims": [
                 [c.name, c.start, c.end, c.nodes, None if c.amount is None else amount_of(c.amount)]
@@ -88,13 +95,16 @@ def replay(text: str, where: str) -> Replayed:
             raise BadInput(f"{where}: is of version {document['version']}, but this fabric reads {VERSION}.")
         snapshot = Snapshot.of(
             [node_from(value) for value in document["nodes"]],
-            [Running(v["name"], _grant_from(v), v["ends"]) for v in document["running"]],
+            [_running_from(value) for value in document["running"]],
             [_waiting_from(value) for value in document["waiting"]],
             head=resources_of(document["head"]),
             claims=[
                 Claim(name, start, end, tuple(nodes), None if amount is None else resources_of(amount))
                 for name, start, end, nodes, amount in document["claims"]
             ],
+            grace_s=document["grace_s"],
+            usage=Usage(**document["usage"]),
+            tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))
         again = plan_to(decide(snapshot, policy, document["now"]))
@@ -107,6 +117,11 @@ def plan_to(plan: Plan) -> dict[str, Any]:
     """A plan as JSON holds it."""
     return {
         "placed": [{"workload": place.workload, **_grant_to(place.grant)} for place in plan.placed],
+        "preempted": [[action.workload, action.grace_s, action.reason] for action in plan.preempted],
+        "resized": [
+            {"workload": r.workload, "after": r.after, "grace_s": r.grace_s, "why": r.reason, **_grant_to(r.grant)}
+            for r in plan.resized
+        ],
         "waits": [
             {
                 "workload": wait.workload,
@@ -134,6 +149,30 @@ def _grant_from(value: Mapping[str, Any]) -> Grant:
     return Grant(tuple(slices), value["reason"])
 
 
+_PLAIN = ("rank", "project", "submitted", "since", "staged_s", "settled", "service", "wants")
+"""Fields of a running workload that are numbers, flags or texts."""
+
+
+def _running_to(work: Running) -> dict[str, Any]:
+    plain = {name: getattr(work, name) for name in _PLAIN}
+    elastic = None if work.elastic is None else work.elastic.model_dump(mode="json")
+    told = None if work.told is None else asdict(work.told)
+    return {"name": work.name, "ends": work.ends, **plain, "elastic": elastic, "told": told, **_grant_to(work.grant)}
+
+
+def _running_from(value: Mapping[str, Any]) -> Running:
+    plain = {name: value[name] for name in _PLAIN}
+    elastic = None if value["elastic"] is None else Group.model_validate(value["elastic"])
+    told = None if value["told"] is None else _told_from(value["told"])
+    return Running(value["name"], _grant_from(value), value["ends"], **plain, elastic=elastic, told=told)
+
+
+def _told_from(value: Mapping[str, Any]) -> Told:
+    demand = value["demand"]
+    known = None if demand is None else Demand(**{**demand, "replicas": tuple(demand["replicas"])})
+    return Told(**{**value, "demand": known})
+
+
 def _waiting_to(work: Waiting) -> dict[str, Any]:
     return {
         "name": work.name,
@@ -143,6 +182,8 @@ def _waiting_to(work: Waiting) -> dict[str, Any]:
         "walltime_s": work.walltime_s,
         "blocked_by": work.blocked_by,
         "passed": work.passed,
+        "project": work.project,
+        "saves": work.saves,
         "promise": None if work.promise is None else [work.promise.start, work.promise.slots],
     }
 
@@ -157,5 +198,7 @@ def _waiting_from(value: Mapping[str, Any]) -> Waiting:
         walltime_s=value["walltime_s"],
         blocked_by=tuple(value["blocked_by"]),
         passed=value["passed"],
+        project=value["project"],
+        saves=value["saves"],
         promise=None if kept is None else Promise(kept[0], tuple((s[0], s[1], s[2], s[3]) for s in kept[1])),
     )
