@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
 from fabric.core.topology import Place
+from fabric.scheduler.ram_lines import Terms
 from fabric.workloads.record import Slice
 
 CPUS, GPUS, MEMORY = 0, 1, 2
@@ -57,6 +58,10 @@ class Node:
     place: Place = Place()
     speed: float = 1.0
     """Progress of work on one of its accelerators, relative to other tiers."""
+    terms: Terms | None = None
+    """How slices are charged; None where they are charged what their workers ask for."""
+    holds: frozenset[str] = frozenset()
+    """Names of images and weights that are on it."""
 
 
 def amount_of(resources: Resources) -> Amount:
@@ -98,6 +103,10 @@ class NodeColumns:
     """Tiers whose nodes have accelerators, the fastest first, then by name."""
     places: tuple[Place, ...]
     """Of each row."""
+    terms: Mapping[str, Terms]
+    """How tiers charge that charge more than is asked for; see `charges.py`."""
+    holders: Mapping[str, Rows]
+    """Rows of the nodes that hold an image or weights."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
     """What `wishes` found before."""
 
@@ -115,6 +124,10 @@ class NodeColumns:
         speeds: dict[str, float] = {}
         for node in ordered:
             speeds[node.tier] = max(node.speed, speeds.get(node.tier, 0.0))
+        holders: dict[str, list[int]] = {}
+        for row, node in enumerate(ordered):
+            for name in node.holds:
+                holders.setdefault(name, []).append(row)
         with_gpus = {node.tier for node in ordered if node.capacity.gpus}
         return cls(
             names=tuple(node.name for node in ordered),
@@ -130,6 +143,8 @@ class NodeColumns:
             speeds=speeds,
             gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
             places=tuple(node.place for node in ordered),
+            terms={node.tier: node.terms for node in ordered if node.terms is not None},
+            holders={name: np.array(rows, dtype=np.intp) for name, rows in holders.items()},
         )
 
     def slots(self, slices: Iterable[Slice]) -> tuple[Slot, ...]:

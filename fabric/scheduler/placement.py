@@ -10,10 +10,12 @@ import numpy as np
 
 from fabric.core.errors import DoesNotFit
 from fabric.core.resources import Resources
-from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, resources_of
+from fabric.scheduler.charges import amount_on, bill_of, payable
+from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Rows, Slot, resources_of
 from fabric.scheduler.plan import Shortfall
 from fabric.scheduler.policies.choice import Scores
-from fabric.scheduler.shape import Part, Shape, head_part, shape_of
+from fabric.scheduler.ram import require_payable
+from fabric.scheduler.shape import Part, Shape, head_part, part_of_group, shape_of
 from fabric.scheduler.slices import Piece, choices, spread, workers_by_row
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import HEAD_GROUP, Group
@@ -73,16 +75,19 @@ def place(
         pieces += found
         if not alone:
             for piece in found:
-                left[piece.row] -= np.multiply(part.request, piece.workers)
+                left[piece.row] -= piece.slot[1:]
     if not lacks and (head is None or (len(pieces) == 1 and site.heads[pieces[0].row])):
-        first = pieces[0]
-        return Attempt((Piece(first.part, first.row, first.workers, head=True), *pieces[1:]), ())
+        return Attempt((_with_head(pieces[0]), *pieces[1:]), ())
     if head is not None:
         near = (*beside, *(piece.row for piece in pieces)) if scores else ()
         heads = spread(head, left, site, (site.head_rows,), scores=scores, near=near)
-        pieces = [*(Piece(piece.part, piece.row, 1, head=True) for piece in heads), *pieces]
+        pieces = [*map(_with_head, heads), *pieces]
         lacks += [] if heads else [head]
     return Attempt(tuple(pieces), tuple(lacks))
+
+
+def _with_head(piece: Piece) -> Piece:
+    return Piece(piece.part, piece.row, piece.workers, head=True, charged=piece.charged)
 
 
 def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
@@ -120,43 +125,36 @@ def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
     is_head = part.name == HEAD_GROUP
     # Told of those nodes that take the most of it, as it may not be spread over all.
     fitting, rows = max(
-        ((_fitting(part, left[rows]), rows) for rows in ((site.head_rows,) if is_head else choices(part, site))),
+        ((_fitting(part, left, rows, site), rows) for rows in ((site.head_rows,) if is_head else choices(part, site))),
         key=lambda found: found[0],
         default=(0, site.rows_of.get(part.tier, site.head_rows[:0])),
     )
-    asked = resources_of(part.request)
-    missing = (asked * part.count).shortfall(resources_of(left[rows].sum(axis=0).tolist()))
+    tiers = {site.tier_of[row] for row in rows.tolist()} if site.terms else set()
+    charging = tiers.pop() if len(tiers) == 1 else ""
+    # All workers in one slice are charged the least.
+    least = resources_of(amount_on(part, charging, part.count, site))
+    missing = least.shortfall(resources_of(left[rows].sum(axis=0).tolist()))
     tier = (", ".join(site.head_tiers) or None) if is_head else part.tier
+    asked = resources_of(amount_on(part, charging, 1, site))
     return Shortfall(part.name, tier, asked, part.count, min(fitting, part.count), missing)
 
 
-def _fitting(part: Part, free: Amounts) -> int:
-    """How many workers of a part fit into `free` together."""
-    return int(np.maximum(workers_by_row(part, free), 0).sum()) if len(free) else 0
+def _fitting(part: Part, left: Amounts, rows: Rows, site: NodeColumns) -> int:
+    """How many workers of a part fit into what `rows` have left."""
+    if not len(rows):
+        return 0
+    counts = np.maximum(workers_by_row(part, left[rows]), 0)
+    return int((payable(part, rows, left[rows], counts=counts, site=site) if site.terms else counts).sum())
 
 
 def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Node], head: Resources) -> None:
     """Check that the empty site could hold the gang.
 
     Raises:
-        DoesNotFit: Naming the group, what it asks and the largest possible.
+        DoesNotFit: Naming the group, what it asks and the largest possible; with the RAM bill where that is too large.
     """
-    tiers = sorted({node.tier for node in nodes})
-    for group in groups:
-        if group.tier is not None and group.tier not in tiers:
-            raise DoesNotFit(
-                f"{workload}: group {group.name} wants tier {group.tier!r}, but the site has {', '.join(tiers)}.",
-                group=group.name,
-            )
-        candidates = [node for node in nodes if group.tier in (None, node.tier)]
-        if not any(group.request.fits(node.capacity) for node in candidates):
-            largest = max(candidates, key=lambda n: (n.capacity.gpus, n.capacity.cpus, n.capacity.memory))
-            raise DoesNotFit(
-                f"{workload}: group {group.name} asks for {group.request} per worker, but the largest node "
-                f"({largest.name}, tier {largest.tier}) has {largest.capacity}. Ask for that or less, "
-                "or for more workers.",
-                group=group.name,
-            )
+    for group, part in zip(groups, map(part_of_group, groups), strict=True):
+        _require_node(workload, group, part, nodes)
     # What is down today may be up again when its turn comes.
     site = NodeColumns.of(replace(node, state=NodeState.READY) for node in nodes)
     missing = shortfalls(shape_of(groups), site.capacity, site, head_part(head))
@@ -165,3 +163,37 @@ def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Nod
             f"{workload}: cannot be placed even on the empty site: {'; '.join(map(str, missing))}. "
             "Ask for fewer or smaller workers."
         )
+
+
+def _require_node(workload: str, group: Group, part: Part, nodes: Sequence[Node]) -> None:
+    """Check that some empty node takes a worker.
+
+    Raises:
+        DoesNotFit: If none does.
+    """
+    candidates = [node for node in nodes if part.tier in (None, node.tier)]
+    if not candidates:
+        tiers = sorted({node.tier for node in nodes})
+        raise DoesNotFit(
+            f"{workload}: group {part.name} wants tier {part.tier!r}, but the site has {', '.join(tiers)}.",
+            group=part.name,
+        )
+    # Nodes of one tier are alike.
+    if any(_takes(node, part) for node in {(n.tier, n.capacity): n for n in candidates}.values()):
+        return
+    largest = max(candidates, key=lambda n: (n.capacity.gpus, n.capacity.cpus, n.capacity.memory))
+    if group.request.fits(largest.capacity) and largest.terms is not None:
+        require_payable(f"{workload}: group {part.name}", bill_of(part, largest.terms), largest.capacity)
+    raise DoesNotFit(
+        f"{workload}: group {part.name} asks for {group.request} per worker, but the largest node "
+        f"({largest.name}, tier {largest.tier}) has {largest.capacity}. Ask for that or less, "
+        "or for more workers.",
+        group=part.name,
+    )
+
+
+def _takes(node: Node, part: Part) -> bool:
+    """Whether a node, if empty, takes a worker."""
+    if node.terms is None:
+        return resources_of(part.request).fits(node.capacity)
+    return bill_of(part, node.terms).beside(frozenset()).fits(node.capacity)

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from fabric.config.projects import Project
 from fabric.core.errors import BadInput
-from fabric.core.topology import Place as NodePlace
-from fabric.scheduler.columns import Node, NodeState, amount_of, resources_of
+from fabric.scheduler.columns import amount_of, resources_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
+from fabric.scheduler.machines import node_from, node_to
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
@@ -63,7 +63,7 @@ def write_decision(decision: Decision) -> str:
             "now": decision.now,
             "policy": decision.policy.model_dump(mode="json"),
             "head": amount_of(seen.head),
-            "nodes": [_node_to(node) for node in seen.nodes],
+            "nodes": [node_to(node) for node in seen.nodes],
             "grace_s": seen.grace_s,
             "usage": asdict(seen.usage),
             "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
@@ -94,7 +94,7 @@ def replay(text: str, where: str) -> Replayed:
         if document["version"] != VERSION:
             raise BadInput(f"{where}: is of version {document['version']}, but this fabric reads {VERSION}.")
         snapshot = Snapshot.of(
-            [_node_from(value) for value in document["nodes"]],
+            [node_from(value) for value in document["nodes"]],
             [_running_from(value) for value in document["running"]],
             [_waiting_from(value) for value in document["waiting"]],
             head=resources_of(document["head"]),
@@ -134,16 +134,6 @@ def plan_to(plan: Plan) -> dict[str, Any]:
         "promises": {name: [kept.start, kept.slots] for name, kept in sorted(plan.promises.items())},
         "passed": dict(sorted(plan.passed.items())),
     }
-
-
-def _node_to(node: Node) -> list[Any]:
-    place = [node.place.group, node.place.rack]
-    return [node.name, node.tier, amount_of(node.capacity), node.heads, str(node.state), place]
-
-
-def _node_from(value: list[Any]) -> Node:
-    name, tier, capacity, heads, state, place = value
-    return Node(name, tier, resources_of(capacity), heads, NodeState(state), NodePlace(*place))
 
 
 def _grant_to(grant: Grant) -> dict[str, Any]:

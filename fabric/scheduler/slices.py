@@ -4,12 +4,13 @@ Knows nothing of gangs, heads or time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Amounts, Flags, NodeColumns, Rows, Slot
+from fabric.scheduler.charges import amount_on, payable
+from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Amount, Amounts, Flags, NodeColumns, Rows, Slot
 from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.shape import Part
 
@@ -23,10 +24,14 @@ class Piece:
     workers: int
     head: bool = False
     """Whether the Ray head runs there."""
+    charged: Amount | None = None
+    """What it takes of the node, where the tier charges more than is asked for."""
 
     @property
     def slot(self) -> Slot:
         """What it holds."""
+        if self.charged is not None:
+            return (self.row, *self.charged)
         cpus, gpus, memory = self.part.request
         return (self.row, self.workers * cpus, self.workers * gpus, self.workers * memory)
 
@@ -62,7 +67,7 @@ def spread(
         near: Rows of the slices that the workload has already.
     """
     for rows in sets:
-        nodes = _taking(part, room, rows) if len(rows) else None
+        nodes = _taking(part, room, site, rows) if len(rows) else None
         if nodes is None:
             continue
         if scores is not None:
@@ -73,8 +78,15 @@ def spread(
         else:
             found = _filled(part, nodes.rows, nodes.counts)
         if found:
-            return found
+            return [_charged(piece, site) for piece in found] if site.terms else found
     return []
+
+
+def _charged(piece: Piece, site: NodeColumns) -> Piece:
+    tier = site.tier_of[piece.row]
+    if tier not in site.terms:
+        return piece
+    return replace(piece, charged=amount_on(piece.part, tier, piece.workers, site))
 
 
 class _Nodes(NamedTuple):
@@ -90,7 +102,7 @@ class _Nodes(NamedTuple):
         return _Nodes(self.rows[which], self.free[which], self.counts[which])
 
 
-def _taking(part: Part, room: Amounts, rows: Rows) -> _Nodes | None:
+def _taking(part: Part, room: Amounts, site: NodeColumns, rows: Rows) -> _Nodes | None:
     """Those of `rows` that take a worker; None if there are none."""
     # Tiers whose names sort together are looked at in place, without a copy.
     first, last = int(rows[0]), int(rows[-1])
@@ -99,7 +111,15 @@ def _taking(part: Part, room: Amounts, rows: Rows) -> _Nodes | None:
     if not len(fitting):
         return None
     free = free[fitting]
-    return _Nodes(rows[fitting], free, workers_by_row(part, free))
+    nodes = _Nodes(rows[fitting], free, workers_by_row(part, free))
+    return _paying(part, nodes, site) if site.terms else nodes
+
+
+def _paying(part: Part, nodes: _Nodes, site: NodeColumns) -> _Nodes | None:
+    """Those of the nodes that take a worker once it is charged."""
+    counts = payable(part, nodes.rows, nodes.free, counts=nodes.counts, site=site)
+    paying = np.flatnonzero(counts > 0)
+    return _Nodes(nodes.rows[paying], nodes.free[paying], counts[paying]) if len(paying) else None
 
 
 def _filled(part: Part, rows: Rows, counts: Rows) -> list[Piece]:

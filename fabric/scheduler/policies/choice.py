@@ -11,14 +11,13 @@ import numpy as np
 from pydantic import field_validator
 
 from fabric.config.settings import Settings
-from fabric.core.quantity import Bytes
 from fabric.scheduler.columns import Amounts, Rows
 from fabric.scheduler.columns import NodeColumns as Site
 from fabric.scheduler.policies.columns import Floats, Ints
 from fabric.scheduler.policies.fragmentation import TaskMix
 from fabric.scheduler.policies.policy import Context, in_steps
 from fabric.scheduler.policies.table import POLICIES, weighted
-from fabric.scheduler.policies.view import ask_of, expected_mix, fixed, most_by_device, view
+from fabric.scheduler.policies.view import ask_of, expected_mix, fixed, held_bytes, most_by_device, needed_bytes, view
 from fabric.scheduler.shape import Part
 
 
@@ -100,7 +99,8 @@ class Scores:
             seed=self.seed,
             mix=self.mix or expected_mix([part], self.site),
             siblings=np.stack([seen.group[near], seen.rack[near]], axis=1),
-            needed=Bytes(0),
+            needed=needed_bytes(part),
+            held_bytes=held_bytes(part, rows, self.site) if "locality" in self.weights else None,
         )
         nodes = view(self.site, rows, free, devices=self.devices)
         return in_steps(weighted(ask, nodes, context, weights=self.weights))

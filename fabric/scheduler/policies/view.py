@@ -124,3 +124,17 @@ def expected_mix(parts: Iterable[Part], site: Site) -> TaskMix | None:
         models = frozenset(() if part.tier is None else (part.tier,))
         counts[ask_of(part.request, models)] += part.count
     return mix_of(counts, fixed(site).models) if counts else None
+
+
+def needed_bytes(part: Part) -> Bytes:
+    """Image and weights that must be on a node before a worker starts there."""
+    return sum((artifact.size for artifact in (part.image, part.weights) if artifact), Bytes(0))
+
+
+def held_bytes(part: Part, rows: Rows, site: Site) -> Ints:
+    """(N,) How much of that some nodes have."""
+    held: Ints = np.zeros(len(site.names), dtype=np.int64)
+    for artifact in (part.image, part.weights):
+        if artifact and artifact.name in site.holders:
+            held[site.holders[artifact.name]] += artifact.size.count
+    return held[rows]

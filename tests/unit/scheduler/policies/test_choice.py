@@ -23,17 +23,19 @@ from fabric.scheduler.policies.view import fixed, free_devices
 from fabric.scheduler.shape import shape_of
 from fabric.simulator.openb import POLICIES as PUBLISHED
 from fabric.simulator.openb_cluster import Cluster
+from fabric.workloads.spec import ArtifactSpec
 from tests.builders import group
 from tests.unit.scheduler.policies.sites import room_of, shape_for, site_of
 from tests.unit.scheduler.policies.world import Box, ask, boxes, some_asks, some_boxes
 
 RACKS = ("a-1", "a-2", "b-3")
 """Racks of three nodes each, of two groups."""
-TALL = NodeColumns.of(
+TALL_NODES = [
     Node(f"{rack}-{n}", "gpu", Resources.of(8, 2, "64 GiB"), heads=True, place=Place(rack[0], rack))
     for rack in RACKS
     for n in range(3)
-)
+]
+TALL = NodeColumns.of(TALL_NODES)
 
 
 def nodes_of(attempt: Attempt, site: NodeColumns = TALL) -> list[str]:
@@ -82,6 +84,18 @@ def test_a_head_follows_its_workers() -> None:
     assert nodes_of(found)[0].startswith("b-3")
     without = place(shape_of([group(count=2, gpus=2.0)]), room, TALL, head)
     assert nodes_of(without)[0] == "a-1-0", "the fullest node"
+
+
+def test_replicas_go_where_their_weights_are() -> None:
+    model = ArtifactSpec(name="apertus", size="140 GiB")
+    holding = {"a-2-1": frozenset({"apertus", "vllm"}), "b-3-0": frozenset({"apertus"}), "a-1-0": frozenset({"vllm"})}
+    site = NodeColumns.of(replace(node, holds=holding.get(node.name, frozenset())) for node in TALL_NODES)
+    scores = Scores.of(Placement(weights={"locality": 1.0}), site)
+    replicas = group(count=4, gpus=2.0, weights=model, image=ArtifactSpec(name="vllm", size="12 GiB"))
+    found = place(shape_of([replicas]), site.capacity, site, None, scores=scores)
+    assert nodes_of(found, site) == ["a-2-1", "b-3-0", "a-1-0", "a-1-1"]
+    nothing = place(shape_of([group(gpus=2.0)]), site.capacity, site, None, scores=scores)
+    assert nodes_of(nothing, site) == ["a-1-0"]
 
 
 @pytest.mark.parametrize(
