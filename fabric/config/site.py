@@ -64,6 +64,10 @@ class Tier(Settings):
     architecture: Literal["amd64", "arm64"] = "amd64"
     """Instruction set of the nodes."""
 
+    speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Progress of work on one accelerator, relative to the other tiers; work that names no tier goes to the fastest on
+    which it fits."""
+
     pretend: bool = False
     """Whether the accelerators are only counted, as on a laptop."""
 

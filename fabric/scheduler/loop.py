@@ -95,7 +95,7 @@ class Loop:
     def _step(self, now: float) -> bool:
         world, touched = self._observe(now)
         changes = self._advance(world, touched, now)
-        if world.changed or now >= self._decided_at + self._settings.review_s:
+        if world.changed or now >= min(self._decided_at + self._settings.review_s, self.last_plan.look_at or math.inf):
             changes |= self._decide(world, now)
         self._record(changes, now)
         self._act(world)
@@ -152,8 +152,8 @@ class Loop:
         records = self._records.active()
         settings = self._settings
         self._world = world = World(
-            records, nodes, settings.head, claims=settings.claims, grace_s=settings.grace_s, tree=settings.tree,
-            overhead_s=settings.overhead_s, due=due,
+            records, nodes, settings.head, claims=settings.claims, predicts=settings.policy.predict,
+            grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, due=due,
         )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
+from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
@@ -38,8 +39,9 @@ class World:
         records: Mapping[str, Record],
         nodes: tuple[Node, ...],
         head: Resources,
-        *,
         claims: tuple[Claim, ...] = (),
+        *,
+        predicts: bool = False,
         grace_s: float = 0.0,
         tree: Tree | None = None,
         overhead_s: float = 0.0,
@@ -57,6 +59,7 @@ class World:
         self._told: dict[str, Told] = {}
         self.due = dict(due or {})
         """By when clusters should be gone whose records hold nothing any more."""
+        self._predicts, self._runs = predicts, Runs()
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
@@ -134,7 +137,7 @@ class World:
         self._recorded = dict.fromkeys(self._recorded, _UNKNOWN)
         self._snapshot = Snapshot.of(
             nodes, self._running.values(), self._waiting.values(),
-            head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree,
+            head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree, usage=before.usage,
         )  # fmt: skip
 
     def move_claims(self, claims: tuple[Claim, ...]) -> None:
@@ -204,7 +207,7 @@ class World:
             known = self._waiting.get(record.name)
             same = known is not None and old is not None and old.attempt == record.attempt
             promise = known.promise if known is not None and same else None
-            now = self._waits(record, promise) if queued else None
+            now = self._queues(record, promise) if queued else None
             if now != known:
                 self.changed = True
                 self._wait(record.name, now)
@@ -213,25 +216,29 @@ class World:
         if held is not None and held.ends is not None and old is not None and not holds:
             self.due[old.cluster] = held.ends
         if holds or record.name in self._running:
-            self._run(record.name, self._runs(record) if holds else None)
+            self._run(record.name, self._holds(record) if holds else None)
         shrinks = f"{record.name} (shrinks)"
         if record.target is not None or shrinks in self._running:
             self._run(shrinks, giving_back(record) if holds else None)
 
-    def _waits(self, record: Record, promise: Promise | None) -> Waiting:
+    def _queues(self, record: Record, promise: Promise | None) -> Waiting:
         """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
-        waits = waiting_of(record, self.records, promise)
+        waits = waiting_of(record, self.records, promise, expected_s=self._expected(record) if self._predicts else None)
         if waits.walltime_s is None or not self._overhead_s:
             return waits
         return replace(waits, walltime_s=waits.walltime_s + self._overhead_s)
 
-    def _runs(self, record: Record) -> Running:
+    def _holds(self, record: Record) -> Running:
         """The same of a record that holds a grant; one that began to run late ends late."""
         runs, at = running_of(record, self._told.get(record.name)), record.at
         if runs.ends is None or at.granted is None or not self._overhead_s or record.state is State.DRAINING:
             return runs
         late_s = (at.running or at.granted) - at.granted
         return replace(runs, ends=runs.ends + max(0.0, self._overhead_s - late_s))
+
+    def _expected(self, record: Record) -> float | None:
+        """How long a queued record should run by what is known of earlier ones."""
+        return estimate(self._runs, owner_of(record.spec), record.spec.walltime_s).expected_s
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)
@@ -254,6 +261,9 @@ class World:
 
     def _forget(self, record: Record) -> None:
         """Let go of a final record, and of those before it that nobody else comes after."""
+        if self._predicts and record.state is State.SUCCEEDED and record.at.running is not None and record.at.ended:
+            ran_s = max(0.0, record.at.ended - record.at.running)
+            self._runs = self._runs.after(Run(owner_of(record.spec), ran_s, record.spec.walltime_s))
         for first in record.spec.after:
             others = self._dependents.get(first, set())
             others.discard(record.name)

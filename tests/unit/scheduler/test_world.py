@@ -46,6 +46,8 @@ def test_after_any_changes_the_snapshot_is_the_one_made_from_scratch(moves: list
             changed = replace(changed, grant=None)
         records[name] = changed
         world.put(changed)
+        if after and "a" in records:  # what a record comes after is told with it
+            world.put(records["a"])
         if len(records) % 2:
             same(world, records)
     same(world, records)
@@ -149,3 +151,14 @@ def test_a_node_that_comes_back_has_what_its_workloads_leave() -> None:
     idle = world.snapshot.idle[world.snapshot.site.row["g0"]].tolist()
     assert idle == [3000, 2000, 7 * 2**30]
     assert Resources.of(4, 2, "8 GiB") == NODES[2].capacity
+
+
+def test_how_long_the_owners_last_two_runs_took_is_what_the_next_is_expected_to_take() -> None:
+    world = World({}, NODES, HEAD, predicts=True)
+    for number, ran_s in enumerate((500.0, 10.0, 30.0)):
+        ran = holding(f"sweep-{number}", State.RUNNING, "c0")
+        world.put(replace(ran, at=replace(ran.at, running=100.0)))
+        world.put(replace(ran, state=State.SUCCEEDED, at=replace(ran.at, running=100.0, ended=100.0 + ran_s)))
+    world.put(record(job("sweep-3", "true", walltime_s=100.0)))
+    world.put(record(job("other-1", "true", walltime_s=100.0)))
+    assert {work.name: work.likely_s for work in world.snapshot.waiting} == {"sweep-3": 20.0, "other-1": 100.0}
