@@ -72,6 +72,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     ports = Ports(
         workloads=records, reports=records, keys=records, packages=packages, logs=logs, models=models,
         nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+        decision=lambda: loop.last_decision,
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     mlflow.start()
