@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.core.errors import BadInput
-from fabric.simulator.swf import SwfJob, read_swf
+from fabric.simulator.swf import AS_RUN, PUBLISHED, SwfJob, jobs_in, read_swf
 
 
 def line(number: int = 1, submit: object = 0, run: object = 10, allocated: object = 4, **more: object) -> str:
-    fields = [number, submit, -1, run, allocated, -1, -1, more.get("requested", 4), more.get("time", 60), *[-1] * 9]
+    asked = [more.get("requested", 4), more.get("time", 60), -1, -1, more.get("user", -1)]
+    fields = [number, submit, -1, run, allocated, -1, -1, *asked, *[-1] * 6]
     return " ".join(map(str, fields))
 
 
@@ -60,7 +61,7 @@ def test_a_packed_log_is_read_as_a_plain_one(tmp_path: Path) -> None:
         (line(requested=0), "has 0 processors"),
         (line(requested=-1, allocated=-1), "has -1 processors"),
         (line(requested=2.5), "whole number"),
-        (line(requested=9), "needs 9 processors, but the machine has 8"),
+        (line(2, requested=9), "needs 9 processors, but the machine has 8"),
         (line(time=0), "requests 0 s"),
         (line(1), "there is a job 1 already"),
     ],
@@ -69,6 +70,30 @@ def test_a_broken_line_is_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says) as caught:
         read_swf(log(tmp_path, line(), text), 8)
     assert "line 4" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "text", "job"),
+    [
+        ("allocated processors count", line(requested=2), SwfJob(1, 0, 10, 4, 60)),
+        ("requested ones where none are known", line(requested=2, allocated=-1), SwfJob(1, 0, 10, 2, 60)),
+        ("zero is not known either", line(requested=2, allocated=0), SwfJob(1, 0, 10, 2, 60)),
+        ("a request is raised to the run", line(run=100), SwfJob(1, 0, 100, 4, 100)),
+        ("no request is the run", line(time=0), SwfJob(1, 0, 10, 4, 10)),
+        ("without any processors it is left out", line(requested=-1, allocated=0), None),
+        ("one that never ran is left out", line(run=-1), None),
+        ("the user is told", line(user=7), SwfJob(1, 0, 10, 4, 60, 7)),
+    ],
+)
+def test_as_it_ran_a_line_is_what_was_held(sentence: str, text: str, job: SwfJob | None) -> None:
+    assert [found for _, found in jobs_in([text], "log", AS_RUN)] == ([job] if job else []), sentence
+
+
+def test_only_the_strict_rule_minds_a_number_that_comes_twice() -> None:
+    twice = [line(1), line(1, 5)]
+    assert len(list(jobs_in(twice, "log", AS_RUN))) == 2
+    with pytest.raises(BadInput, match="log, line 2: there is a job 1 already"):
+        list(jobs_in(twice, "log", PUBLISHED))
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:

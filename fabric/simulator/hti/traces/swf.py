@@ -1,24 +1,15 @@
 """Batch logs in the Standard Workload Format, as CPU work.
 
-Knows nothing of who waited how long: the logs' own wait times are not read.
+Knows nothing of the format, nor of who waited how long: the logs' own wait times are not read.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from fabric.core.errors import BadInput
-from fabric.simulator.hti.traces.lines import Row, text_of
-
-_FIELDS = 18
-_NAMES = {
-    0: "job id",
-    1: "submit",
-    3: "run",
-    4: "processors",
-    7: "requested processors",
-    8: "requested time",
-    11: "user",
-}
+from fabric.simulator.hti.traces.lines import text_of
+from fabric.simulator.swf import AS_RUN, jobs_in
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,36 +29,16 @@ class CpuRow:
 def read_swf(path: Path) -> tuple[CpuRow, ...]:
     """Jobs that ran, in the order of submission.
 
-    Fields of -1 are unknown: processors fall back to those requested, the requested time to the run time. Jobs without
-    a run time or processors never ran and are left out. A requested time below the run time is raised to it, since
-    here walltimes kill.
+    Read by the rule `AS_RUN`: processors are those that were held, and a requested time below the run time is raised to
+    it, since here walltimes kill.
 
     Raises:
         BadInput: If a line has too few fields, or one of them is no number or a time before the log's start.
+        NotFound: If there is no such log.
+        Corrupt: If it cannot be unpacked.
     """
-    jobs = []
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith(";"):
-            continue
-        fields = line.split()
-        if len(fields) < _FIELDS:
-            message = f"{path}:{number}: has {len(fields)} of {_FIELDS} fields. Correct or remove the line."
-            raise BadInput(message, path=str(path), line=number)
-        jobs.append(_job(Row(str(path), number, {name: fields[i] for i, name in _NAMES.items()})))
-    ran = [job for job in jobs if job.run_s > 0 and job.processors > 0]
-    if not ran:
+    found = (job for _, job in jobs_in(io.StringIO(text_of(path)), str(path), AS_RUN))
+    rows = [CpuRow(j.submit_s, j.number, j.run_s, j.processors, j.requested_s, j.user) for j in found]
+    if not rows:
         raise BadInput(f"{path}: has no jobs that ran", path=str(path))
-    return tuple(sorted(ran))
-
-
-def _job(row: Row) -> CpuRow:
-    run_s = row.number("run", least=-1)
-    allocated, asked = row.whole("processors", least=-1), row.whole("requested processors", least=-1)
-    return CpuRow(
-        submit_s=row.number("submit"),
-        job_id=row.whole("job id"),
-        run_s=run_s,
-        processors=allocated if allocated > 0 else asked,
-        requested_s=max(run_s, row.number("requested time", least=-1)),
-        user=row.whole("user", least=-1),
-    )
+    return tuple(sorted(rows))
