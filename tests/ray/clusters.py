@@ -5,15 +5,15 @@ Knows nothing of what runs on them.
 
 import json
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+
+from tests.ray.answering import Answering
 
 
 @contextmanager
@@ -54,12 +54,10 @@ def _set(environment: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-class Stranger:
+class Stranger(Answering):
     """The state API of another cluster, which knows of nothing that it is asked about."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        asked = self.asked
         nothing = {
             "total": 0,
             "num_after_truncation": 0,
@@ -67,25 +65,4 @@ class Stranger:
             "result": [],
             "partial_failure_warning": "",
         }
-        body = json.dumps({"result": True, "msg": "", "data": {"result": nothing}}).encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                asked.append(self.path)
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(json.dumps({"result": True, "msg": "", "data": {"result": nothing}}))

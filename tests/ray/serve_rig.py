@@ -11,11 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from fabric.serve.engines.settings import EngineName, EngineSettings
 from fabric.serve.offline import OfflineEngines
 from fabric.train.evaluate import Sample, chat_samples, completion_samples
 from tests.contract.engine_contract import TEXTS
+from tests.ray.answering import Answering
 
 START_S = 240.0
 """Longest wait for a cluster or a model, on a busy machine."""
@@ -128,31 +127,11 @@ def serve_cluster() -> Iterator[ServeCluster]:
             cluster.end()
 
 
-class FakeControl:
+class FakeControl(Answering):
     """Tells one snapshot, over HTTP, until it is stopped."""
 
     def __init__(self, snapshot: GatewaySnapshot) -> None:
-        body = snapshot.model_dump_json().encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(snapshot.model_dump_json())
 
 
 class GatewayProcess:
