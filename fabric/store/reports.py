@@ -93,7 +93,7 @@ class SqlReports(SqlTables):
             return _stages(connection, _attempt(connection, name)[0], attempt)
 
 
-def told_of(row: Mapping[str, Any]) -> Told:
+def told_of(row: RowMapping) -> Told:
     """What the scheduler hears of a row of `progress`."""
     return Told(
         attempt=row["attempt"],
@@ -104,7 +104,7 @@ def told_of(row: Mapping[str, Any]) -> Told:
     )
 
 
-def _left_s(row: Mapping[str, Any]) -> float | None:
+def _left_s(row: RowMapping) -> float | None:
     """Seconds of work left at the mean rate of all reports since the attempt, or its present size, began."""
     if row["first_at"] is None or not row["total"] or row["done"] <= row["first_done"]:
         return None

@@ -1,6 +1,7 @@
 """What a workload is told of its size, and which sizes people may ask for."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_one_that_overstayed_is_told_what_is_left() -> None:
     assert size_of(trains(State.RESIZING, grant=grant(1)), 2) == told(1)
 
 
-def serves(world: World, **group: int) -> None:
+def serves(world: World, **group: Any) -> None:
     """A service of the echo engine that runs."""
     groups = (Group(name="workers", tier="commodity", **group),)
     service = ServiceSpec(model="m", engine="echo")
@@ -93,7 +94,7 @@ def test_a_service_is_scaled_by_a_wish_that_the_loop_reads(world: World) -> None
         ({"count": 1, "min": 1, "max": 3}, 0, "workers"),
     ],
 )
-def test_a_size_that_it_cannot_have_is_refused(world: World, group: dict[str, int], workers: int, words: str) -> None:
+def test_a_size_that_it_cannot_have_is_refused(world: World, group: dict[str, Any], workers: int, words: str) -> None:
     serves(world, **group)
     answer = world.client().post("/api/fabric/workloads/chat/scale", json={"workers": workers})
     error = ErrorBody.model_validate_json(answer.content)
