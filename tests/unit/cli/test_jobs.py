@@ -1,6 +1,7 @@
 """Commands about workloads that are there."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -125,7 +126,7 @@ def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeCon
 
 
 def test_what_is_being_resized_shows_both_sizes_and_between_what_it_may_change(control: FakeControl, run: Run) -> None:
-    elastic = {"least": 1, "most": 4}
+    elastic: dict[str, Any] = {"least": 1, "most": 4}
     views = (
         view("fixed", workers=2),
         view("steady", workers=2, **elastic),
