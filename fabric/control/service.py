@@ -11,9 +11,19 @@ import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
 from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
+from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Permission, Role
+from fabric.control.overview import (
+    MOST_STARTS,
+    brief_view,
+    promises_view,
+    queue_of,
+    running_by_class,
+    services_of,
+    tier_views,
+)
 from fabric.control.ports import Ports
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
@@ -32,6 +42,9 @@ LAST_BYTES_S = 15.0
 
 LARGEST_INTEGER = 2**63 - 1
 """Largest whole number that every SQL store takes."""
+
+MOST_QUEUED = 100
+"""Waiting workloads that an overview lists; the others are counted."""
 
 TOKEN_OUTLIVES_S = 60.0
 """How long a workload's token is still taken after the workload's end, in seconds."""
@@ -270,6 +283,22 @@ class Service:
     def nodes(self) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it."""
         return node_views(self._ports.nodes(), self._active())
+
+    def overview(self, caller: Caller) -> Overview:
+        """The site at one glance; of workloads those within the caller's reach."""
+        active = self._active()
+        mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
+        queue = queue_of(mine)
+        return Overview(
+            site=self._site.name,
+            at=self._ports.clock.now(),
+            tiers=tier_views(self._ports.nodes(), active),
+            num_waiting=len(queue),
+            queue=tuple(brief_view(record) for record in queue[:MOST_QUEUED]),
+            services=tuple(brief_view(record, self._endpoint(record)) for record in services_of(mine)),
+            running=running_by_class(mine),
+            promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
+        )
 
     def models(self) -> tuple[ModelVersionView, ...]:
         """Every registered model version."""
