@@ -12,7 +12,7 @@ import typer
 from fabric.cli import exits
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
-from fabric.cli.jobs import explain, jobs, logs, stop
+from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import nodes
 from fabric.cli.replay import replay
@@ -33,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _command in (up, down, doctor, submit, jobs, logs, stop, explain, top, nodes, models, deploy, replay):
+for _command in (
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay,
+):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 app.add_typer(simulate)
 

@@ -57,6 +57,10 @@ class Workloads(Protocol):
         """Remember that somebody wants it to end."""
         ...
 
+    def scale(self, name: str, workers: int) -> Record:
+        """Remember how many workers of its elastic group somebody wants."""
+        ...
+
     def delete(self, name: str) -> None:
         """Forget a workload that has ended.
 

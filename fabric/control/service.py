@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import fabric
-from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, WorkloadView
+from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
 from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
@@ -25,6 +25,7 @@ from fabric.control.overview import (
     tier_views,
 )
 from fabric.control.ports import Ports
+from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import event_view, message_of, node_views, workload_view
@@ -250,6 +251,35 @@ class Service:
         if max(report.checkpoint_step or 0, report.checkpoint_bytes or 0) > LARGEST_INTEGER:
             raise BadInput(f"checkpoint_step and checkpoint_bytes may be at most {LARGEST_INTEGER}", workload=name)
         self._ports.reports.report(name, report, attempt)
+        if report.workers is not None:
+            self._ports.process.wake()  # somebody may wait for what it gives back
+
+    def size(self, name: str, caller: Caller) -> SizeView:
+        """The size at which a workload should work now.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Denied: If it is out of the caller's reach.
+        """
+        caller.require(Permission.REPORT)
+        record = self.get(name, caller)
+        # Most that ask are not elastic, and hear it without a look at what they told.
+        works_at = self._ports.reports.progress(name).workers if record.spec.elastic else None
+        return size_of(record, works_at)
+
+    def scale(self, name: str, workers: int, caller: Caller) -> Record:
+        """Ask for another number of replicas; the loop does the rest.
+
+        Raises:
+            NotFound: If there is none of that name.
+            BadInput: If it cannot have so many.
+            Conflict: If it has ended.
+        """
+        caller.require(Permission.CHANGE)
+        check_scale(self.get(name, caller), workers)
+        record = self._ports.workloads.scale(name, workers)
+        self._ports.process.wake()
+        return record
 
     def nodes(self) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it."""

@@ -52,6 +52,8 @@ class Settings:
     """When nodes are taken away, as the site file says; they become claims as time goes on."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
+    half_life_s: float = 7 * 86_400.0
+    """Seconds after which what a project has used counts half."""
     overhead_s: float = 0.0
     """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone, that are
     allowed for in what others are promised."""
@@ -203,7 +205,9 @@ class Loop:
 
     def _decide(self, world: World, now: float) -> dict[str, Record]:
         """Decide who starts, and write the answer into the records; those that changed."""
-        settings, seen = self._settings, world.snapshot
+        settings = self._settings
+        world.use(now, settings.half_life_s)
+        seen = world.snapshot
         plan = decide(seen, settings.policy, now)
         self.last_decision = Decision(seen, settings.policy, now, plan)
         changes: dict[str, Record] = {}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
+from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
@@ -24,6 +25,7 @@ from fabric.scheduler.snapshot import (
     running_of,
     waiting_of,
 )
+from fabric.scheduler.usage import Usage, advance
 from fabric.workloads.record import Grant, Record, SetAside, Slice
 from fabric.workloads.states import State
 
@@ -87,6 +89,17 @@ class World:
             )
             self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
         return self._snapshot
+
+    def use(self, now: float, half_life_s: float) -> None:
+        """Count what projects have held until now; where the site lists none, nothing is counted."""
+        seen = self.snapshot
+        if seen.tree.entries:
+            usage = seen.usage if seen.usage.at else Usage(now)
+            site = seen.site
+            slots = [(row, *amount) for row, amount in enumerate(site.capacity.tolist())]
+            capacity = amounts_of(slots, site)
+            used = advance(usage, held_of(seen), seen.tree, capacity, now=now, half_life_s=half_life_s)
+            self._snapshot = replace(seen, usage=used)
 
     def looked_at(self) -> None:
         """Say that a decision was made on what there is now."""

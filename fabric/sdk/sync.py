@@ -136,6 +136,10 @@ class Client:
         """Ask a workload to save and leave; see `AsyncClient.stop`."""
         return self._run(self._client.stop(name))
 
+    def scale(self, name: str, workers: int) -> admin.WorkloadView:
+        """Ask for another number of replicas; see `AsyncClient.scale`."""
+        return self._run(self._client.scale(name, workers))
+
     def delete(self, name: str) -> None:
         """Forget a workload that has ended; see `AsyncClient.delete`."""
         return self._run(self._client.delete(name))
@@ -170,6 +174,7 @@ class Client:
         *,
         name: str | None = None,
         engine: Engine = "auto",
+        replicas: int | tuple[int, int] = 1,
         gpus: float = 1.0,
         tier: str | None = "gpu",
         cpus: float = 2.0,
@@ -183,6 +188,7 @@ class Client:
                 model_ref,
                 name=name,
                 engine=engine,
+                replicas=replicas,
                 gpus=gpus,
                 tier=tier,
                 cpus=cpus,

@@ -29,7 +29,11 @@ def loop_columns(record: Record) -> dict[str, Any]:
         "attempt": record.attempt,
         "generation": record.generation,
         "failures": record.failures,
+        "preemptions": record.preemptions,
         "grant": None if record.grant is None else grant_json(record.grant),
+        "target": None if record.target is None else grant_json(record.target),
+        "leave_by": record.leave_by,
+        "resized": record.at.resized,
         "message": storable(record.message),
         "waits_for": storable(record.waits_for),
         "expected_start": record.expected_start,
@@ -58,6 +62,7 @@ def new_row(record: Record, idempotency_key: str | None) -> dict[str, Any]:
         "submitted": record.at.submitted,
         "stop_requested": record.stop_requested,
         "stop_request_reason": storable(record.stop_reason) if record.stop_requested else "",
+        "wants": record.wants,
         **loop_columns(record),
     }
 
@@ -85,11 +90,15 @@ def record_of(row: RowMapping) -> Record:
             name=row["name"],
             spec=WorkloadSpec.model_validate_json(row["spec"]),
             state=State(row["state"]),
-            at=Instants(row["submitted"], row["granted"], row["cluster_ready"], row["running"], row["ended"]),
+            at=_instants(row),
             attempt=row["attempt"],
             generation=row["generation"],
             failures=row["failures"],
+            preemptions=row["preemptions"],
             grant=None if row["grant"] is None else grant_of(row["grant"]),
+            target=None if row["target"] is None else grant_of(row["target"]),
+            leave_by=row["leave_by"],
+            wants=row["wants"],
             message=row["message"],
             waits_for=row["waits_for"],
             expected_start=row["expected_start"],
@@ -105,6 +114,12 @@ def record_of(row: RowMapping) -> Record:
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         said = str(error).splitlines()[0]
         raise Corrupt(f"the row of workload {row['name']} cannot be read: {said}", name=row["name"]) from error
+
+
+def _instants(row: RowMapping) -> Instants:
+    return Instants(
+        row["submitted"], row["granted"], row["cluster_ready"], row["running"], row["ended"], row["resized"]
+    )
 
 
 def event_row(event: Event, workload_id: int) -> dict[str, Any]:

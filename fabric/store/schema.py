@@ -45,6 +45,7 @@ WORKLOADS = Table(
     # Written by people through the interfaces; the loop reads them and never writes them.
     Column("stop_requested", Boolean, nullable=False),
     Column("stop_request_reason", Text, nullable=False),
+    Column("wants", Integer),
     # Written by the loop alone.
     Column("state", String, nullable=False),
     Column("granted", Float),
@@ -54,7 +55,11 @@ WORKLOADS = Table(
     Column("attempt", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
+    Column("preemptions", Integer, nullable=False, server_default="0"),
     Column("grant", Text),
+    Column("target", Text),
+    Column("leave_by", Float),
+    Column("resized", Float),
     Column("message", Text, nullable=False),
     Column("waits_for", Text, nullable=False),
     Column("expected_start", Float),
@@ -100,6 +105,11 @@ PROGRESS = Table(
     Column("checkpoint_step", Integer),
     Column("checkpoint_bytes", Integer),
     Column("checkpoint_seconds", Float),
+    Column("checkpoint_at", Float),
+    Column("workers", Integer),
+    # Since when, and from where on, it has made progress at its present size.
+    Column("first_done", Float),
+    Column("first_at", Float),
 )
 """What a workload last told of itself, and in which attempt."""
 

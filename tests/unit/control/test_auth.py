@@ -33,6 +33,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/workloads/mine/logs", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/mine/explain", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/mine/events", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads/mine/scale", {"workers": 2}, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/mine/size", None, Permission.REPORT),
     ("POST", "/api/fabric/workloads/mine/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),

@@ -12,6 +12,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler import quota
 from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.promises import set_aside_of
+from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Grant, Instants, Record, SetAside
@@ -162,3 +163,16 @@ def test_how_long_the_owners_last_two_runs_took_is_what_the_next_is_expected_to_
     world.put(record(job("sweep-3", "true", walltime_s=100.0)))
     world.put(record(job("other-1", "true", walltime_s=100.0)))
     assert {work.name: work.likely_s for work in world.snapshot.waiting} == {"sweep-3": 20.0, "other-1": 100.0}
+
+
+def test_what_projects_hold_is_counted_as_time_goes_on() -> None:
+    projects = tree((Project(name="a"), Project(name="b")))
+    world = World({}, NODES, HEAD, tree=projects)
+    world.use(100.0, 1e9)
+    busy = holding("x", State.RUNNING, "g0")
+    world.put(replace(busy, spec=busy.spec.model_copy(update={"project": "a"})))
+    world.use(100.0, 1e9)
+    world.use(108.0, 1e9)
+    usage = world.snapshot.usage
+    # One of eight CPUs of the commodity tier for eight seconds.
+    assert (usage.at, round(usage.of("a"), 3), usage.of("b")) == (108.0, 1.0, 0.0)
