@@ -98,6 +98,7 @@ def loop_settings(site: Site) -> Settings:
         tree=tree(site.projects),
         windows=site.windows,
         overhead_s=site.overhead_s,
+        half_life_s=site.usage_half_life_s,
     )
 
 

@@ -165,14 +165,14 @@ class Loop:
 
     def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
         """Read everything, as after a start; what earlier plans set aside is in the records."""
-        due = self._world.due if self._world else None
+        before = self._world
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
         settings = self._settings
         self._world = world = World(
             records, nodes, settings.head, claims=settings.claims, predicts=settings.policy.predict,
-            grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, due=due,
+            grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, before=before,
         )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}

@@ -14,6 +14,7 @@ from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
+    NO_USAGE,
     Claim,
     Node,
     Promise,
@@ -34,7 +35,11 @@ _UNKNOWN = Promise(-math.inf)
 
 
 class World:
-    """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes."""
+    """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes.
+
+    What no record says (what projects used, how long runs took, when clusters should be gone) comes from the world
+    before.
+    """
 
     def __init__(
         self,
@@ -47,7 +52,7 @@ class World:
         grace_s: float = 0.0,
         tree: Tree | None = None,
         overhead_s: float = 0.0,
-        due: Mapping[str, float] | None = None,
+        before: "World | None" = None,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
@@ -59,14 +64,18 @@ class World:
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
         self._told: dict[str, Told] = {}
-        self.due = dict(due or {})
+        self._due: dict[str, float] = dict(before._due) if before else {}
         """By when clusters should be gone whose records hold nothing any more."""
-        self._predicts, self._runs = predicts, Runs()
+        self._predicts = predicts
+        self._runs: Runs = before._runs if before else Runs()
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
-        self._snapshot = Snapshot.of(nodes, head=head, claims=claims, grace_s=grace_s, tree=tree)
+        self._snapshot: Snapshot = Snapshot.of(
+            nodes, head=head, claims=claims, grace_s=grace_s, tree=tree,
+            usage=before._snapshot.usage if before else NO_USAGE,
+        )  # fmt: skip
         for record in records.values():
             self._take_in(record)
         for record in records.values():
@@ -194,11 +203,11 @@ class World:
         name = f"{cluster} (leaving)"
         known = self._running.get(name)
         if not slices:
-            self.due.pop(cluster, None)
+            self._due.pop(cluster, None)
         if known is None and not slices:
             return
         if known is None or known.grant.slices != slices:
-            due = self.due[cluster] = min(self.due.get(cluster, math.inf), now + self._overhead_s)
+            due = self._due[cluster] = min(self._due.get(cluster, math.inf), now + self._overhead_s)
             self._run(name, Running(name, Grant(slices), due) if slices else None)
 
     def dependents(self, name: str) -> list[str]:
@@ -232,7 +241,7 @@ class World:
         holds = record.grant is not None and record.state.holds_grant
         held = self._running.get(record.name)
         if held is not None and held.ends is not None and old is not None and not holds:
-            self.due[old.cluster] = held.ends
+            self._due[old.cluster] = held.ends
         if holds or record.name in self._running:
             self._run(record.name, self._holds(record) if holds else None)
         shrinks = f"{record.name} (shrinks)"

@@ -90,3 +90,15 @@ def test_the_grace_of_the_site_is_in_what_is_decided_on() -> None:
     site = Site(grace_s=17.0).at(NIGHT)
     assert site.loop.last_decision is not None
     assert site.loop.last_decision.snapshot.grace_s == 17.0
+
+
+def test_what_a_project_used_is_not_forgotten_when_everything_is_read_anew() -> None:
+    work = on_gpus("a", 7200.0).spec.model_copy(update={"project": "physics"})
+    site = Site(record(work, at=NIGHT), tree=tree((Project(name="physics"),)), recheck_s=60.0).at(NIGHT)
+    used = []
+    for minute in range(1, 5):
+        site.at(NIGHT + 61.0 * minute)
+        assert site.loop.last_decision is not None
+        used.append(site.loop.last_decision.snapshot.usage.of("physics"))
+    assert used == sorted(used)
+    assert used[-1] > 1.5 * used[0]

@@ -22,8 +22,15 @@ def test_the_loop_is_told_what_the_site_file_says() -> None:
     assert loop_settings(tiny_site()).policy == Policy()
     window = Window(name="w", nodes=("gpu-0",), starts="2026-12-02T08:00:00+01:00", ends="2026-12-02T12:00:00+01:00")
     projects = (Project(name="physics", limit={"gpu": Share(gpus=1.0)}),)
-    site = tiny_site(policy={"protect": "all"}, projects=projects, windows=(window,), grace_s=3.0, overhead_s=7.0)
+    site = tiny_site(
+        policy={"protect": "all"},
+        projects=projects,
+        windows=(window,),
+        grace_s=3.0,
+        overhead_s=7.0,
+        usage_half_life_s=60.0,
+    )
     told = loop_settings(site)
     assert told.policy == Policy(protect="all")
-    assert (told.windows, told.grace_s, told.overhead_s) == ((window,), 3.0, 7.0)
+    assert (told.windows, told.grace_s, told.overhead_s, told.half_life_s) == ((window,), 3.0, 7.0, 60.0)
     assert told.tree.projects == projects
