@@ -17,12 +17,14 @@ from fabric.core.resources import Resources
 from fabric.scheduler.calendar import claims_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.life import advance, fail_if_in_vain, preempted, view_of
-from fabric.scheduler.plan import Plan, Wait
+from fabric.scheduler.patience import Patience
+from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.telling import Telling
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
@@ -62,7 +64,9 @@ class Settings:
     recheck_s: float = 60.0
     """Seconds after which records and clusters are read whole, so that a change that was missed is found."""
     tell_s: float = 0.0
-    """Seconds between two tellings to all who wait why they wait; infinite for never."""
+    """Seconds between two tellings to those who wait why they wait; infinite for never."""
+    tell_most: int = 200
+    """How many of those who know something already are told in one turn, so that no start writes the whole queue."""
 
 
 class Loop:
@@ -77,6 +81,8 @@ class Loop:
         self._clock = clock
         self._settings = settings
         self._now = -math.inf
+        self._patience = Patience()
+        self._telling = Telling(settings.tell_s, settings.tell_most)
         self._forget()
         self.last_decision: Decision | None = None
 
@@ -119,7 +125,7 @@ class Loop:
         self._retry: dict[str, None] = {}
         self._unwanted: dict[str, None] = {}
         self._walltimes: list[tuple[float, str]] = []
-        self._decided_at = self._checked_at = self._told_at = self._calendar_at = -math.inf
+        self._decided_at = self._checked_at = self._calendar_at = -math.inf
 
     def _observe(self, now: float) -> tuple[World, dict[str, None]]:
         """Take in what changed; the names of the records to look at."""
@@ -219,12 +225,10 @@ class Loop:
                 waits_for="", expected_start=None, promised=False, set_aside=None,
             )  # fmt: skip
         changes |= self._disturb(world, plan, now)
-        telling = now >= self._told_at + settings.tell_s
         for name in plan.promises.keys() | plan.passed.keys():
             changes[name] = _remembered(world.records[name], plan)
-        for wait in plan.waits if telling else ():
-            record = changes.get(wait.workload) or world.records[wait.workload]
-            changes[record.name] = _told(record, wait)
+        for record in self._telling.told(plan.waits, lambda name: changes.get(name) or world.records[name], now):
+            changes[record.name] = record
         for name, kept in world.keep_promises(plan.promises if settings.policy.keeps_promises else {}).items():
             waits = changes.get(name) or world.records.get(name)
             if waits is not None and waits.state is State.QUEUED:
@@ -235,7 +239,6 @@ class Loop:
         # What the plan itself changed needs no other decision.
         world.looked_at()
         self._decided_at = now
-        self._told_at = now if telling else self._told_at
         return changes
 
     def _disturb(self, world: World, plan: Plan, now: float) -> dict[str, Record]:
@@ -282,11 +285,13 @@ class Loop:
             record = world.records.get(name)
             if record is None or record.state not in _REALISED:
                 self._retry.pop(name, None)
-            if record is None:
+            if record is None or not self._patience.allows(record, self._now):
                 continue
             try:
                 self._do(world, record)
+                self._patience.succeeded(record)
             except Exception as error:  # one that cannot be acted on must not keep all the others waiting
+                self._patience.failed(record, self._now)
                 failed = failed or error
         if failed:
             raise failed
@@ -371,14 +376,6 @@ def _remembered(record: Record, plan: Plan) -> Record:
     if (promised, passed) == (record.promised_start, record.passed):
         return record
     return replace(record, promised_start=promised, passed=passed)
-
-
-def _told(record: Record, wait: Wait) -> Record:
-    """A queued record with what a plan says of it; the same record if that is nothing new."""
-    told = (wait.reason, wait.expected_start, wait.promised)
-    if (record.waits_for, record.expected_start, record.promised) == told:
-        return record
-    return replace(record, waits_for=told[0], expected_start=told[1], promised=told[2])
 
 
 def _tells(old: Record, new: Record) -> bool:

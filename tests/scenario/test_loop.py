@@ -1,7 +1,9 @@
 """Days in the life of the loop, in memory: the same loop that runs live."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -151,6 +153,33 @@ def test_one_that_cannot_be_acted_on_keeps_nobody_else_waiting() -> None:
         with suppress(KeyError):
             day.loop.step()
     assert (day.state("poison"), day.state("fine")) == (State.STARTING, State.SUCCEEDED)
+
+
+def test_one_that_fails_is_tried_ever_more_rarely_and_its_records_are_left_alone_meanwhile() -> None:
+    day = Day(record(job("poison", "wait")))
+    reads, tries = [], []
+    active, realise = day.records.active, day.backend.realise
+
+    def counted() -> Mapping[str, Record]:
+        reads.append(day.clock.at)
+        return active()
+
+    def fails(wanted: WantedCluster) -> None:
+        tries.append(day.clock.at)
+        raise KeyError("a mistake of ours")
+
+    day.records.active, day.backend.realise = counted, fails  # type: ignore[method-assign]
+    for _ in range(50):
+        day.clock.at += 1.0
+        with suppress(KeyError):
+            day.loop.step()
+    # The second try comes with another state: from placing to starting.
+    assert [later - earlier for earlier, later in pairwise(tries)] == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert len(reads) <= len(tries) + 1
+    # What somebody asks for is done at once.
+    day.backend.realise = realise  # type: ignore[method-assign]
+    day.records.request_stop("poison")
+    assert day.steps(3).state("poison") is State.CANCELLED
 
 
 def test_what_cannot_start_yet_says_why() -> None:
