@@ -4,6 +4,8 @@ Half of the nodes have four GPUs, 97 of 100 are in use, most of the queue wants 
 on the commodity tier. Every world is drawn from a seed of its own; the policy is EASY, shortest first. The first
 decision on a world fills it up at once; the next one, on what the first leaves, is what a loop does all day. Prints
 both and JSON; fails if a 99th percentile at 1,000 nodes and 2,000 waiting workloads is a second or more.
+
+With `--out FOLDER` it measures how cost grows instead, along each axis up to `--most`; it writes a table and a picture.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import random
 import sys
 import time
+from pathlib import Path
 
 from fabric.core.resources import Resources
 from fabric.scheduler.cycle import decide
@@ -19,6 +22,7 @@ from fabric.scheduler.policy import Policy
 from fabric.scheduler.snapshot import Node, Running, Snapshot, Waiting
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
+from scripts.benches import _growth as growth
 
 AT_MOST_S = 1.0
 """99th percentile at `GOAL`; the goal of the project."""
@@ -108,11 +112,28 @@ def measure(num_nodes: int, num_waiting: int, times: int) -> dict[str, float]:
     return row
 
 
+def grow(out: Path, most: int, times: int) -> None:
+    """Measure growth on `times` worlds of each size, and write what was found below `out`."""
+    costs = []
+    for nodes, waiting in growth.sizes(most):
+        costs.append(growth.cost(nodes, waiting, times, world=world, filled=filled))
+        print(growth.table(costs[-1:]).splitlines()[-1], flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "growth.md").write_text(growth.table(costs), encoding="utf-8")
+    growth.draw(costs, out / "growth.png")
+    print(f"written: {out / 'growth.md'}, {out / 'growth.png'}")
+
+
 def main() -> int:
     """Measure and print; 1 if the bound is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="decisions at each size")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="measure growth, and write growth.md and growth.png")
+    parser.add_argument("--most", type=int, default=10_000, help="largest size along an axis of growth")
     options = parser.parse_args()
+    if options.out is not None:
+        grow(options.out, options.most, max(1, options.times // 4))
+        return 0
     print(f"{'nodes':>7} {'waiting':>8} {'placed':>7} {'first: median, p99 s':>21} {'next: median, p99 s':>21}")
     rows, slow = [], False
     for size in SIZES:
