@@ -1,6 +1,6 @@
 """What control says of the site at one glance, as JSON: tiers, queue, services, and how promises were kept.
 
-Knows nothing of HTTP frameworks; the constant names the route for server and SDK alike.
+Knows nothing of HTTP frameworks; the constants name the routes for server and SDK alike.
 """
 
 from fabric.api.admin import WorkloadView
@@ -8,6 +8,8 @@ from fabric.config.settings import Settings
 
 OVERVIEW = "/api/fabric/overview"
 """GET."""
+DECISION = "/api/fabric/decision"
+"""GET: the last decision as `fabric replay` reads it; for administrators, as it names everybody's work."""
 
 
 class Amounts(Settings):

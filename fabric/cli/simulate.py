@@ -98,7 +98,8 @@ def windows(
 def run(
     scenario: Annotated[Path, typer.Argument(metavar="SCENARIO.yaml", help="Scenario file.", show_default=False)],
     policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Policy file instead of the scenario's.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Policy file instead of the scenario's or the site's.", show_default=False),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many times to draw what is left to chance.")] = 1,
     plot: Annotated[
@@ -112,7 +113,7 @@ def run(
 ) -> None:
     """Run a scenario: a site, workloads and services with their true durations."""
     from fabric.config.load import load
-    from fabric.config.site import Site
+    from fabric.config.site_file import load_site, policy_of
     from fabric.scheduler.policy import Policy
     from fabric.scheduler.replay import write_decision
     from fabric.simulator.plot import draw
@@ -120,9 +121,9 @@ def run(
     from fabric.simulator.scenario import Scenario, nodes_of, simulate
 
     what = load(Scenario, scenario)
-    site = load(Site, scenario.parent / what.site)
+    site = load_site(scenario.parent / what.site, policy=Policy)
     chosen = policy or (scenario.parent / what.policy if what.policy else None)
-    how: Policy = load(Policy, chosen) if chosen else Policy()
+    how: Policy = load(Policy, chosen) if chosen else policy_of(site, Policy)
     reports = []
     for seed in range(seeds):
         engine = simulate(what, site, how, seed)

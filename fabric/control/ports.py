@@ -10,6 +10,7 @@ from typing import Protocol
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
@@ -213,3 +214,5 @@ class Ports:
     clock: Clock
     entropy: Callable[[int], bytes]
     """So many random bytes."""
+    decision: Callable[[], Decision | None] = lambda: None
+    """What the loop decided last."""

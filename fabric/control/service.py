@@ -29,7 +29,8 @@ from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import event_view, message_of, node_views, workload_view
-from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated
+from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated, Unavailable
+from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -299,6 +300,19 @@ class Service:
             running=running_by_class(mine),
             promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
         )
+
+    def decision(self, caller: Caller) -> str:
+        """What the loop decided last, as `fabric replay` reads it.
+
+        Raises:
+            Denied: If the caller is no administrator of the site.
+            Unavailable: If nothing has been decided yet.
+        """
+        caller.require(Permission.ADMIN)
+        made = self._ports.decision()
+        if made is None:
+            raise Unavailable("nothing has been decided since control started; ask again in some seconds")
+        return write_decision(made)
 
     def models(self) -> tuple[ModelVersionView, ...]:
         """Every registered model version."""

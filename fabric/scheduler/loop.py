@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fabric.config.windows import Window
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, Unavailable
 from fabric.core.resources import Resources
+from fabric.scheduler.calendar import claims_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.life import advance, fail_if_in_vain, preempted, view_of
 from fabric.scheduler.plan import Plan, Wait
@@ -31,6 +33,9 @@ _MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
 """Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
 _REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING, State.RESIZING})
 
+PAGE_S = 3600.0
+"""Seconds after which the windows of the site are worked out anew, so far ahead that none is missed until then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -43,6 +48,8 @@ class Settings:
     policy: Policy
     claims: tuple[Claim, ...] = ()
     """Maintenance windows and other claims on nodes that are no workload's."""
+    windows: tuple[Window, ...] = ()
+    """When nodes are taken away, as the site file says; they become claims as time goes on."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
     half_life_s: float = 7 * 86_400.0
@@ -112,7 +119,7 @@ class Loop:
         self._retry: dict[str, None] = {}
         self._unwanted: dict[str, None] = {}
         self._walltimes: list[tuple[float, str]] = []
-        self._decided_at = self._checked_at = self._told_at = -math.inf
+        self._decided_at = self._checked_at = self._told_at = self._calendar_at = -math.inf
 
     def _observe(self, now: float) -> tuple[World, dict[str, None]]:
         """Take in what changed; the names of the records to look at."""
@@ -121,7 +128,9 @@ class Loop:
             world = self._adopt(nodes, now)
         else:
             world = self._world
-            world.move_nodes(nodes)
+            if world.move_nodes(nodes):
+                self._calendar_at = -math.inf
+        self._turn_page(world, nodes, now)
         news = self._records.news(self._read)
         sight = self._backend.changes(self._seen)
         self._read, self._seen = news.cursor, sight.cursor
@@ -145,6 +154,14 @@ class Loop:
         while self._walltimes and self._walltimes[0][0] < now:
             touched[heapq.heappop(self._walltimes)[1]] = None
         return world, touched
+
+    def _turn_page(self, world: World, nodes: tuple[Node, ...], now: float) -> None:
+        """Take in the windows that have come within the horizon."""
+        settings = self._settings
+        if settings.windows and now >= self._calendar_at + PAGE_S:
+            coming = claims_of(settings.windows, nodes, now, settings.policy.horizon_s + PAGE_S)
+            world.move_claims((*settings.claims, *coming))
+            self._calendar_at = now
 
     def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
         """Read everything, as after a start; what earlier plans set aside is in the records."""

@@ -137,10 +137,14 @@ class World:
         self.changed = changed or before is None or before.demand != told.demand
         return True
 
-    def move_nodes(self, nodes: tuple[Node, ...]) -> None:
-        """Take in nodes that came, left or changed state; a promise that rests on one that is not there is dropped."""
+    def move_nodes(self, nodes: tuple[Node, ...]) -> bool:
+        """Take in nodes that came, left or changed state; a promise that rests on one that is not there is dropped.
+
+        Returns:
+            Whether any did.
+        """
         if nodes == self._nodes:
-            return
+            return False
         before, asides = self._snapshot, self._set_aside()
         self._nodes, self.changed = nodes, True
         self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
@@ -152,6 +156,7 @@ class World:
             nodes, self._running.values(), self._waiting.values(),
             head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree, usage=before.usage,
         )  # fmt: skip
+        return True
 
     def move_claims(self, claims: tuple[Claim, ...]) -> None:
         """Take in other claims on nodes, as when time has gone on."""

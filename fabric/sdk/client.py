@@ -291,6 +291,15 @@ class AsyncClient:
         """The site at one glance: tiers, queue, services, and how promises were kept."""
         return await self._control.read(overview.Overview, "GET", overview.OVERVIEW, patience_s=self._patience_s)
 
+    async def decision(self) -> str:
+        """What was decided last, as `fabric replay` reads it; for administrators.
+
+        Raises:
+            Denied: If the key is no administrator's.
+            Unavailable: If nothing has been decided yet.
+        """
+        return (await self._control.ask("GET", overview.DECISION, patience_s=self._patience_s)).text
+
     async def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""
         return (await self._control.read(admin.ModelList, "GET", admin.MODELS, patience_s=self._patience_s)).models

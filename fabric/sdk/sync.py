@@ -160,6 +160,10 @@ class Client:
         """The site at one glance; see `AsyncClient.overview`."""
         return self._run(self._client.overview())
 
+    def decision(self) -> str:
+        """What was decided last; see `AsyncClient.decision`."""
+        return self._run(self._client.decision())
+
     def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""
         return self._run(self._client.models())

@@ -3,14 +3,19 @@
 from dataclasses import replace
 
 import httpx
+import pytest
 
 from fabric.api.overview import OVERVIEW, Amounts, Overview
 from fabric.control.overview import tier_views
-from fabric.scheduler.snapshot import NodeState
+from fabric.core.errors import Unavailable
+from fabric.scheduler.cycle import decide
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision, replay
+from fabric.scheduler.snapshot import NodeState, Snapshot
 from fabric.sdk import AsyncClient
 from fabric.workloads.spec import Priority
 from fabric.workloads.states import State
-from tests.unit.control.world import BASE, NODES, START, World
+from tests.unit.control.world import BASE, NODES, SITE, START, World
 
 
 def seen(world: World, key: str | None = None) -> Overview:
@@ -87,3 +92,15 @@ async def test_the_client_asks_for_it(world: World) -> None:
     world.job("a")
     async with AsyncClient(BASE, transport=httpx.ASGITransport(world.app), patience_s=0.0) as client:
         assert (await client.overview()).queue[0].name == "a"
+
+
+async def test_the_last_decision_can_be_decided_again(world: World) -> None:
+    snapshot = Snapshot.of(NODES, head=SITE.head.resources)
+    made: list[Decision] = []
+    ports = replace(world.service._ports, decision=lambda: made[-1] if made else None)
+    world.service._ports = ports
+    async with AsyncClient(BASE, transport=httpx.ASGITransport(world.app), patience_s=0.0) as client:
+        with pytest.raises(Unavailable, match="nothing has been decided"):
+            await client.decision()
+        made.append(Decision(snapshot, Policy(), START, decide(snapshot, Policy(), START)))
+        assert replay(await client.decision(), "live").same
