@@ -6,7 +6,7 @@ Knows nothing of the real clock, of threads or of HTTP. A step costs what change
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
 from fabric.scheduler.replay import Decision
-from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.snapshot import Claim, Node, Snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
@@ -29,6 +29,8 @@ _LASTING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED
 _MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
 """Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
 _REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING, State.RESIZING})
+Decider = Callable[[Snapshot, Policy, float], Plan]
+"""What answers who starts, leaves and is resized: `decide`, or another scheduler it is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,21 @@ class Loop:
     """Brings what exists towards what is recorded, one step at a time."""
 
     def __init__(
-        self, records: Records, backend: Backend, blueprint: Blueprint, *, clock: Clock, settings: Settings
+        self,
+        records: Records,
+        backend: Backend,
+        blueprint: Blueprint,
+        *,
+        clock: Clock,
+        settings: Settings,
+        decider: Decider = decide,
     ) -> None:
         self._records = records
         self._backend = backend
         self._blueprint = blueprint
         self._clock = clock
         self._settings = settings
+        self._decider = decider
         self._now = -math.inf
         self._forget()
         self.last_decision: Decision | None = None
@@ -179,7 +189,7 @@ class Loop:
     def _decide(self, world: World, now: float) -> dict[str, Record]:
         """Decide who starts, and write the answer into the records; those that changed."""
         settings, seen = self._settings, world.snapshot
-        plan = decide(seen, settings.policy, now)
+        plan = self._decider(seen, settings.policy, now)
         self.last_decision = Decision(seen, settings.policy, now, plan)
         changes: dict[str, Record] = {}
         for action in plan.placed:

@@ -5,13 +5,14 @@ Knows nothing of how the loop decides, and calls nothing of it but `step`.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
-from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.cycle import decide
+from fabric.scheduler.loop import Decider, Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node
@@ -40,6 +41,8 @@ class Act:
     """Seconds since the epoch of the simulated world."""
     stops: str = ""
     """Name of the workload that somebody ends then; empty where only the time matters, as at the edge of a window."""
+    does: Callable[[], None] | None = None
+    """What else is done then, as to lose a node or to let a service tell its demand."""
 
 
 class Engine:
@@ -56,16 +59,38 @@ class Engine:
         grace_s: float = 0.0,
         tell_s: float = math.inf,
         claims: tuple[Claim, ...] = (),
+        decider: Decider = decide,
+        review_s: float | None = None,
+        records: type[SimulatedRecords] = SimulatedRecords,
     ) -> None:
+        """Put the parts together; nothing has happened yet.
+
+        Args:
+            nodes: Of the site.
+            courses: What becomes of each attempt.
+            policy: How is decided.
+            head: What a Ray head of its own is charged.
+            habits: When the loop is told that something happened.
+            grace_s: Seconds between a notice and the kill.
+            tell_s: Seconds between two tellings to all who wait why they wait.
+            claims: Maintenance windows.
+            decider: What decides.
+            review_s: Seconds after which a look decides anew even if only time has passed; without windows never,
+                unless given.
+            records: Kind of the records.
+        """
         self.clock = VirtualClock(-math.inf)
-        self.records = SimulatedRecords()
         self.cluster = SimulatedCluster(nodes, courses, self.clock)
+        self.records = records(self.cluster.working.tells, self.cluster.shrink)
+        if review_s is None:  # where time alone changes nothing, only what happens is looked at
+            review_s = 0.0 if claims else math.inf
         settings = Settings(
             head=head, grace_s=grace_s, policy=policy, claims=claims,
-            # Where time alone changes nothing, only what happens is looked at.
-            review_s=0.0 if claims else math.inf, recheck_s=math.inf, tell_s=tell_s,
+            review_s=review_s, recheck_s=math.inf, tell_s=tell_s,
         )  # fmt: skip
-        self.loop = Loop(self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings)
+        self.loop = Loop(
+            self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings, decider=decider
+        )
         self.num_passes = 0
         """How often the loop was made to look."""
         self.longest: Decision | None = None
@@ -113,11 +138,12 @@ class Engine:
             return not self._habits.only_if_it_fits or self._fits(record)
         due = self.cluster.next_due()
         if due is not None and due <= now:
-            self.cluster.happen()
-        else:
-            act = self._acts.popleft()
-            if act.stops:
-                self.records.request_stop(act.stops)
+            return self.cluster.happen()
+        act = self._acts.popleft()
+        if act.stops:
+            self.records.request_stop(act.stops)
+        if act.does is not None:
+            act.does()
         return True
 
     def look(self) -> None:

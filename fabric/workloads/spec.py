@@ -158,6 +158,9 @@ class WorkloadSpec(Settings):
     walltime_s: float | None = Field(default=None, gt=0)
     """Longest run in seconds; without it there is no promise of a start for those behind."""
 
+    checkpoints: bool = False
+    """Whether it saves its state and leaves when asked to, so that it may run on what others will want back."""
+
     max_failures: int = Field(default=3, ge=0, le=1000)
     """Lost attempts that are started again; one more, and the workload is failed."""
 
