@@ -13,7 +13,7 @@ from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Snapshot
 from fabric.simulator.cluster import Course
-from fabric.simulator.engine import Act, Engine
+from fabric.simulator.engine import Act, Engine, Habits
 from fabric.simulator.progress import Progress, Stretch, Work
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.states import State
