@@ -133,6 +133,11 @@ class Engine:
             if looks:
                 self.look()
 
+    @property
+    def ended(self) -> bool:
+        """Whether everybody came and everything has ended."""
+        return not self._coming and all(record.state.final for record in self.records.kept.values())
+
     def also(self, act: Act) -> None:
         """Let something more happen; one whose instant is over happens at once."""
         self._num_acts += 1

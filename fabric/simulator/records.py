@@ -4,12 +4,12 @@ Knows nothing of time.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fabric.scheduler.ports import News, WantedCluster
 from fabric.scheduler.snapshot import Told
-from fabric.workloads.record import Event, Record
+from fabric.workloads.record import Event, Grant, Record
 
 
 class Tells(Protocol):
@@ -25,6 +25,17 @@ Shrinks = Callable[[str, int], None]
 _NOTHING: Mapping[str, Told] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A time in which a workload held the same slices; seconds since the epoch of the simulated world."""
+
+    workload: str
+    grant: Grant
+    start_s: float
+    end_s: float | None = None
+    """None while it holds them."""
+
+
 class SimulatedRecords:
     """Implements `fabric.scheduler.ports.Records`; what has ended goes to `ended` once nobody comes after it."""
 
@@ -38,6 +49,8 @@ class SimulatedRecords:
         self._tells, self._shrinks = tells, shrinks
         self.kept: dict[str, Record] = {}
         """Every record as it was saved last."""
+        self.holdings: list[Holding] = []
+        """What each held over time, where somebody notes it."""
         self.events: list[Event] = []
         """History of all, in the order of saving."""
         self.num_saves = 0

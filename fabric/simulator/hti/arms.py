@@ -30,8 +30,9 @@ PEERS = "fabric.simulator.peers"
 """Package of the other schedulers."""
 TUNED: Mapping[str, Mapping[str, Any]] = {}
 """Settings of peers that are not their defaults, by arm."""
-OURS: Mapping[str, Any] = {"backfill": "shortest", "dated": 0}
-"""Choices of our policy that are not its defaults."""
+OURS: Mapping[str, Any] = {"backfill": "shortest", "dated": 0, "max_passed": None}
+"""Choices of our policy that are not its defaults. With a bound on being passed, in a queue of a thousand that grows
+everybody is over it, and each decision makes a thousand promises."""
 
 
 @dataclass(frozen=True, slots=True)

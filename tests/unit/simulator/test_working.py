@@ -47,7 +47,7 @@ def engine(what: Work | Course, *, grace_s: float = 10.0, answer: Answer | None 
         head=NONE,
         grace_s=grace_s,
         decider=decider,
-        review_s=0.0,
+        habits=Habits(review_s=0.0),
     )
 
 
