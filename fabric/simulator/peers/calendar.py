@@ -4,7 +4,7 @@ Knows nothing of the order in which anybody is looked at. Work without a walltim
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,23 +103,26 @@ class Calendar:
         here = [part for part in shape.parts if bool(part.request[GPUS]) == bool(lot in self._draft.lots.gpu)]
         sole = Shape(tuple(here), shape.total, shape.tiers)
         coming = self.releases(lot)
-        first = self._first(sole, lot, coming)
-        times = coming.times
-        for number in range(first, len(times) + 1):
-            start = times[number - 1] if number else self.now
+        for start in self._candidates(self._first(sole, lot, coming), coming):
             if start > self.now + self._horizon_s:
                 return None
-            if number < len(times) and times[number] == start:
-                continue  # all that comes back at one instant is looked at together
-            table = self._free_at(coming, number)
+            table = self._free_at(coming, bisect_right(coming.times, start))
             for other in self._reservations:
                 if other.start < start + duration_s and other.end > start:
                     subtract(table, other.slots)
             pieces = self._board.find(sole, lot, table, head=False)
             if pieces is not None:
-                self._keep(pieces, max(start, self.now), duration_s, table=table)
+                self._keep(pieces, start, duration_s, table=table)
                 return start
         return None
+
+    def _candidates(self, number: int, coming: Releases) -> list[float]:
+        """Instants at which room may come back once so many releases have: those, and ends of reservations."""
+        if number > len(coming.times):
+            return []
+        least = coming.times[number - 1] if number else self.now
+        ends = [other.end for other in self._reservations if other.end > least]
+        return sorted({least, *coming.times[number:], *ends})
 
     def expected(self, lot: Lot, devices: int) -> float:
         """The first instant at which so many devices of a lot will have become free; infinite if never."""
