@@ -73,7 +73,7 @@ def walk(draft: Draft, queue: Sequence[Waiting], how: Backfill, *, make_room: Ma
         draft: What is decided so far; gets what is decided here.
         queue: Who waits.
         how: Settings of backfill.
-        make_room: Asked for a job that does not fit before anything is reserved for it.
+        make_room: Asked for a job that does not fit, as long as nothing is reserved on its lot for anybody before it.
     """
     calendar = Calendar(draft, how.horizon_s)
     ahead = Ahead(calendar)
@@ -90,7 +90,7 @@ def walk(draft: Draft, queue: Sequence[Waiting], how: Backfill, *, make_room: Ma
             continue
         if try_start(draft, work, calendar, ahead=ahead):
             continue
-        if make_room is not None and make_room(work):
+        if make_room is not None and not reserved[main.name] and make_room(work):
             continue
         if reserved[main.name] < how.protect:
             reserved[main.name] += 1

@@ -49,10 +49,10 @@ def runs(
     priority: str = "batch",
     **more: object,
 ) -> Running:
-    """A job that holds so many workers with one accelerator on each of some nodes."""
+    """A job that holds so many workers with one accelerator on each of some nodes, one slice for each worker."""
+    places = [node for node, count in where.items() for _ in range(count)]
     slices = tuple(
-        Slice(f"workers-{i}", "workers", node, _tier(node), count, EACH * count, head=i == 0)
-        for i, (node, count) in enumerate(where.items())
+        Slice(f"workers-{i}", "workers", node, _tier(node), 1, EACH, head=i == 0) for i, node in enumerate(places)
     )
     more = {"settled": True, "since": -10 * HOUR_S, **more}
     elastic = group if group is not None and group.elastic else None
