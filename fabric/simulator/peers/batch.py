@@ -11,6 +11,7 @@ devices as it and all who wait before it ask for. A gang never mixes tiers with 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fabric.scheduler.columns import GPUS
 from fabric.scheduler.shape import Shape
@@ -39,6 +40,7 @@ class Backfill:
     """Jobs that are looked at in one decision."""
 
 
+@lru_cache(maxsize=1 << 14)
 def lots_for(shape: Shape, lots: Lots) -> tuple[Lot, ...]:
     """Where a gang may go, the fastest first: lots of its accelerators, or of its CPUs."""
     gpu = [part for part in shape.parts if part.request[GPUS]]

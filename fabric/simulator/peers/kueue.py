@@ -16,13 +16,12 @@ from fabric.scheduler.snapshot import Running, Snapshot, Waiting
 from fabric.simulator.peers.batch import Ahead, lots_for, place_for
 from fabric.simulator.peers.calendar import Calendar
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.kueue_preemption import Claim, KueuePreemption, victims
+from fabric.simulator.peers.kueue_preemption import Claim, KueuePreemption, Pool, victims
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.quotas import Quotas, asked_on
 from fabric.simulator.peers.services import Autoscaling, begin, lots_of_service, scale, services, wanted
-from fabric.simulator.peers.settings import Decider, PeerSettings, Search
+from fabric.simulator.peers.settings import SERVING_RANK, Decider, PeerSettings, Search
 from fabric.simulator.peers.victims import Asker, evict_for, keep_room
-from fabric.workloads.spec import Priority
 
 
 class KueueSettings(PeerSettings):
@@ -66,7 +65,7 @@ def kueue(settings: KueueSettings) -> Decider:
         sizes = {service.name: wanted(service, settings.scaling, now) for service in services(draft)}
         scale(draft, sizes, settle_s=settings.scaling.settle_s, make_room=cycle.replica_room)
         begin(draft, make_room=cycle.service_room)
-        cycle.admit([work for work in draft.ready if work.rank != Priority.SERVING.rank])
+        cycle.admit([work for work in draft.ready if work.rank != SERVING_RANK])
         return draft.plan()
 
     return decide
@@ -90,6 +89,7 @@ class _Cycle:
     def __init__(self, draft: Draft, settings: KueueSettings) -> None:
         self._draft, self._settings = draft, settings
         self._quotas = Quotas(draft, settings.shares)
+        self._pool = Pool(draft, self._quotas)
         self._calendar = Calendar(draft)
         self._ahead = Ahead(self._calendar)
         self._failed: set[tuple[str, int, Shape]] = set()
@@ -178,7 +178,7 @@ class _Cycle:
         if not borrows and keep_room(self._draft, asker):
             self._quotas.take_devices(claim.project, asker.lot, claim.asked)
             return True
-        chosen = victims(self._draft, self._quotas, rules, claim=claim, asker=asker)
+        chosen = victims(self._draft, self._quotas, rules, pool=self._pool, claim=claim, asker=asker)
         if chosen is None:
             return False
         self._quotas.give_back(chosen)

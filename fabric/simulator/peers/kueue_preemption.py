@@ -25,7 +25,7 @@ class KueuePreemption(Settings):
     """The `preemption` of a ClusterQueue, and whether fair sharing is on."""
 
     reclaim_within_cohort: Literal["Never", "LowerPriority", "Any"] = "Any"
-    """Whose borrowed quota a queue within its nominal quota takes back. HTI-14 asks for Any; Kueue's default is Never."""
+    """Whose borrowed quota a queue within its nominal quota takes back; HTI-14: Any (default: Never)."""
 
     within_cluster_queue: Literal["Never", "LowerPriority", "LowerOrNewerEqualPriority"] = "LowerPriority"
     """Whom of its own queue a workload may preempt (Kueue's default: Never)."""
@@ -48,44 +48,61 @@ class Claim:
     """Devices."""
 
 
+class Pool:
+    """Who runs on each lot; private to one decision."""
+
+    def __init__(self, draft: Draft, quotas: Quotas) -> None:
+        self._draft, self._quotas = draft, quotas
+        self._by_lot: dict[str, dict[str, list[Running]]] = {}
+
+    def on(self, lot: Lot) -> dict[str, list[Running]]:
+        """Those who may be asked to leave, by queue; services are workloads that nobody may preempt."""
+        found = self._by_lot.get(lot.name)
+        if found is None:
+            found = self._by_lot[lot.name] = {}
+            running = [work for work in self._draft.snapshot.running if work.settled and not work.service]
+            for work in on_lot(running, lot):
+                found.setdefault(self._quotas.queue(work.project), []).append(work)
+        return found
+
+
 def victims(
-    draft: Draft, quotas: Quotas, rules: KueuePreemption, *, claim: Claim, asker: Asker
+    draft: Draft, quotas: Quotas, rules: KueuePreemption, *, pool: Pool, claim: Claim, asker: Asker
 ) -> list[Running] | None:
     """Who leaves so that the asker fits; None if that does not help or nobody may be preempted."""
-    candidates = on_lot(_candidates(draft, quotas, rules, claim=claim, lot=asker.lot), asker.lot)
-    if not candidates or pieces_without(draft, asker, candidates) is None:
+    candidates = _candidates(draft, quotas, rules, pool=pool, claim=claim, lot=asker.lot)
+    missing = claim.asked - _soon_devices(draft, asker)
+    if not candidates or sum(held_devices(work.slots) for work in candidates) < missing:
+        return None
+    if pieces_without(draft, asker, candidates) is None:
         return None
     pick = _fair if rules.fair_sharing else _classical
     chosen: list[Running] = []
-    missing = claim.asked - _soon_devices(draft, asker)
+    enough = False
     for work in pick(quotas, candidates, claim=claim, lot=asker.lot):
         chosen.append(work)
         quotas.give(work)
         missing -= held_devices(work.slots)
-        if missing <= 0 and pieces_without(draft, asker, chosen) is not None:
+        enough = missing <= 0 and pieces_without(draft, asker, chosen) is not None
+        if enough:
             break
-    else:
-        _restore(quotas, chosen)
-        return None
-    _restore(quotas, chosen)
-    return spared(draft, asker, chosen)
+    for work in chosen:
+        quotas.give(work, sign=-1.0)
+    return spared(draft, asker, chosen) if enough else None
 
 
-def _candidates(draft: Draft, quotas: Quotas, rules: KueuePreemption, *, claim: Claim, lot: Lot) -> list[Running]:
+def _candidates(
+    draft: Draft, quotas: Quotas, rules: KueuePreemption, *, pool: Pool, claim: Claim, lot: Lot
+) -> list[Running]:
     """Everyone who may be preempted, in order: other queues first, least urgent, admitted last."""
     mine = quotas.queue(claim.project)
     within = quotas.over(mine, lot, claim.asked) <= 0
-    found = []
-    for work in draft.snapshot.running:
-        if not draft.movable(work) or work.service:
-            continue
-        theirs = quotas.queue(work.project)
-        if theirs == mine:
-            allowed = _in_queue(rules, claim, work)
-        else:
-            allowed = quotas.over(theirs, lot) > 0 and _in_cohort(rules, claim, work, within=within)
-        if allowed:
-            found.append(work)
+    found: list[Running] = []
+    for queue, works in pool.on(lot).items():
+        if queue == mine:
+            found += [work for work in works if _in_queue(rules, claim, work) and draft.movable(work)]
+        elif quotas.over(queue, lot) > 0 and _in_cohort(rules, claim, None, within=within):
+            found += [work for work in works if _in_cohort(rules, claim, work, within=within) and draft.movable(work)]
     found.sort(key=lambda w: (quotas.queue(w.project) == mine, -w.rank, -w.since, w.name))
     return found
 
@@ -97,8 +114,9 @@ def _in_queue(rules: KueuePreemption, claim: Claim, work: Running) -> bool:
     return work.rank > claim.rank or (work.rank == claim.rank and newer)
 
 
-def _in_cohort(rules: KueuePreemption, claim: Claim, work: Running, *, within: bool) -> bool:
-    lower = work.rank > claim.rank
+def _in_cohort(rules: KueuePreemption, claim: Claim, work: Running | None, *, within: bool) -> bool:
+    """Whether work of another queue that borrows may be preempted; without any, whether some might."""
+    lower = work is None or work.rank > claim.rank
     if within or rules.fair_sharing:
         return rules.reclaim_within_cohort == "Any" or (rules.reclaim_within_cohort == "LowerPriority" and lower)
     return rules.borrow_within_cohort == "LowerPriority" and lower
@@ -145,8 +163,3 @@ def _soon_devices(draft: Draft, asker: Asker) -> float:
     """Devices of the lot that are free, or about to be."""
     column = 1 if asker.lot in draft.lots.gpu or asker.lot in draft.lots.serving else 0
     return float(draft.board.soon[asker.lot.rows, column].clip(min=0).sum()) / 1000
-
-
-def _restore(quotas: Quotas, works: Sequence[Running]) -> None:
-    for work in works:
-        quotas.give(work, sign=-1.0)

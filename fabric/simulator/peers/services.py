@@ -16,8 +16,8 @@ from fabric.simulator.peers.calendar import room_now
 from fabric.simulator.peers.draft import Draft
 from fabric.simulator.peers.gangs import alone, elastic_of, shrunk, size_of, sized
 from fabric.simulator.peers.lots import Lot
+from fabric.simulator.peers.settings import SERVING_RANK
 from fabric.simulator.peers.victims import Asker, keep_room
-from fabric.workloads.spec import Priority
 
 MakeReplicaRoom = Callable[[Running, Shape], bool]
 """Let others leave for replicas that do not fit; whether anything was set in motion."""
@@ -85,7 +85,7 @@ def begin(
         make_room: Asked where there is no room.
     """
     for work in draft.ready:
-        if work.rank != Priority.SERVING.rank:
+        if work.rank != SERVING_RANK:
             continue
         shape, group = work.shape, elastic_of(work)
         if group is not None and sizes is not None:

@@ -11,12 +11,16 @@ from fabric.config.settings import Settings
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.snapshot import Snapshot
+from fabric.workloads.spec import Priority
 
 Decider = Callable[[Snapshot, Policy, float], Plan]
 """From the world, the site's policy (peers have settings of their own and do not look at it) and `now` in seconds."""
 
 Search = Mapping[str, tuple[object, ...]]
 """Names of settings and the values that a tuning run tries, all combinations or some of them."""
+
+SERVING_RANK = Priority.SERVING.rank
+"""Rank of the class that services have."""
 
 
 class PeerSettings(Settings):

@@ -26,7 +26,7 @@ from fabric.simulator.peers.services import (
     services,
     wanted,
 )
-from fabric.simulator.peers.settings import Decider, PeerSettings, Search
+from fabric.simulator.peers.settings import SERVING_RANK, Decider, PeerSettings, Search
 from fabric.simulator.peers.shares import Ledger
 from fabric.simulator.peers.victims import Asker, make_room
 from fabric.workloads.spec import Priority
@@ -109,7 +109,7 @@ def slurm(settings: SlurmSettings) -> Decider:
         sizes = {service.name: wanted(service, settings.scaling, now) for service in services(draft)}
         scale(draft, sizes, settle_s=settings.scaling.settle_s, make_room=_replica_room(draft, settings))
         begin(draft, make_room=lambda work, asker: _requeue(draft, settings, asker, work.rank))
-        jobs = [work for work in draft.ready if work.rank != Priority.SERVING.rank]
+        jobs = [work for work in draft.ready if work.rank != SERVING_RANK]
         how = Backfill(settings.reserve, horizon_s=settings.window_s, most_tried=settings.max_jobs)
         walk(draft, prioritised(jobs, ledger, settings, draft=draft), how, make_room=_job_room(draft, settings))
         return draft.plan()

@@ -14,8 +14,7 @@ from fabric.scheduler.snapshot import Snapshot
 from fabric.simulator.peers.batch import Backfill, walk
 from fabric.simulator.peers.draft import Draft
 from fabric.simulator.peers.services import at_peak, begin, scale, services
-from fabric.simulator.peers.settings import Decider, Search, SplitSettings
-from fabric.workloads.spec import Priority
+from fabric.simulator.peers.settings import SERVING_RANK, Decider, Search, SplitSettings
 
 
 class StaticSplitSettings(SplitSettings):
@@ -41,7 +40,7 @@ def static_split(settings: StaticSplitSettings) -> Decider:
     def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         draft = Draft(snapshot, settings, now)
         serve_at_peak(draft, settings.peaks)
-        jobs = [work for work in draft.ready if work.rank != Priority.SERVING.rank]
+        jobs = [work for work in draft.ready if work.rank != SERVING_RANK]
         how = Backfill(settings.protect, settings.backfill == "shortest", settings.horizon_s)
         walk(draft, jobs, how)
         return draft.plan()
