@@ -92,7 +92,7 @@ class _Cycle:
         self._pool = Pool(draft, self._quotas)
         self._calendar = Calendar(draft)
         self._ahead = Ahead(self._calendar)
-        self._failed: set[tuple[str, int, Shape]] = set()
+        self._failed: dict[tuple[object, ...], int] = {}
 
     def admit(self, jobs: Sequence[Waiting]) -> None:
         """Cycles over the heads; each is admitted, has room made for it, or waits until something changes."""
@@ -139,20 +139,18 @@ class _Cycle:
     def _nominate(self, entry: _Entry) -> bool:
         """Admit a head, or make room for it; whether either was possible."""
         work = entry.work
-        key = (self._quotas.queue(work.project), work.rank, work.shape)
-        if not entry.lots or (key in self._failed and self._settings.queueing == "BestEffortFIFO"):
-            return self._refuse(entry)
+        key = _kind(self._quotas.queue(work.project), work)
+        count = work.shape.parts[0].count
+        if not entry.lots:
+            return False
         if any(self._within_limit(work.project, lot, entry.asked) for lot in entry.lots) and self._fits(entry):
             return True
-        claim = Claim(work.project, work.rank, work.submitted, entry.asked)
-        if self._make_room(claim, Asker(work.name, work.shape, entry.lots[0])):
-            return True
-        self._failed.add(key)
-        return self._refuse(entry)
-
-    def _refuse(self, entry: _Entry) -> bool:
-        if entry.lots:
-            self._ahead.wait(entry.work.shape, entry.lots[0])
+        if count < self._failed.get(key, count + 1):
+            claim = Claim(work.project, work.rank, work.submitted, entry.asked)
+            if self._make_room(claim, Asker(work.name, work.shape, entry.lots[0])):
+                return True
+            self._failed[key] = count
+        self._ahead.wait(work.shape, entry.lots[0])
         return False
 
     def _fits(self, entry: _Entry) -> bool:
@@ -185,3 +183,13 @@ class _Cycle:
         self._quotas.take_devices(claim.project, asker.lot, claim.asked)
         evict_for(self._draft, asker, chosen, "preempted for")
         return True
+
+
+def _kind(queue: str, work: Waiting) -> tuple[object, ...]:
+    """What is the same of workloads of which the larger gets no room where none could be made for the smaller.
+
+    Kueue leaves workloads alone that are like one that was just found inadmissible.
+    """
+    parts = work.shape.parts
+    rest = parts[1:] if len(parts) > 1 else ()
+    return (queue, work.rank, parts[0].request, parts[0].tier, rest)
