@@ -116,14 +116,17 @@ def try_start(draft: Draft, work: Waiting, calendar: Calendar, *, ahead: Ahead) 
     return True
 
 
-def place_for(draft: Draft, work: Waiting, calendar: Calendar, *, ahead: Ahead) -> tuple[Lot, Pieces] | None:
-    """Where a job could start now without delaying a reservation."""
-    lots = lots_for(work.shape, draft.lots)
+def place_for(
+    draft: Draft, work: Waiting, calendar: Calendar, *, ahead: Ahead, shape: Shape | None = None
+) -> tuple[Lot, Pieces] | None:
+    """Where a job could start now without delaying a reservation; at the size it asks for or that of `shape`."""
+    shape = shape or work.shape
+    lots = lots_for(shape, draft.lots)
     for lot in lots:
         end = draft.now + work.duration_s / lot.speed
-        if calendar.count(work.shape, lot, end) < work.shape.parts[0].count or not ahead.worth(work, lot, lots[0]):
+        if calendar.count(shape, lot, end) < shape.parts[0].count or not ahead.worth(work, lot, lots[0]):
             continue
-        pieces = calendar.find(work.shape, lot, end)
+        pieces = calendar.find(shape, lot, end)
         if pieces is not None:
             return lot, pieces
     return None

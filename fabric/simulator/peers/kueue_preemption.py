@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fabric.config.settings import Settings
+from fabric.scheduler.columns import CPUS, GPUS
 from fabric.scheduler.snapshot import Running
 from fabric.simulator.peers.draft import Draft
 from fabric.simulator.peers.gangs import held_devices
@@ -161,5 +162,5 @@ def _queues(quotas: Quotas, works: Sequence[Running]) -> list[str]:
 
 def _soon_devices(draft: Draft, asker: Asker) -> float:
     """Devices of the lot that are free, or about to be."""
-    column = 1 if asker.lot in draft.lots.gpu or asker.lot in draft.lots.serving else 0
+    column = GPUS if asker.lot in draft.lots.gpu or asker.lot in draft.lots.serving else CPUS
     return float(draft.board.soon[asker.lot.rows, column].clip(min=0).sum()) / 1000

@@ -5,6 +5,7 @@ Knows nothing of which peer asks. A queue is a project; where the site says noth
 
 from collections.abc import Mapping, Sequence
 
+from fabric.scheduler.columns import Slot
 from fabric.scheduler.shape import Shape
 from fabric.scheduler.snapshot import Running
 from fabric.simulator.peers.board import Pieces
@@ -58,6 +59,10 @@ class Quotas:
     def take(self, project: str, pieces: Pieces) -> None:
         """Count what a project gets."""
         add(self.used, self.queue(project), (piece.slot for piece in pieces), lot_of=self._lot_of)
+
+    def take_slots(self, project: str, slots: Sequence[Slot]) -> None:
+        """Count what a project keeps of what it gave back."""
+        add(self.used, self.queue(project), slots, lot_of=self._lot_of)
 
     def take_devices(self, project: str, lot: Lot, amount: float) -> None:
         """Count what is kept for a project."""
