@@ -36,6 +36,11 @@ class Board:
         for slots in leaving:
             subtract(self.soon, slots, sign=-1)
 
+    def use(self, lots: Lots) -> None:
+        """Go on with other lots of the same nodes."""
+        self.lots = lots
+        self._counts.clear()
+
     def take(self, slots: Iterable[Slot]) -> None:
         """Let somebody hold `slots`, now or once they are free."""
         held = tuple(slots)

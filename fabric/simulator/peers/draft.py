@@ -39,6 +39,11 @@ class Draft:
         """Who could start: nothing it comes after is missing."""
         return [work for work in self.snapshot.waiting if not work.blocked_by and work.name not in self.placed]
 
+    def use(self, lots: Lots) -> None:
+        """Go on with other lots of the same nodes."""
+        self.lots = lots
+        self.board.use(lots)
+
     def movable(self, work: Running) -> bool:
         """Whether running work may still be asked to leave or to change in this decision."""
         return work.settled and work.name not in self.preempted and work.name not in self.resized

@@ -59,6 +59,12 @@ def held_devices(slots: Iterable[Slot]) -> int:
     return (gpus or cpus) // 1000
 
 
+def surplus(work: Running) -> int:
+    """Devices that elastic work holds beyond its fewest workers."""
+    group, size = work.elastic, size_of(work)
+    return 0 if group is None or not size else held_devices(work.slots) * (size - group.least) // size
+
+
 def grown(grant: Grant, pieces: Sequence[Piece], site: NodeColumns) -> Grant:
     """The grant with another slice for each piece, under names that are free."""
     slices = list(grant.slices)

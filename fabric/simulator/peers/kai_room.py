@@ -16,7 +16,7 @@ from fabric.scheduler.snapshot import Running
 from fabric.simulator.peers.batch import lots_for
 from fabric.simulator.peers.board import Pieces, workers_in
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.gangs import alone, held_devices, shrunk, size_of, sizes_of
+from fabric.simulator.peers.gangs import alone, held_devices, shrunk, size_of, sizes_of, surplus
 from fabric.simulator.peers.kai_shares import TINY
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.quotas import Quotas
@@ -77,12 +77,6 @@ class Rules:
 
     def _by(self, lot: Lot) -> Callable[[str], tuple[float, str]]:
         return lambda queue: (-self._saturation(queue, lot), queue)
-
-
-def surplus(work: Running) -> int:
-    """Devices that elastic work holds beyond its fewest workers."""
-    group, size = work.elastic, size_of(work)
-    return 0 if group is None or not size else held_devices(work.slots) * (size - group.least) // size
 
 
 def make_room(
