@@ -31,6 +31,8 @@ class Board:
         """The same once everybody who leaves has left."""
         self.version = 0
         """Rises whenever less is free."""
+        self.preferred: Flags | None = None
+        """Nodes that are filled before others."""
         self._head = head_part(snapshot.head)
         self._counts: dict[tuple[Amount, str], int] = {}
         for slots in leaving:
@@ -61,9 +63,7 @@ class Board:
             found = self._counts[key] = workers_in(part, lot.rows, self.free)
         return found
 
-    def find(
-        self, shape: Shape, lot: Lot | None, table: Amounts, *, head: bool = True, prefer: Flags | None = None
-    ) -> Pieces | None:
+    def find(self, shape: Shape, lot: Lot | None, table: Amounts, *, head: bool = True) -> Pieces | None:
         """Places for a whole gang: parts with accelerators in `lot`, others on nodes without.
 
         Args:
@@ -71,14 +71,13 @@ class Board:
             lot: For parts with accelerators; None if it has none.
             table: What is free; not written to.
             head: Whether it needs a Ray head too, as work that starts does and work that grows does not.
-            prefer: Rows that are filled before others.
         """
         parts = shape.parts
         head_asked = self._head if head else None
         left = table if len(parts) == 1 and head_asked is None else table.copy()
         pieces: list[Piece] = []
         for part in parts:
-            found = self._find_part(part, lot, left, prefer)
+            found = self._find_part(part, lot, left)
             if found is None:
                 return None
             pieces += found
@@ -95,11 +94,11 @@ class Board:
         heads = spread(head_asked, self.site.head_rows, left, self.site.capacity)
         return None if heads is None else (Piece(head_asked, heads[0].row, 1, head=True), *pieces)
 
-    def _find_part(self, part: Part, lot: Lot | None, table: Amounts, prefer: Flags | None) -> list[Piece] | None:
+    def _find_part(self, part: Part, lot: Lot | None, table: Amounts) -> list[Piece] | None:
         lots = (lot,) if part.request[GPUS] and lot else self.lots.cpu
         for one in lots:
             if part.tier in (None, one.tier):
-                found = spread(part, one.rows, table, self.site.capacity, prefer=prefer)
+                found = spread(part, one.rows, table, self.site.capacity, prefer=self.preferred)
                 if found is not None:
                     return found
         return None

@@ -41,7 +41,7 @@ class LoanSettings(SplitSettings):
 def lend(draft: Draft, settings: LoanSettings) -> None:
     """Scale services on their nodes, then lend whole nodes that they do not need; takes nodes back if too few are left.
 
-    The fastest lot of the draft has the lent nodes as well from then on.
+    The lot of their tier has the lent nodes as well from then on, and fills its own first.
     """
     apart = draft.lots.apart
     how = Autoscaling(headroom=0.0, look_s=settings.look_s, settle_s=settings.settle_s)
@@ -62,6 +62,7 @@ def lend(draft: Draft, settings: LoanSettings) -> None:
     begin(draft)
     scale(draft, sizes, settle_s=settings.settle_s)
     draft.use(training)
+    draft.board.preferred = ~np.isin(np.arange(len(draft.site.names)), apart.rows)
 
 
 def reclaim(draft: Draft, by_row: Mapping[int, Sequence[Running]], number: int) -> set[int]:

@@ -6,7 +6,7 @@ Knows nothing of who may be asked or in which order; peers say that.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fabric.scheduler.columns import Flags, subtract
+from fabric.scheduler.columns import subtract
 from fabric.scheduler.shape import Shape
 from fabric.scheduler.snapshot import Running
 from fabric.simulator.peers.board import Pieces, workers_in
@@ -26,7 +26,6 @@ class Asker:
     lot: Lot
     head: bool = True
     """Whether a Ray head must find room too; what grows has one already."""
-    prefer: Flags | None = None
 
 
 def pieces_without(draft: Draft, asker: Asker, victims: Sequence[Running]) -> Pieces | None:
@@ -39,7 +38,7 @@ def pieces_without(draft: Draft, asker: Asker, victims: Sequence[Running]) -> Pi
     part = asker.shape.parts[0]
     if workers_in(part, asker.lot.rows, table) < part.count:
         return None
-    return draft.board.find(asker.shape, asker.lot, table, head=asker.head, prefer=asker.prefer)
+    return draft.board.find(asker.shape, asker.lot, table, head=asker.head)
 
 
 def keep_room(draft: Draft, asker: Asker) -> bool:
