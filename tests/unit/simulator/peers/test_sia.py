@@ -82,9 +82,9 @@ def test_the_slower_tier_is_used_by_whom_it_costs_least() -> None:
 def test_with_loans_an_idle_serving_node_is_used_and_without_it_is_not() -> None:
     chat = service("chat", {"g0": 2}, [2], most=8)
     site, job = nodes(gpu=3), waits("a", gpus(8))
-    split = {"serving_nodes": 2, "peaks": {"chat": 2}}
-    assert started(decide(sia(SiaSettings(**split)), world(chat, job, on=site))) == {}
-    lent = SiaSettings(**split, loans=True, spare_nodes=0)
+    split = SiaSettings(serving_nodes=2, peaks={"chat": 2})
+    assert started(decide(sia(split), world(chat, job, on=site))) == {}
+    lent = split.model_copy(update={"loans": True, "spare_nodes": 0})
     assert started(decide(sia(lent), world(chat, job, on=site))) == {"a": "4@g2 4@g1"}
 
 
