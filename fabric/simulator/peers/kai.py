@@ -108,6 +108,7 @@ class _Session:
         self._calendar = Calendar(draft)
         self._ahead = Ahead(self._calendar)
         self._failed: dict[tuple[object, ...], int] = {}
+        self._shapes: dict[str, Shape] = {}
 
     def run(self, jobs: Sequence[Waiting]) -> None:
         """Every action looks at who is still pending."""
@@ -169,13 +170,16 @@ class _Session:
         saturation = {queue: self._saturation(queue) for queue in queues}
         while queues:
             queue = min(queues, key=lambda name: (saturation[name], queues[name][-1].key))
-            work = queues[queue].pop()
-            if not queues[queue]:
-                del queues[queue]
-            if action(work):
-                saturation[queue] = self._saturation(queue)
-            else:
+            jobs_of = queues[queue]
+            # As long as its jobs get nothing, the queue stays the least saturated.
+            while jobs_of:
+                work = jobs_of.pop()
+                if action(work):
+                    break
                 left.append(work)
+            saturation[queue] = self._saturation(queue)
+            if not jobs_of:
+                del queues[queue]
         return left
 
     def _saturation(self, queue: str) -> float:
@@ -198,26 +202,29 @@ class _Session:
 
     def _consolidate(self, work: Waiting) -> bool:
         """Move running jobs together so that a gang fits that only fragmentation keeps waiting."""
-        lots, shape = lots_for(work.shape, self._draft.lots), self._smallest(work)
-        if not lots:
-            return False
-        asker = Asker(work.name, shape, lots[0])
-        if not consolidate(self._draft, asker, self._settings.consolidation):
-            return False
-        self._quotas.take_devices(work.project, lots[0], asked_on(shape))
-        return True
+
+        def move(asker: Asker) -> bool:
+            if not consolidate(self._draft, asker, self._settings.consolidation):
+                return False
+            self._quotas.take_devices(work.project, asker.lot, asked_on(asker.shape))
+            return True
+
+        return self._unless_in_vain(work, ("moved",), move)
 
     def _make_room(self, work: Waiting) -> bool:
+        kind = (self._quotas.queue(work.project), work.rank)
+        return self._unless_in_vain(work, kind, lambda asker: self._room(work.project, work.rank, asker))
+
+    def _unless_in_vain(self, work: Waiting, kind: tuple[object, ...], action: Callable[[Asker], bool]) -> bool:
+        """Try something for a job, unless it failed for a smaller one of its kind in this session."""
         lots, shape = lots_for(work.shape, self._draft.lots), self._smallest(work)
-        if not lots:
-            return False
         part = shape.parts[0]
-        kind = (self._quotas.queue(work.project), work.rank, part.request, part.tier, shape.parts[1:])
-        if part.count >= self._failed.get(kind, part.count + 1):
+        key = (*kind, part.request, part.tier, shape.parts[1:])
+        if not lots or part.count >= self._failed.get(key, part.count + 1):
             return False
-        if self._room(work.project, work.rank, Asker(work.name, shape, lots[0])):
+        if action(Asker(work.name, shape, lots[0])):
             return True
-        self._failed[kind] = part.count
+        self._failed[key] = part.count
         return False
 
     def _room(self, project: str, rank: int, asker: Asker) -> bool:
@@ -230,7 +237,7 @@ class _Session:
         reclaim_s, preempt_s = self._settings.reclaim_min_run_s, self._settings.preempt_min_run_s
         for victims, least_s, why in (
             (self._rules.reclaimable(queue, asker.lot, asked, min_run_s=reclaim_s), reclaim_s, "reclaimed for"),
-            (self._rules.preemptible(queue, rank), preempt_s, "preempted for"),
+            (self._rules.preemptible(queue, asker.lot, rank), preempt_s, "preempted for"),
         ):
             if make_room(self._draft, self._quotas, asker, victims=victims, min_run_s=least_s, why=why):
                 self._quotas.take_devices(project, asker.lot, asked)
@@ -239,5 +246,9 @@ class _Session:
 
     def _smallest(self, work: Waiting) -> Shape:
         """A job at its fewest workers, where elastic jobs are resized."""
-        group = elastic_of(work) if self._settings.elastic else None
-        return work.shape if group is None else sized(work.shape, group.name, group.least)
+        found = self._shapes.get(work.name)
+        if found is None:
+            group = elastic_of(work) if self._settings.elastic else None
+            found = work.shape if group is None else sized(work.shape, group.name, group.least)
+            self._shapes[work.name] = found
+        return found

@@ -20,7 +20,7 @@ from fabric.simulator.peers.gangs import alone, held_devices, shrunk, size_of, s
 from fabric.simulator.peers.kai_shares import TINY
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.quotas import Quotas
-from fabric.simulator.peers.victims import Asker, evict_for, first_enough, on_lot, pieces_without, spared
+from fabric.simulator.peers.victims import Asker, Pool, evict_for, first_enough, on_lot, pieces_without, spared
 from fabric.workloads.record import Grant
 
 Fair = Callable[[str, Lot], float]
@@ -32,6 +32,7 @@ class Rules:
 
     def __init__(self, draft: Draft, quotas: Quotas, reclaim: str, *, fair: Fair) -> None:
         self._draft, self._quotas, self._reclaim, self._fair = draft, quotas, reclaim, fair
+        self._pool = Pool(draft, quotas.queue)
 
     def within(self, queue: str, lot: Lot, asked: float) -> bool:
         """Whether a queue with `asked` more stays within what it may take back."""
@@ -47,26 +48,23 @@ class Rules:
             return []
         mine = self._saturation(queue, lot, asked)
         found: list[Running] = []
-        running = on_lot(self._preemptible(), lot)
-        for other in sorted({self._quotas.queue(work.project) for work in running} - {queue}, key=self._by(lot)):
-            if self._reclaim == "fair-share" and mine > self._saturation(other, lot):
-                continue
+        by_queue = self._pool.on(lot)
+        for other in sorted(by_queue.keys() - {queue}, key=self._by(lot)):
             spare = self._quotas.used_on(other, lot) - self._due(other, lot)
-            works = [work for work in running if self._quotas.queue(work.project) == other]
-            for work in sorted(works, key=lambda w: (-w.rank, -w.since, w.name)):
-                gives = held_devices(work.slots) if self._draft.now - work.since >= min_run_s else surplus(work)
+            if spare <= TINY or (self._reclaim == "fair-share" and mine > self._saturation(other, lot)):
+                continue
+            for work in sorted(by_queue[other], key=_newest):
+                old = self._draft.now - work.since >= min_run_s
+                gives = (held_devices(work.slots) if old else surplus(work)) if self._draft.movable(work) else 0
                 if gives and spare > TINY:
                     found.append(work)
                     spare -= gives
         return found
 
-    def preemptible(self, queue: str, rank: int) -> list[Running]:
+    def preemptible(self, queue: str, lot: Lot, rank: int) -> list[Running]:
         """Less urgent work of the same queue, the least urgent and newest first."""
-        works = [w for w in self._preemptible() if w.rank > rank and self._quotas.queue(w.project) == queue]
-        return sorted(works, key=lambda w: (-w.rank, -w.since, w.name))
-
-    def _preemptible(self) -> list[Running]:
-        return [work for work in self._draft.snapshot.running if not work.service and self._draft.movable(work)]
+        works = self._pool.on(lot).get(queue, ())
+        return sorted((work for work in works if work.rank > rank and self._draft.movable(work)), key=_newest)
 
     def _due(self, queue: str, lot: Lot) -> float:
         return self._quotas.entitled(queue, lot) if self._reclaim == "deserved" else self._fair(queue, lot)
@@ -77,6 +75,10 @@ class Rules:
 
     def _by(self, lot: Lot) -> Callable[[str], tuple[float, str]]:
         return lambda queue: (-self._saturation(queue, lot), queue)
+
+
+def _newest(work: Running) -> tuple[int, float, str]:
+    return (-work.rank, -work.since, work.name)
 
 
 def make_room(

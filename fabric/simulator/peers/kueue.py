@@ -16,12 +16,12 @@ from fabric.scheduler.snapshot import Running, Snapshot, Waiting
 from fabric.simulator.peers.batch import Ahead, lots_for, place_for
 from fabric.simulator.peers.calendar import Calendar
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.kueue_preemption import Claim, KueuePreemption, Pool, victims
+from fabric.simulator.peers.kueue_preemption import Claim, KueuePreemption, victims
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.quotas import Quotas, asked_on
 from fabric.simulator.peers.services import Autoscaling, begin, lots_of_service, scale, services, wanted
 from fabric.simulator.peers.settings import SERVING_RANK, Decider, PeerSettings, Search
-from fabric.simulator.peers.victims import Asker, evict_for, keep_room
+from fabric.simulator.peers.victims import Asker, Pool, evict_for, keep_room
 
 
 class KueueSettings(PeerSettings):
@@ -89,7 +89,7 @@ class _Cycle:
     def __init__(self, draft: Draft, settings: KueueSettings) -> None:
         self._draft, self._settings = draft, settings
         self._quotas = Quotas(draft, settings.shares)
-        self._pool = Pool(draft, self._quotas)
+        self._pool = Pool(draft, self._quotas.queue)
         self._calendar = Calendar(draft)
         self._ahead = Ahead(self._calendar)
         self._failed: dict[tuple[object, ...], int] = {}

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from fabric.config.settings import Settings
 from fabric.scheduler.columns import CPUS, GPUS
 from fabric.scheduler.snapshot import Running
@@ -19,7 +21,7 @@ from fabric.simulator.peers.draft import Draft
 from fabric.simulator.peers.gangs import held_devices
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.quotas import Quotas
-from fabric.simulator.peers.victims import Asker, on_lot, pieces_without, spared
+from fabric.simulator.peers.victims import Asker, Pool, pieces_without, spared
 
 
 class KueuePreemption(Settings):
@@ -47,24 +49,6 @@ class Claim:
     submitted: float
     asked: float
     """Devices."""
-
-
-class Pool:
-    """Who runs on each lot; private to one decision."""
-
-    def __init__(self, draft: Draft, quotas: Quotas) -> None:
-        self._draft, self._quotas = draft, quotas
-        self._by_lot: dict[str, dict[str, list[Running]]] = {}
-
-    def on(self, lot: Lot) -> dict[str, list[Running]]:
-        """Those who may be asked to leave, by queue; services are workloads that nobody may preempt."""
-        found = self._by_lot.get(lot.name)
-        if found is None:
-            found = self._by_lot[lot.name] = {}
-            running = [work for work in self._draft.snapshot.running if work.settled and not work.service]
-            for work in on_lot(running, lot):
-                found.setdefault(self._quotas.queue(work.project), []).append(work)
-        return found
 
 
 def victims(
@@ -163,4 +147,4 @@ def _queues(quotas: Quotas, works: Sequence[Running]) -> list[str]:
 def _soon_devices(draft: Draft, asker: Asker) -> float:
     """Devices of the lot that are free, or about to be."""
     column = GPUS if asker.lot in draft.lots.gpu or asker.lot in draft.lots.serving else CPUS
-    return float(draft.board.soon[asker.lot.rows, column].clip(min=0).sum()) / 1000
+    return float(np.maximum(draft.board.soon[asker.lot.rows, column], 0).sum()) / 1000

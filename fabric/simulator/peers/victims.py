@@ -28,6 +28,24 @@ class Asker:
     """Whether a Ray head must find room too; what grows has one already."""
 
 
+class Pool:
+    """Who runs on each lot and may be asked to leave; private to one decision."""
+
+    def __init__(self, draft: Draft, queue_of: Callable[[str], str]) -> None:
+        self._draft, self._queue_of = draft, queue_of
+        self._by_lot: dict[str, dict[str, list[Running]]] = {}
+
+    def on(self, lot: Lot) -> dict[str, list[Running]]:
+        """Those who could leave when the decision began, by queue; never services."""
+        found = self._by_lot.get(lot.name)
+        if found is None:
+            found = self._by_lot[lot.name] = {}
+            running = [work for work in self._draft.snapshot.running if work.settled and not work.service]
+            for work in on_lot(running, lot):
+                found.setdefault(self._queue_of(work.project), []).append(work)
+        return found
+
+
 def pieces_without(draft: Draft, asker: Asker, victims: Sequence[Running]) -> Pieces | None:
     """Where the asker would go once everybody who leaves, and the victims, have left."""
     table = draft.board.soon

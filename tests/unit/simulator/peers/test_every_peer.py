@@ -1,4 +1,4 @@
-"""Whatever the world: no peer over-commits a node, breaks a gang or mixes tiers; the same worlds give the same plans."""
+"""Whatever the world: no peer over-commits a node, breaks a gang or mixes tiers; equal worlds give equal plans."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -101,15 +101,15 @@ def check(snapshot: Snapshot, plan: Plan) -> None:
         for part in work.grant.slices:
             used[part.node] = used.get(part.node, Resources()) + part.resources
     for place in plan.placed:
-        work = waiting[place.workload]
-        assert not work.blocked_by
+        asked = waiting[place.workload]
+        assert not asked.blocked_by
         assert sum(part.head for part in place.grant.slices) == 1
-        for group in work.groups:
+        for group in asked.groups:
             assert place.grant.size(group.name) in range(group.least, group.most + 1, group.step)
         assert len({part.tier for part in place.grant.slices if part.resources.gpus}) <= 1
         assert all(
             group.tier in (None, part.tier)
-            for group in work.groups
+            for group in asked.groups
             for part in place.grant.slices
             if part.group == group.name
         )
