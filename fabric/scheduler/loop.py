@@ -78,7 +78,7 @@ class Loop:
         *,
         clock: Clock,
         settings: Settings,
-        decider: Decider = decide,
+        decider: Decider | None = None,
     ) -> None:
         self._records = records
         self._backend = backend
@@ -218,7 +218,7 @@ class Loop:
         settings = self._settings
         world.use(now, settings.half_life_s)
         seen = world.snapshot
-        plan = self._decider(seen, settings.policy, now)
+        plan = (self._decider or decide)(seen, settings.policy, now)
         self.last_decision = Decision(seen, settings.policy, now, plan)
         changes: dict[str, Record] = {}
         for action in plan.placed:
