@@ -127,7 +127,7 @@ def run(
     reports = []
     for seed in range(seeds):
         engine = simulate(what, site, how, seed)
-        reports.append(report_of(engine.records.kept.values(), nodes_of(site)))
+        reports.append(report_of(engine.records.kept.values(), nodes_of(site), engine.records.holdings))
         if record is not None and seed == 0 and engine.longest is not None:
             record.write_text(write_decision(engine.longest), encoding="utf-8")
     if plot is not None:

@@ -6,7 +6,7 @@ Knows nothing of the real clock, of threads or of HTTP. A step costs what change
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.replay import Decision
-from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.snapshot import Claim, Node, Snapshot
 from fabric.scheduler.telling import Telling
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
@@ -34,6 +34,8 @@ _LASTING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED
 _MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
 """Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
 _REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING, State.RESIZING})
+Decider = Callable[[Snapshot, Policy, float], Plan]
+"""What answers who starts, leaves and is resized: `decide`, or another scheduler it is compared with."""
 
 PAGE_S = 3600.0
 """Seconds after which the windows of the site are worked out anew, so far ahead that none is missed until then."""
@@ -73,13 +75,21 @@ class Loop:
     """Brings what exists towards what is recorded, one step at a time."""
 
     def __init__(
-        self, records: Records, backend: Backend, blueprint: Blueprint, *, clock: Clock, settings: Settings
+        self,
+        records: Records,
+        backend: Backend,
+        blueprint: Blueprint,
+        *,
+        clock: Clock,
+        settings: Settings,
+        decider: Decider | None = None,
     ) -> None:
         self._records = records
         self._backend = backend
         self._blueprint = blueprint
         self._clock = clock
         self._settings = settings
+        self._decider = decider
         self._now = -math.inf
         self._patience = Patience()
         self._telling = Telling(settings.tell_s, settings.tell_most)
@@ -214,7 +224,7 @@ class Loop:
         settings = self._settings
         world.use(now, settings.half_life_s)
         seen = world.snapshot
-        plan = decide(seen, settings.policy, now)
+        plan = (self._decider or decide)(seen, settings.policy, now)
         self.last_decision = Decision(seen, settings.policy, now, plan)
         changes: dict[str, Record] = {}
         for action in plan.placed:
