@@ -78,13 +78,13 @@ def spread(
         else:
             found = _filled(part, nodes.rows, nodes.counts)
         if found:
-            return [_charged(piece, site) for piece in found] if site.terms else found
+            return [_charged(piece, site) for piece in found] if site.charging else found
     return []
 
 
 def _charged(piece: Piece, site: NodeColumns) -> Piece:
     tier = site.tier_of[piece.row]
-    if tier not in site.terms:
+    if tier not in site.charging:
         return piece
     return replace(piece, charged=amount_on(piece.part, tier, piece.workers, site))
 
@@ -112,7 +112,7 @@ def _taking(part: Part, room: Amounts, site: NodeColumns, rows: Rows) -> _Nodes 
         return None
     free = free[fitting]
     nodes = _Nodes(rows[fitting], free, workers_by_row(part, free))
-    return _paying(part, nodes, site) if site.terms else nodes
+    return _paying(part, nodes, site) if site.charging else nodes
 
 
 def _paying(part: Part, nodes: _Nodes, site: NodeColumns) -> _Nodes | None:
