@@ -6,6 +6,7 @@ Knows nothing of how anything is simulated.
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -152,6 +153,8 @@ def _print(found: dict[str, float], json: bool) -> None:
 
 
 def _as_dict(report: Report) -> dict[str, object]:
+    from fabric.scheduler.punctuality import punctuality
+
     return {
         "avebsld": report.avebsld,
         "mean_wait_s": report.mean_wait_s,
@@ -160,6 +163,7 @@ def _as_dict(report: Report) -> dict[str, object]:
         "states": dict(report.states),
         "promised": len(report.late_s),
         "latest_after_promise_s": max(report.late_s, default=0.0),
+        "promises": asdict(punctuality(report.late_s)),
     }
 
 

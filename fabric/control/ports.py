@@ -48,8 +48,16 @@ class Workloads(Protocol):
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
         ...
 
+    def starts(self, project: str | None = None, limit: int = 1000) -> Sequence[tuple[float, float]]:
+        """Promised and actual start of those that have both, newest workload first; in seconds since the epoch."""
+        ...
+
     def request_stop(self, name: str, reason: str) -> Record:
         """Remember that somebody wants it to end."""
+        ...
+
+    def scale(self, name: str, workers: int) -> Record:
+        """Remember how many workers of its elastic group somebody wants."""
         ...
 
     def delete(self, name: str) -> None:

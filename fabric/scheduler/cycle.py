@@ -3,6 +3,7 @@
 Knows nothing of clocks, clusters or stores: values in, values out.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby, islice
@@ -80,14 +81,28 @@ def admit(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> list[Wai
             world.keep(works)
         for work in works:
             passed_enough = most is not None and work.passed >= most
-            if world.may_pass(work) and not passed_enough and work.name not in world.promises:
+            due = passed_enough or work.deadline is not None
+            if world.may_pass(work) and not due and work.name not in world.promises:
                 behind.append(work)
                 continue
             world.reconsider(work)
             if not world.start(work) and work.name not in world.notes:
                 rooms.make(work, world.least(work))
                 world.promise(work)
+                _say_if_late(work, world)
     return behind
+
+
+def _say_if_late(work: Waiting, world: WhatIf) -> None:
+    """Tell one with a deadline if its promise comes too late for it."""
+    if work.deadline is None:
+        return
+    kept = world.promises.get(work.name)
+    late_s = kept.start + work.duration_s - work.deadline if kept else math.inf
+    if late_s > 0:
+        by = f"by its walltime it would end {late_s:.0f} s after its deadline" if kept else "nothing says when it ends"
+        before = world.notes.get(work.name)
+        world.notes[work.name] = f"{before}; {by}" if before else by
 
 
 def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:

@@ -29,8 +29,8 @@ def fcfs(work: Waiting, now: float) -> tuple[float, ...]:
 
 
 def sjf(work: Waiting, now: float) -> tuple[float, ...]:
-    """Shortest requested time first."""
-    return (work.duration_s, work.submitted)
+    """Shortest expected time first: the requested one, or what earlier runs of the owner took where it is known."""
+    return (work.likely_s, work.submitted)
 
 
 def wfp3(work: Waiting, now: float) -> tuple[float, ...]:
@@ -101,7 +101,7 @@ def in_order(snapshot: Snapshot, policy: Policy, now: float) -> list[Waiting]:
 def in_backfill_order(behind: Iterable[Waiting], policy: Policy) -> list[Waiting]:
     """Those who may pass, in the order in which they are tried."""
     if policy.backfill == "shortest":
-        return sorted(behind, key=lambda work: (work.rank, work.duration_s, work.submitted, work.name))
+        return sorted(behind, key=lambda work: (work.rank, work.likely_s, work.submitted, work.name))
     return sorted(behind, key=_first_come)
 
 

@@ -20,6 +20,9 @@ class Policy(Settings):
     order: QueueOrder = "fcfs"
     """Who is looked at first inside a priority class."""
 
+    predict: bool = False
+    """Whether shortest-first orders go by what the owner's last two runs took, instead of by the requested time."""
+
     fair: bool = True
     """Whether, where the site lists projects, those that used least for their weight come first inside a class."""
 

@@ -184,6 +184,8 @@ def _waiting_to(work: Waiting) -> dict[str, Any]:
         "passed": work.passed,
         "project": work.project,
         "saves": work.saves,
+        "expected_s": work.expected_s,
+        "deadline": work.deadline,
         "promise": None if work.promise is None else [work.promise.start, work.promise.slots],
     }
 
@@ -200,5 +202,7 @@ def _waiting_from(value: Mapping[str, Any]) -> Waiting:
         passed=value["passed"],
         project=value["project"],
         saves=value["saves"],
+        expected_s=value["expected_s"],
+        deadline=value["deadline"],
         promise=None if kept is None else Promise(kept[0], tuple((s[0], s[1], s[2], s[3]) for s in kept[1])),
     )

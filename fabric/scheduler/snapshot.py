@@ -107,6 +107,10 @@ class Waiting:
     """Jobs it comes after that have not succeeded yet."""
     saves: bool = False
     """Whether it leaves in time when it is asked to: it saves its state, or accepts to lose it."""
+    expected_s: float | None = None
+    """How long it should run by what earlier runs of its owner took; for the order, never for a promise."""
+    deadline: float | None = None
+    """When it should have ended, in seconds since the epoch."""
     project: str = DEFAULT_PROJECT
     passed: int = 0
     """How many that came after it have started before it."""
@@ -130,6 +134,11 @@ class Waiting:
     def duration_s(self) -> float:
         """How long it may stay; without a walltime, for ever."""
         return math.inf if self.walltime_s is None else self.walltime_s
+
+    @property
+    def likely_s(self) -> float:
+        """How long it should run, where something says; at most as long as it may stay."""
+        return self.duration_s if self.expected_s is None else min(self.expected_s, self.duration_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +321,20 @@ def giving_back(record: Record) -> Running | None:
     return Running(f"{record.name} (shrinks)", Grant(parts), record.leave_by) if parts else None
 
 
-def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise | None = None) -> Waiting:
+def waiting_of(
+    record: Record,
+    records: Mapping[str, Record],
+    promise: Promise | None = None,
+    *,
+    expected_s: float | None = None,
+) -> Waiting:
     """A queued record as a decision sees it.
 
     Args:
         record: The record.
         records: Those it may come after, among others.
         promise: What an earlier plan set aside for it.
+        expected_s: How long it should run, by earlier runs.
     """
     after = record.spec.after
     return Waiting(
@@ -332,4 +348,6 @@ def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise |
         project=record.spec.project,
         saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
+        expected_s=expected_s,
+        deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

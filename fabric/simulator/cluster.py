@@ -83,18 +83,32 @@ class SimulatedCluster:
     def realise(self, wanted: WantedCluster) -> None:
         """Let it run, now or after its staging."""
         if wanted.name in self._views:
+            self._resize(wanted)
             return
         course = self._courses(wanted)
         held = sum(part.resources.cpus.count for part in wanted.grant.slices)
         self.idle_milli_cpus -= held
         endpoint = self.endpoint if wanted.serve is not None else None
-        self._show(ClusterView(wanted.name, Phase.STARTING, endpoint=endpoint, born=wanted.born))
+        self._show(
+            ClusterView(wanted.name, Phase.STARTING, endpoint=endpoint, born=wanted.born, generation=wanted.generation)
+        )
         starts = self._clock.at + course.staging_s
         self._courses_of[wanted.name] = (starts, held, course)
         if course.staging_s > 0:
             self._plan(starts, "run", wanted.name)
         else:
             self._run(wanted.name)
+
+    def _resize(self, wanted: WantedCluster) -> None:
+        """Slices come and go at once; how long the work runs stays as it was told at first."""
+        view = self._views[wanted.name]
+        if view.generation >= wanted.generation or view.outcome.ended:
+            return
+        starts, before, course = self._courses_of[wanted.name]
+        held = sum(part.resources.cpus.count for part in wanted.grant.slices)
+        self.idle_milli_cpus += before - held
+        self._courses_of[wanted.name] = (starts, held, course)
+        self._show(replace(view, generation=wanted.generation))
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """The entrypoint ends at once."""

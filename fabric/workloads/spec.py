@@ -186,6 +186,9 @@ class WorkloadSpec(Settings):
     walltime_s: float | None = Field(default=None, gt=0)
     """Longest run in seconds; without it there is no promise of a start for those behind."""
 
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds after submission by which it should have ended; it is promised a start, or told that it will be late."""
+
     checkpoints: bool = False
     """Whether it saves its state and leaves when asked to, so that it may run on what others will want back."""
 
