@@ -165,7 +165,7 @@ class RoomMaker:
         work, size = self._size_left(victim.workload, victim.after)
         world.leaves(work, freed(work.grant, work.elastic, size, world.snapshot.site) if size else work.slots, by)
         why = f"room for {asker}: {victim.cost}"
-        kept = shrunk(work.grant, work.elastic.name, size) if work.elastic and size else None
+        kept = shrunk(work.grant, work.elastic, size, world.snapshot.site) if work.elastic and size else None
         if kept is None or work.elastic is None:
             world.preempted[work.name] = Preempt(work.name, victim.grace_s, why)
         else:

@@ -115,7 +115,7 @@ def _comes_back(shape: Shape, world: WhatIf) -> bool:
 
 def _shrink(need: Need, world: WhatIf) -> None:
     work, group = need.service, need.group
-    kept = shrunk(work.grant, group.name, need.lasting)
+    kept = shrunk(work.grant, group, need.lasting, world.snapshot.site)
     if kept is None:
         return
     slots = freed(work.grant, group, need.lasting, world.snapshot.site)
