@@ -62,7 +62,8 @@ def running(draw: st.DrawFn, name: str, nodes: list[str]) -> Running:
     return Running(
         name, Grant(tuple(slices)), more.pop("ends", None),
         rank=0 if kind == "service" else Priority(draw(CLASSES)).rank, project=draw(st.sampled_from("ab")),
-        since=draw(st.sampled_from([0.0, NOW - 60])), staged_s=7.0, movable=draw(st.integers(0, 3)) > 0, settled=settled,
+        since=draw(st.sampled_from([0.0, NOW - 60])), staged_s=7.0,
+        movable=draw(st.integers(0, 3)) > 0, settled=settled,
         told=Told(1, saved=NOW - 100, save_s=2.0, left_s=draw(st.sampled_from([None, 50.0, 50_000.0])), demand=demand),
         **more,
     )  # fmt: skip
