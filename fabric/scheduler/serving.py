@@ -16,7 +16,7 @@ from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.spec import Group
 
-CLAIM_EDGES_S = (1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+CLAIM_EDGES_S = (1800.0, 7200.0, 21600.0)
 """Ends of the spans ahead for each of which the largest need is claimed, in seconds; a choice."""
 
 
