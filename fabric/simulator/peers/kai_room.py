@@ -23,6 +23,9 @@ from fabric.simulator.peers.quotas import Quotas
 from fabric.simulator.peers.victims import Asker, Pool, evict_for, first_enough, on_lot, pieces_without, spared
 from fabric.workloads.record import Grant
 
+_LOOKED_AT, _TRIES = 2, 3
+"""Jobs that are looked at for each that may be moved, and how often places are sought for them: bounds of ours."""
+
 Fair = Callable[[str, Lot], float]
 """Devices of a lot that a queue should have."""
 
@@ -153,11 +156,15 @@ def consolidate(draft: Draft, asker: Asker, most: int) -> bool:
             on_row.setdefault(row, []).append(work)
     rows = sorted(asker.lot.rows.tolist(), key=lambda row: (-int(draft.board.free[row, GPUS]), row))
     chosen: dict[str, Running] = {}
+    tries = 0
     for row in rows:
         chosen |= {work.name: work for work in on_row.get(row, ())}
         moved = list(chosen.values())
+        if len(moved) > _LOOKED_AT * most or tries == _TRIES:
+            return False
         if pieces_without(draft, asker, moved) is None:
             continue
+        tries += 1
         moved = spared(draft, asker, moved)
         places = _relocated(draft, asker, moved)
         if places is not None and 0 < len(moved) <= most:
