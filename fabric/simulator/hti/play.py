@@ -232,7 +232,7 @@ def _fragmented(what: Submissions, hosts: Sequence[Node], idle: Sequence[int]) -
     most = max(node.capacity.gpus.count // 1000 for node in hosts)
     free: Ints = np.where(np.arange(most) < np.array(idle)[:, None], WHOLE_MILLI_GPUS, 0).astype(np.int64)
     cpus: Ints = np.array(idle, dtype=np.int64) * CPUS_PER_GPU * 1000
-    lost = fragments(task_mix(asks, ("any",)), cpus, free, np.zeros(len(hosts), dtype=np.int64))
+    lost = fragments(task_mix(asks, ("any",), popularity=1.0), cpus, free, np.zeros(len(hosts), dtype=np.int64))
     return float(lost.sum() / (WHOLE_MILLI_GPUS * sum(idle)))
 
 
