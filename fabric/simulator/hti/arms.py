@@ -16,7 +16,6 @@ from fabric.core.errors import NotFound
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.loop import Decider
 from fabric.scheduler.policy import Policy
-from fabric.simulator.hti.demand import Forecasting
 from fabric.simulator.hti.play import Manner
 from fabric.simulator.hti.settings import HtiSettings
 from fabric.simulator.hti.site import speeds
@@ -103,7 +102,6 @@ def manner(name: str, settings: HtiSettings) -> Manner:
         decider=_peer(name, chosen.peer, settings) if chosen.peer else decide,
         policy=decode(Policy, {**OURS, **chosen.policy}, f"arm {name}"),
         elastic_services=chosen.elastic_services,
-        forecasting=Forecasting(chosen.method),
         beat_s=chosen.beat_s,
     )
 

@@ -4,13 +4,14 @@ Knows nothing of any decider, and nothing of files.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fabric.core.quantity import MilliCpus, MilliGpus
 from fabric.core.resources import Resources
+from fabric.scheduler.forecast import Demand
 from fabric.scheduler.loop import Decider
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policies.columns import WHOLE_MILLI_GPUS, Ask, Ints
@@ -56,7 +57,8 @@ class Manner:
     policy: Policy = field(default_factory=Policy)
     elastic_services: bool = True
     """Whether services may be resized; otherwise each holds its peak."""
-    forecasting: Forecasting = field(default_factory=Forecasting)
+    told: Mapping[str, tuple[Demand, ...]] | None = None
+    """What each service says of its demand, window by window (`demand.demands`); forecast where it is left out."""
     beat_s: float = 300.0
     """Seconds between two looks of the loop where nothing happens; at each it decides anew."""
 
@@ -146,7 +148,8 @@ class _Stage:
 
     def _telling(self, name: str, duration_s: float) -> Act:
         """The first of the instants at which a service tells its demand; each plans the next."""
-        told, window_s = demands(self._what.services[name], self._manner.forecasting), self._settings.window_s
+        given, window_s = self._manner.told, self._settings.window_s
+        told = demands(self._what.services[name], Forecasting()) if given is None else given[name]
         lead = lead_s(self._what.services[name])
 
         def say(index: int) -> None:
