@@ -3,7 +3,6 @@
 import argparse
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout that is not installed
@@ -34,9 +33,8 @@ def run(settings: FinetuneSettings) -> int:
         samples = encode(AutoTokenizer.from_pretrained(base), items.train)
         task = replace(task, samples=samples, start=resume(task, say))
         tuned.write_items(folder, items)
-        work, grace_s = partial(tuned.tune, task), float(env.get(env.GRACE_S) or 0)
-        labelled = env.get(env.WORKLOAD) is not None
-        ended = ray_train.attempt(work, task, settings.trainers, labelled=labelled, grace_s=grace_s, say=say)
+        labelled, grace_s = env.get(env.WORKLOAD) is not None, float(env.get(env.GRACE_S) or 0)
+        ended = ray_train.attempt(tuned.tune, task, settings.trainers, labelled=labelled, grace_s=grace_s, say=say)
         if ended.left_because:
             say(f"left after step {ended.steps}, state saved, because {ended.left_because}; run it again to go on")
             return RUN_AGAIN

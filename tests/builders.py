@@ -9,7 +9,7 @@ from fabric.config.site import Capacity, Head, Site, Tier
 from fabric.core.errors import NotFound, StorageFull
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import News, WantedCluster
-from fabric.scheduler.snapshot import Node, Running, Snapshot, Waiting
+from fabric.scheduler.snapshot import Node, Running, Snapshot, Told, Waiting
 from fabric.workloads.record import Event, Grant, Instants, Record, Slice
 from fabric.workloads.spec import Group, Priority, WorkloadSpec
 from fabric.workloads.states import State
@@ -112,6 +112,8 @@ class FakeRecords:
     events: list[Event] = field(default_factory=list)
 
     came: list[str] = field(default_factory=list)
+    told: dict[str, Told] = field(default_factory=dict)
+    """What those that run say of themselves."""
 
     def add(self, *records: Record) -> None:
         """Take in records."""
@@ -121,9 +123,10 @@ class FakeRecords:
     def news(self, since: int) -> News:
         """Those added after the first `since`, those asked to stop, and what they come after."""
         live = {name: item for name, item in self.kept.items() if not item.state.final}
-        told = {name for name, item in live.items() if item.stop_requested} | (set(self.came[since:]) & live.keys())
+        asked = {name for name, item in live.items() if item.stop_requested or item.wants is not None}
+        told = asked | (set(self.came[since:]) & live.keys())
         told |= {first for name in told for first in live[name].spec.after}
-        return News({name: self.kept[name] for name in sorted(told) if name in self.kept}, len(self.came))
+        return News({name: self.kept[name] for name in sorted(told) if name in self.kept}, len(self.came), self.told)
 
     def active(self) -> Mapping[str, Record]:
         """Everything that is not final, and what it comes after."""
@@ -132,11 +135,15 @@ class FakeRecords:
         return live | {name: item for name, item in self.kept.items() if name in needed}
 
     def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
-        """Write all of them; the flag that people write stays."""
+        """Write all of them; what people write stays."""
         for item in changes:
             old = self.kept[item.name]
-            self.kept[item.name] = replace(item, stop_requested=old.stop_requested)
+            self.kept[item.name] = replace(item, stop_requested=old.stop_requested, wants=old.wants)
         self.events += events
+
+    def scale(self, name: str, workers: int) -> None:
+        """What a person does."""
+        self.kept[name] = replace(self.kept[name], wants=workers)
 
     def request_stop(self, name: str) -> None:
         """What a person does."""

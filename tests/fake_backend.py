@@ -51,9 +51,14 @@ class FakeBackend:
                 Phase.READY,
                 _ENDS.get(wanted.entrypoint, Outcome.RUNNING),
                 endpoint="http://127.0.0.1:1" if wanted.serve is not None else None,
+                generation=wanted.generation,
                 born=wanted.born,
                 held=wanted.grant.slices,
             )
+        elif self.views[wanted.name].phase is Phase.READY:
+            self.wanted[wanted.name] = wanted
+            now = replace(self.views[wanted.name], generation=wanted.generation, held=wanted.grant.slices)
+            self.views[wanted.name] = now
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """The entrypoint ends at once."""

@@ -12,7 +12,7 @@ from fabric.workloads.spec import WorkloadSpec
 
 WORKLOADS = "/api/fabric/workloads"
 """GET lists, POST submits; `/NAME` GET, DELETE; `/NAME/stop` POST; `/NAME/logs`, `/NAME/explain`, `/NAME/events` GET;
-`/NAME/report` POST (by the workload itself)."""
+`/NAME/scale` POST; `/NAME/report` POST and `/NAME/size` GET (by the workload itself)."""
 NODES = "/api/fabric/nodes"
 """GET."""
 MODELS = "/api/fabric/models"
@@ -87,6 +87,8 @@ class ProgressView(Settings):
     """Newest checkpoint."""
     checkpoint_step: int | None = None
     """Its step."""
+    workers: int | None = None
+    """Size at which it works."""
     stages: dict[str, float] = {}
     """Instant at which each stage began, seconds since the epoch, of the present attempt."""
 
@@ -110,6 +112,20 @@ class WorkloadView(Settings):
     """Present attempt, from 1."""
     failures: int
     """Attempts lost."""
+    preemptions: int = 0
+    """How often it left for others."""
+    workers: int | None = None
+    """Workers that it holds of its elastic group, or of all its groups if none is elastic."""
+    becomes: int | None = None
+    """Workers that it is being shrunk to."""
+    wants: int | None = None
+    """Workers that somebody asked for."""
+    least: int | None = None
+    """Fewest workers of its elastic group, if it has one."""
+    most: int | None = None
+    """Most workers of it."""
+    leave_by: float | None = None
+    """When it, or what it gives back, is gone at the latest."""
     message: str
     """First line of the explanation."""
     condition: str = ""
@@ -126,6 +142,10 @@ class WorkloadView(Settings):
     """When it ended."""
     expected_start: float | None = None
     """When it should start, if the walltimes of others tell."""
+    promised: bool = False
+    """Whether that is set aside for it, so that nobody may delay it."""
+    promised_start: float | None = None
+    """First start that the present attempt was promised; stays once it has started."""
     exit_code: int | None = None
     """Of the entrypoint."""
     slices: tuple[SliceView, ...] = ()
@@ -244,6 +264,30 @@ class Report(Settings):
     """Its size."""
     checkpoint_seconds: float | None = Field(default=None, ge=0)
     """How long it took."""
+    workers: int | None = Field(default=None, ge=0, le=100_000)
+    """Size at which it works from now on; nothing of it runs on what it has beyond that."""
+
+
+class SizeView(Settings):
+    """The size at which a workload should work now."""
+
+    group: str = ""
+    """Its elastic group; empty where it has none, which never changes."""
+    workers: int | None = None
+    """Workers of that group; None while this changes, so ask again."""
+    slices: tuple[str, ...] = ()
+    """Slices that they are in: Ray nodes with these names as label `fabric/slice`."""
+    generation: int = 0
+    """Of its grant."""
+    leave_by: float | None = None
+    """When what it is to give back is ended at the latest, in seconds since the epoch."""
+
+
+class ScaleRequest(Settings):
+    """How many replicas a service should have."""
+
+    workers: int = Field(ge=1, le=100_000)
+    """Workers of the elastic group."""
 
 
 class Health(Settings):

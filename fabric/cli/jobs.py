@@ -1,10 +1,11 @@
-"""Commands about workloads that are there: `jobs`, `logs`, `stop`, `explain`.
+"""Commands about workloads that are there: `jobs`, `logs`, `stop`, `scale`, `explain`.
 
 Knows nothing of how they came to be.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +27,7 @@ LOOK_EVERY_S = 1.0
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the workload.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-COLUMNS = ("NAME", "STATE", "TRY", "AGE", "ON", "DONE", "MESSAGE")
+COLUMNS = ("NAME", "STATE", "TRY", "AGE", "SIZE", "ON", "DONE", "MESSAGE")
 """Heads of the list of workloads."""
 
 
@@ -67,7 +68,18 @@ def _row(view: WorkloadView) -> tuple[object, ...]:
     state = f"{view.state} ({view.condition})" if view.condition else view.state
     done = f"{view.progress.done / view.progress.total:.0%}" if view.progress.total else view.progress.stage or "-"
     age = show.since(view.submitted_at, view.ended_at)
-    return view.name, state, view.attempt, age, placement(view), done, view.message
+    return view.name, state, view.attempt, age, size(view), placement(view), done, view.message
+
+
+def size(view: WorkloadView) -> str:
+    """How many workers a workload has, what it becomes or should become, and between what it may change."""
+    if view.state in FINAL:
+        return "-"
+    becomes = view.becomes if view.becomes is not None else view.wants
+    now = "-" if view.workers is None else str(view.workers)
+    if becomes is not None and becomes != view.workers:
+        now = f"{now}→{becomes}"
+    return f"{now} of {view.least}-{view.most}" if view.least is not None else now
 
 
 def placement(view: WorkloadView) -> str:
@@ -79,8 +91,6 @@ def placement(view: WorkloadView) -> str:
 
 
 def _watch(to: Session, everything: bool, json: bool) -> None:
-    import time
-
     from rich.live import Live
 
     if json:
@@ -127,6 +137,25 @@ def stop(
         typer.echo(f"{view.name} is {view.state}" + (f": {view.message}" if view.message else ""))
 
 
+def scale(
+    ctx: typer.Context,
+    name: Name,
+    replicas: Annotated[int, typer.Argument(metavar="N", min=1, help="Replicas it should have.", show_default=False)],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has them.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask for another number of replicas of an elastic service; it answers meanwhile."""
+    with session(ctx).client() as client:
+        view = client.scale(name, replicas)
+        while wait and view.state not in FINAL and (view.workers, view.becomes) != (replicas, None):
+            time.sleep(LOOK_EVERY_S)
+            view = client.get(name)
+    if json:
+        show.as_json(view)
+    else:
+        typer.echo(f"{view.name} is {view.state} with {view.workers or 0} of {replicas} replicas")
+
+
 def explain(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Say why a workload is where it is.
 
@@ -144,13 +173,14 @@ def explain(ctx: typer.Context, name: Name, json: Json = False) -> None:
 def _explained(told: ExplanationView) -> Iterator[str]:
     view = told.workload
     lost = f", {view.failures} lost" if view.failures else ""
-    yield f"{view.name} ({view.kind}, {view.priority}) is {view.state}, attempt {view.attempt}{lost}"
+    left = f", {view.preemptions} left for others" if view.preemptions else ""
+    yield f"{view.name} ({view.kind}, {view.priority}) is {view.state}, attempt {view.attempt}{lost}{left}"
     if view.message:
         yield f"  {view.message}"
     if told.missing:
         yield f"missing    {told.missing}"
-    if told.expected_start is not None:
-        yield f"starts     about {show.clock(told.expected_start)}"
+    yield from _start(view)
+    yield from _size(view)
     for part in view.slices:
         workers = "head" if part.group == "head" else f"{part.workers} × {part.group}"
         amounts = show.amounts(part.cpus, part.gpus, part.memory_bytes)
@@ -160,6 +190,37 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         yield f"answers    {view.endpoint}"
     for event in told.events:
         yield f"{show.clock(event.at)}  #{event.attempt} {event.state:<10} {event.reason}"
+
+
+def _size(view: WorkloadView) -> Iterator[str]:
+    """Of what may change its size: how large it is, and what is under way."""
+    if view.least is not None and view.state not in FINAL:
+        works = view.progress.workers
+        at = f", works with {works}" if works is not None and works != view.workers else ""
+        wants = f", {view.wants} asked for" if view.wants is not None and view.wants != view.workers else ""
+        becomes = f", becomes {view.becomes}" if view.becomes is not None else ""
+        yield f"size       {view.workers or 0} workers of {view.least} to {view.most}{becomes}{wants}{at}"
+    if view.leave_by is not None and view.state not in FINAL:
+        yield f"leaves by  {show.clock(view.leave_by)}"
+
+
+def _start(view: WorkloadView) -> Iterator[str]:
+    """When it starts and what that rests on, or how its start compares with what it was promised."""
+    first = "" if view.promised_start is None else show.clock(view.promised_start)
+    if view.expected_start is not None:
+        at = show.clock(view.expected_start)
+        if view.promised:
+            earlier = f"; first promised {first}" if first and first != at else ""
+            yield f"starts     promised to start by {at} (set aside: nobody may delay it{earlier})"
+        else:
+            lost = f" (first promised {first}; nothing is set aside for it now)" if first else ""
+            yield f"starts     expected about {at}{lost}"
+    elif view.promised_start is not None and view.granted_at is not None:
+        late_s = view.granted_at - view.promised_start
+        compared = (
+            "as promised" if abs(late_s) < 1 else f"{show.duration(abs(late_s))} {'late' if late_s > 0 else 'early'}"
+        )
+        yield f"started    {show.clock(view.granted_at)}, promised {first} ({compared})"
 
 
 def _progress(view: WorkloadView) -> Iterator[str]:

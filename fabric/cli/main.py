@@ -12,12 +12,13 @@ import typer
 from fabric.cli import exits
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
-from fabric.cli.jobs import explain, jobs, logs, stop
+from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import nodes
 from fabric.cli.replay import replay
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
+from fabric.cli.top import top
 from fabric.cli.up import up
 
 app = typer.Typer(
@@ -32,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _command in (up, down, doctor, submit, jobs, logs, stop, explain, nodes, models, deploy, replay):
+for _command in (
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay,
+):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 app.add_typer(simulate)
 

@@ -5,6 +5,7 @@ Knows nothing of training.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from fabric.cli import exits, show
 from fabric.cli.jobs import Json
 from fabric.cli.session import session
+from fabric.core.errors import BadInput
 from fabric.workloads.states import FINAL, State
 
 COLUMNS = ("MODEL", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
@@ -56,18 +58,23 @@ def deploy(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the workload; made up if left out.")] = None,
     engine: Annotated[Engine, typer.Option(help="Inference engine.")] = "auto",
-    gpus: Annotated[float, typer.Option(help="Accelerators.")] = 1.0,
+    replicas: Annotated[
+        str, typer.Option(metavar="N|MIN-MAX", help="Replicas; of MIN-MAX it begins with MIN, see `fabric scale`.")
+    ] = "1",
+    gpus: Annotated[float, typer.Option(help="Accelerators of each.")] = 1.0,
     tier: Annotated[str, typer.Option(help="Tier to run on; empty for any.")] = "gpu",
-    cpus: Annotated[float, typer.Option(help="CPU cores.")] = 2.0,
-    memory: Annotated[str, typer.Option(help="Memory, with unit.")] = "3 GiB",
+    cpus: Annotated[float, typer.Option(help="CPU cores of each.")] = 2.0,
+    memory: Annotated[str, typer.Option(help="Memory of each, with unit.")] = "3 GiB",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it answers.")] = False,
     json: Json = False,
 ) -> None:
     """Serve a registered model."""
+    count = _replicas(replicas)
     with session(ctx).client() as client:
         view = client.deploy(
-            model, name=name, engine=engine, gpus=gpus, tier=tier or None, cpus=cpus, memory=memory, wait=False
-        )
+            model, name=name, engine=engine, replicas=count, gpus=gpus, tier=tier or None, cpus=cpus, memory=memory,
+            wait=False,
+        )  # fmt: skip
         if wait:
             view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
     if json:
@@ -77,3 +84,16 @@ def deploy(
     else:
         typer.echo(f"{view.name} is {view.state}; `fabric explain {view.name}` says why")
     exits.fail_if(view.state in FINAL and view.state != State.SUCCEEDED)
+
+
+def _replicas(text: str) -> int | tuple[int, int]:
+    """A number, or the fewest and the most.
+
+    Raises:
+        BadInput: If it is neither.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?", text)
+    if match is None:
+        raise BadInput(f"--replicas: {text!r} is neither a number such as 2 nor fewest and most such as 1-4")
+    fewest, most = match.groups()
+    return int(fewest) if most is None else (int(fewest), int(most))

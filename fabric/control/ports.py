@@ -10,6 +10,7 @@ from typing import Protocol
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
@@ -48,8 +49,16 @@ class Workloads(Protocol):
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
         ...
 
+    def starts(self, project: str | None = None, limit: int = 1000) -> Sequence[tuple[float, float]]:
+        """Promised and actual start of those that have both, newest workload first; in seconds since the epoch."""
+        ...
+
     def request_stop(self, name: str, reason: str) -> Record:
         """Remember that somebody wants it to end."""
+        ...
+
+    def scale(self, name: str, workers: int) -> Record:
+        """Remember how many workers of its elastic group somebody wants."""
         ...
 
     def delete(self, name: str) -> None:
@@ -205,3 +214,5 @@ class Ports:
     clock: Clock
     entropy: Callable[[int], bytes]
     """So many random bytes."""
+    decision: Callable[[], Decision | None] = lambda: None
+    """What the loop decided last."""

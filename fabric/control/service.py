@@ -8,17 +8,29 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import fabric
-from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, WorkloadView
+from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
 from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
+from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Permission, Role
+from fabric.control.overview import (
+    MOST_STARTS,
+    brief_view,
+    promises_view,
+    queue_of,
+    running_by_class,
+    services_of,
+    tier_views,
+)
 from fabric.control.ports import Ports
+from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import event_view, message_of, node_views, workload_view
-from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated
+from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated, Unavailable
+from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -31,6 +43,9 @@ LAST_BYTES_S = 15.0
 
 LARGEST_INTEGER = 2**63 - 1
 """Largest whole number that every SQL store takes."""
+
+MOST_QUEUED = 100
+"""Waiting workloads that an overview lists; the others are counted."""
 
 TOKEN_OUTLIVES_S = 60.0
 """How long a workload's token is still taken after the workload's end, in seconds."""
@@ -236,10 +251,68 @@ class Service:
         if max(report.checkpoint_step or 0, report.checkpoint_bytes or 0) > LARGEST_INTEGER:
             raise BadInput(f"checkpoint_step and checkpoint_bytes may be at most {LARGEST_INTEGER}", workload=name)
         self._ports.reports.report(name, report, attempt)
+        if report.workers is not None:
+            self._ports.process.wake()  # somebody may wait for what it gives back
+
+    def size(self, name: str, caller: Caller) -> SizeView:
+        """The size at which a workload should work now.
+
+        Raises:
+            NotFound: If there is none of that name.
+            Denied: If it is out of the caller's reach.
+        """
+        caller.require(Permission.REPORT)
+        record = self.get(name, caller)
+        # Most that ask are not elastic, and hear it without a look at what they told.
+        works_at = self._ports.reports.progress(name).workers if record.spec.elastic else None
+        return size_of(record, works_at)
+
+    def scale(self, name: str, workers: int, caller: Caller) -> Record:
+        """Ask for another number of replicas; the loop does the rest.
+
+        Raises:
+            NotFound: If there is none of that name.
+            BadInput: If it cannot have so many.
+            Conflict: If it has ended.
+        """
+        caller.require(Permission.CHANGE)
+        check_scale(self.get(name, caller), workers)
+        record = self._ports.workloads.scale(name, workers)
+        self._ports.process.wake()
+        return record
 
     def nodes(self) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it."""
         return node_views(self._ports.nodes(), self._active())
+
+    def overview(self, caller: Caller) -> Overview:
+        """The site at one glance; of workloads those within the caller's reach."""
+        active = self._active()
+        mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
+        queue = queue_of(mine)
+        return Overview(
+            site=self._site.name,
+            at=self._ports.clock.now(),
+            tiers=tier_views(self._ports.nodes(), active),
+            num_waiting=len(queue),
+            queue=tuple(brief_view(record) for record in queue[:MOST_QUEUED]),
+            services=tuple(brief_view(record, self._endpoint(record)) for record in services_of(mine)),
+            running=running_by_class(mine),
+            promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
+        )
+
+    def decision(self, caller: Caller) -> str:
+        """What the loop decided last, as `fabric replay` reads it.
+
+        Raises:
+            Denied: If the caller is no administrator of the site.
+            Unavailable: If nothing has been decided yet.
+        """
+        caller.require(Permission.ADMIN)
+        made = self._ports.decision()
+        if made is None:
+            raise Unavailable("nothing has been decided since control started; ask again in some seconds")
+        return write_decision(made)
 
     def models(self) -> tuple[ModelVersionView, ...]:
         """Every registered model version."""

@@ -273,6 +273,9 @@ _SINGLE: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "fabric.cpus": ("cpus", _amount),
     "fabric.memory": ("memory", _size),
     "fabric.workers": ("count", _whole),
+    "fabric.min": ("min", _whole),
+    "fabric.max": ("max", _whole),
+    "fabric.step": ("step", _whole),
     "fabric.tier": ("tier", str),
     "fabric.priority": ("priority", _priority),
     "fabric.walltime": ("walltime_s", _seconds),
@@ -280,7 +283,7 @@ _SINGLE: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 """Metadata key, the field it means and how it is read."""
 
-_GROUP_FIELDS = ("gpus", "cpus", "memory", "count", "tier")
+_GROUP_FIELDS = ("gpus", "cpus", "memory", "count", "min", "max", "step", "tier")
 
 
 def _group(given: Mapping[str, Any], asked: _Asked, tier: str | None, site: Site) -> dict[str, Any]:
@@ -296,7 +299,8 @@ def _group(given: Mapping[str, Any], asked: _Asked, tier: str | None, site: Site
         raise BadInput(f"fabric.tier says {wanted!r} and --entrypoint-label-selector {tier!r}; give one of them")
     return {
         "name": "workers",
-        "count": given.get("count", 1),
+        "count": given.get("count", given.get("min", 1)),
+        **{key: given[key] for key in ("min", "max", "step") if key in given},
         "tier": wanted or tier,
         "cpus": given.get("cpus", asked.cpus or site.defaults.cpus),
         "gpus": given.get("gpus", asked.gpus),

@@ -23,7 +23,7 @@ from fabric.workloads.states import FINAL, State
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin
+    from fabric.api import admin, overview
     from fabric.sdk import package, specs
     from fabric.sdk import transport as sending
     from fabric.sdk.specs import Engine
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 else:
     # What loads pydantic or httpx waits for the first call.
     admin, sending = Later("fabric.api.admin"), Later("fabric.sdk.transport")
+    overview = Later("fabric.api.overview")
     package, specs = Later("fabric.sdk.package"), Later("fabric.sdk.specs")
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -239,6 +240,22 @@ class AsyncClient:
             admin.WorkloadView, "POST", _path(name, "stop"), patience_s=self._patience_s, json={}
         )
 
+    async def scale(self, name: str, workers: int) -> admin.WorkloadView:
+        """Ask for another number of replicas of an elastic service, and return at once; requests go on meanwhile.
+
+        Raises:
+            BadInput: If it cannot have so many.
+            NotFound: If there is no such workload.
+            Conflict: If it has ended.
+        """
+        return await self._control.read(
+            admin.WorkloadView,
+            "POST",
+            _path(name, "scale"),
+            patience_s=self._patience_s,
+            json=admin.as_json(admin.ScaleRequest(workers=workers)),
+        )
+
     async def delete(self, name: str) -> None:
         """Forget a workload that has ended, and its logs.
 
@@ -270,6 +287,19 @@ class AsyncClient:
         """Every node of the site, by name, and what is on it."""
         return (await self._control.read(admin.NodeList, "GET", admin.NODES, patience_s=self._patience_s)).nodes
 
+    async def overview(self) -> overview.Overview:
+        """The site at one glance: tiers, queue, services, and how promises were kept."""
+        return await self._control.read(overview.Overview, "GET", overview.OVERVIEW, patience_s=self._patience_s)
+
+    async def decision(self) -> str:
+        """What was decided last, as `fabric replay` reads it; for administrators.
+
+        Raises:
+            Denied: If the key is no administrator's.
+            Unavailable: If nothing has been decided yet.
+        """
+        return (await self._control.ask("GET", overview.DECISION, patience_s=self._patience_s)).text
+
     async def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""
         return (await self._control.read(admin.ModelList, "GET", admin.MODELS, patience_s=self._patience_s)).models
@@ -280,6 +310,7 @@ class AsyncClient:
         *,
         name: str | None = None,
         engine: Engine = "auto",
+        replicas: int | tuple[int, int] = 1,
         gpus: float = 1.0,
         tier: str | None = "gpu",
         cpus: float = 2.0,
@@ -293,6 +324,7 @@ class AsyncClient:
             model_ref: Model and alias or version, such as `shakespeare@champion`.
             name: Of the workload; made up where left out.
             engine: Inference engine; `auto` lets the replica choose.
+            replicas: How many; or the fewest, with which it begins, and the most, between which it may be resized.
             gpus: Accelerators of the replica.
             tier: Tier to run on; None lets the scheduler choose.
             cpus: CPU cores of the replica.
@@ -305,7 +337,7 @@ class AsyncClient:
             NotFound: If there is no such model or alias.
             Unavailable: If control cannot be reached.
         """
-        group = {"tier": tier, "cpus": cpus, "gpus": gpus, "memory": memory}
+        group = {"tier": tier, "cpus": cpus, "gpus": gpus, "memory": memory, **specs.sizes(replicas)}
         service = {"model": model_ref, "engine": engine, "max_context": max_context}
         view = await self.submit(specs.service(service, group, name))
         return await self.wait(view.name) if wait else view

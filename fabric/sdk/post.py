@@ -6,6 +6,7 @@ Knows nothing of queues or threads.
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ else:
 
 TIMEOUT_S = 5.0
 """Longest wait for control to take a report, in seconds."""
+
+_OPENING = threading.Lock()
 
 _logger = logging.getLogger(__name__)
 
@@ -62,18 +65,10 @@ class Post:
         Returns:
             True if control took it, or refused it so that sending it again cannot help; False if it is away.
         """
-        address, token, workload, attempt = self._to
-        if self._http is None:
-            self._http = httpx.Client(
-                headers={"Authorization": f"Bearer {token}"} if token else {},
-                timeout=TIMEOUT_S,
-                transport=self._carrier,
-                trust_env=False,
-                verify=address.startswith("https:"),
-            )
+        address, _, workload, attempt = self._to
         path = f"{address}{admin.WORKLOADS}/{quote(workload, safe='')}/report"
         try:
-            answer = self._http.post(path, json=fields, params={"attempt": attempt} if attempt else {})
+            answer = self._client().post(path, json=fields, params={"attempt": attempt} if attempt else {})
         except (httpx.HTTPError, httpx.InvalidURL):
             return False
         status = answer.status_code
@@ -83,6 +78,35 @@ class Post:
             self._refused.add(status)
             _logger.warning("%s: control refused a report (%d): %s", workload, status, answer.text[:200])
         return True
+
+    def size(self) -> admin.SizeView | None:
+        """Ask at what size the workload should work now.
+
+        Returns:
+            The answer; one without a group if control knows of no sizes; None if it is away.
+        """
+        address, _, workload, _ = self._to
+        try:
+            answer = self._client().get(f"{address}{admin.WORKLOADS}/{quote(workload, safe='')}/size")
+            if answer.is_success:
+                return admin.SizeView.model_validate_json(answer.content)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            return None
+        return admin.SizeView() if answer.is_client_error else None
+
+    def _client(self) -> httpx.Client:
+        """The connection, opened where it is not; one thread sends reports and another asks for the size."""
+        with _OPENING:
+            if self._http is None:
+                address, token, _, _ = self._to
+                self._http = httpx.Client(
+                    headers={"Authorization": f"Bearer {token}"} if token else {},
+                    timeout=TIMEOUT_S,
+                    transport=self._carrier,
+                    trust_env=False,
+                    verify=address.startswith("https:"),
+                )
+            return self._http
 
     def close(self) -> None:
         """Close the connection; the next report opens it again."""

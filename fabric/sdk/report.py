@@ -3,6 +3,8 @@
 Knows nothing of training; neither way of telling ever raises or blocks the work.
 """
 
+from __future__ import annotations
+
 import atexit
 import json
 import logging
@@ -14,15 +16,25 @@ from collections import deque
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fabric.config import env
 from fabric.core.errors import ClusterLost, FabricError
+from fabric.sdk.later import Later
 from fabric.sdk.post import Post
 from fabric.workloads.states import RUN_AGAIN
 
+if TYPE_CHECKING:
+    from fabric.api import admin
+    from fabric.api.admin import SizeView
+else:
+    admin = Later("fabric.api.admin")
+
 PROGRESS_EVERY_S = 1.0
 """Shortest pause between two reports of progress, in seconds; of those in between the latest wins."""
+
+SIZE_EVERY_S = 2.0
+"""Shortest pause between two questions for the size, in seconds."""
 
 FIRST_PAUSE_S = 0.5
 """Pause after the first failure to reach control, in seconds; it doubles each time."""
@@ -80,6 +92,22 @@ class Reporter(ABC):
         numbers = {key: max(0.0, number) for key, value in fields.items() if (number := _number(value)) is not None}
         whole = {key: number if key.endswith("seconds") else int(number) for key, number in numbers.items()}
         self._tell({"checkpoint_uri": str(uri), **whole}, at_once=True)
+
+    def resized(self, workers: int) -> None:
+        """Say that it works at another size from now on, and that nothing of it runs on what it has beyond that.
+
+        Args:
+            workers: Of its elastic group.
+        """
+        self._tell({"workers": int(workers)}, at_once=True)
+
+    def size(self) -> SizeView | None:
+        """The size at which it should work now, asked for at most every two seconds; may wait for control.
+
+        Returns:
+            None where the size never changes, as under plain Ray; without `workers` while it is not known.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:
@@ -181,6 +209,8 @@ class ControlReporter(Reporter):
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._ask_at, self._fixed = 0.0, False
+        self._size: SizeView | None = None
 
     def __getstate__(self) -> Post:
         return self._post
@@ -199,6 +229,18 @@ class ControlReporter(Reporter):
             if self._thread is None or not self._thread.is_alive():
                 self._begin()
             self._changed.notify_all()
+
+    def size(self) -> SizeView | None:
+        """The size at which it should work now; the last answer while control is away."""
+        if self._fixed:
+            return None
+        now = time.monotonic()
+        if now >= self._ask_at:
+            self._ask_at = now + SIZE_EVERY_S
+            answer = self._post.size()
+            if answer is not None:
+                self._fixed, self._size = not answer.group, answer
+        return None if self._fixed else self._size or admin.SizeView()
 
     def _begin(self) -> None:
         self._closing = False

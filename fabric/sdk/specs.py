@@ -69,6 +69,14 @@ def made_up_key() -> str:
     return secrets.token_hex(16)
 
 
+def sizes(replicas: int | tuple[int, int]) -> Mapping[str, int]:
+    """Fields of a group of so many workers, or of one that begins with the fewest and may grow to the most."""
+    if isinstance(replicas, int):
+        return {"count": replicas}
+    fewest, most = replicas
+    return {"count": fewest, "min": fewest, "max": most}
+
+
 def service(service: Mapping[str, Any], group: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
     """The spec of a service whose replica is the worker of one group."""
     return {

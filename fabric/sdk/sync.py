@@ -17,7 +17,7 @@ from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin
+    from fabric.api import admin, overview
     from fabric.sdk.specs import Engine
     from fabric.workloads.spec import WorkloadSpec
 
@@ -136,6 +136,10 @@ class Client:
         """Ask a workload to save and leave; see `AsyncClient.stop`."""
         return self._run(self._client.stop(name))
 
+    def scale(self, name: str, workers: int) -> admin.WorkloadView:
+        """Ask for another number of replicas; see `AsyncClient.scale`."""
+        return self._run(self._client.scale(name, workers))
+
     def delete(self, name: str) -> None:
         """Forget a workload that has ended; see `AsyncClient.delete`."""
         return self._run(self._client.delete(name))
@@ -152,6 +156,14 @@ class Client:
         """Every node of the site, by name, and what is on it."""
         return self._run(self._client.nodes())
 
+    def overview(self) -> overview.Overview:
+        """The site at one glance; see `AsyncClient.overview`."""
+        return self._run(self._client.overview())
+
+    def decision(self) -> str:
+        """What was decided last; see `AsyncClient.decision`."""
+        return self._run(self._client.decision())
+
     def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""
         return self._run(self._client.models())
@@ -162,6 +174,7 @@ class Client:
         *,
         name: str | None = None,
         engine: Engine = "auto",
+        replicas: int | tuple[int, int] = 1,
         gpus: float = 1.0,
         tier: str | None = "gpu",
         cpus: float = 2.0,
@@ -175,6 +188,7 @@ class Client:
                 model_ref,
                 name=name,
                 engine=engine,
+                replicas=replicas,
                 gpus=gpus,
                 tier=tier,
                 cpus=cpus,

@@ -15,6 +15,8 @@ SECRET_HEADER = "X-Fabric-Service"  # noqa: S105 - the header's name
 """Header that carries a service's secret; who reaches its port without it is refused."""
 APPLICATION = "model"
 """Name of the one Serve application in a service's cluster."""
+DEPLOYMENT = "replica"
+"""Name of the one deployment in it."""
 IMPORT_PATH = "fabric.serve.ray_serve:build_app"
 """What Serve imports to build it."""
 KEEP_ALIVE_S = 90
@@ -72,14 +74,23 @@ def read_spec(args: dict[str, Any]) -> ReplicaSpec:
 
 
 def serve_config(
-    spec: ReplicaSpec, *, port: int = 8000, host: str = "127.0.0.1", runtime_env: dict[str, Any] | None = None
+    spec: ReplicaSpec,
+    *,
+    num_replicas: int | None = None,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    runtime_env: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /api/serve/applications/`.
 
     One proxy, beside the head, answers for all replicas. Without servicer functions Serve starts no gRPC proxy.
 
+    Two configurations that differ in `num_replicas` alone make Serve start or end replicas and leave the others as they
+    are; anything else in `spec` would make it replace all of them.
+
     Args:
         spec: The replicas.
+        num_replicas: How many there should be now, where that is not as `spec` says.
         port: Port of the proxy.
         host: Address it listens on.
         runtime_env: Ray runtime environment of the replicas.
@@ -95,6 +106,7 @@ def serve_config(
                 "import_path": IMPORT_PATH,
                 "runtime_env": runtime_env or {},
                 "args": spec.model_dump(mode="json"),
+                "deployments": [{"name": DEPLOYMENT, "num_replicas": num_replicas or spec.num_replicas}],
             }
         ],
     }

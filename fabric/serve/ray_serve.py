@@ -12,7 +12,7 @@ from typing import Any
 from ray import serve
 from starlette.types import ASGIApp
 
-from fabric.serve.endpoints import ReplicaSpec, read_spec
+from fabric.serve.endpoints import DEPLOYMENT, ReplicaSpec, read_spec
 from fabric.serve.engines.choice import choose, environment, open_engine
 from fabric.serve.openai_http import Replica, build_http
 
@@ -72,7 +72,7 @@ def build_app(args: dict[str, Any]) -> serve.Application:
     spec = read_spec(args)
     decorated: Any = ModelReplica
     deployment = decorated.options(
-        name="replica",
+        name=DEPLOYMENT,
         num_replicas=spec.num_replicas,
         max_ongoing_requests=spec.max_ongoing,
         max_queued_requests=spec.max_queued,

@@ -12,7 +12,6 @@ from itertools import pairwise
 
 from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
-from fabric.scheduler.cycle import decide
 from fabric.scheduler.loop import Decider, Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.replay import Decision
@@ -70,7 +69,7 @@ class Engine:
         grace_s: float = 0.0,
         tell_s: float = math.inf,
         claims: tuple[Claim, ...] = (),
-        decider: Decider = decide,
+        decider: Decider | None = None,
         records: RecordsOf | None = None,
     ) -> None:
         """Put the parts together; nothing has happened yet.
@@ -84,7 +83,7 @@ class Engine:
             grace_s: Seconds between a notice and the kill.
             tell_s: Seconds between two tellings to all who wait why they wait.
             claims: Maintenance windows.
-            decider: What decides.
+            decider: What decides; the fabric's own `decide` where nobody else is named.
             records: Makes the records, where more is to be done with what is saved.
         """
         self._habits = habits or Habits()
@@ -106,6 +105,7 @@ class Engine:
         self._coming: deque[Record] = deque()
         self._acts: list[tuple[float, str, int, Act]] = []
         self._num_acts = 0
+        self._again: float | None = None
 
     def run(self, submissions: Sequence[Record], acts: Iterable[Act] = ()) -> None:
         """Submit records at their instants, in the order given, and go on until nothing happens any more.
@@ -175,6 +175,10 @@ class Engine:
         decision = self.loop.last_decision
         if decision and (self.longest is None or len(decision.snapshot.waiting) > len(self.longest.snapshot.waiting)):
             self.longest = decision
+        again = self.loop.last_plan.look_at
+        if again is not None and again != self._again and again > self.clock.at:
+            self._again = again
+            self.also(Act(again))
 
     def _fits(self, record: Record) -> bool:
         asked = sum(group.request.cpus.count * group.count for group in record.spec.groups)

@@ -56,7 +56,7 @@ class SimulatedRecords:
         self.num_saves = 0
         """How often anything was saved; grows while the loop has something to do."""
         self._came: list[str] = []
-        self._stopping: set[str] = set()
+        self._asked: set[str] = set()
 
     def submit(self, record: Record) -> None:
         """Take in a workload.
@@ -74,18 +74,25 @@ class SimulatedRecords:
         record = self.kept[name]
         if not record.state.final:
             self.kept[name] = replace(record, stop_requested=True, stop_reason=record.stop_reason or reason)
-            self._stopping.add(name)
+            self._asked.add(name)
+
+    def scale(self, name: str, workers: int) -> None:
+        """Remember how many workers of its elastic group somebody wants."""
+        record = self.kept[name]
+        if not record.state.final:
+            self.kept[name] = replace(record, wants=workers)
+            self._asked.add(name)
 
     def active(self) -> Mapping[str, Record]:
         """Everything that is not final, and what it comes after."""
         return self._with_those_before(name for name, record in self.kept.items() if not record.state.final)
 
     def news(self, since: int) -> News:
-        """Those that came after the first `since`, and those that shall end."""
+        """Those that came after the first `since`, and those that shall end or have another size."""
         said = self._tells(everything=since == 0) if self._tells is not None else _NOTHING
-        if since == len(self._came) and not self._stopping:
+        if since == len(self._came) and not self._asked:
             return News({}, since, said)
-        told = [*self._came[since:], *sorted(self._stopping)]
+        told = [*self._came[since:], *sorted(self._asked)]
         live = (name for name in told if not self.kept[name].state.final)
         return News(self._with_those_before(live), len(self._came), said)
 
@@ -93,10 +100,11 @@ class SimulatedRecords:
         """Write all of them; what people asked for stays."""
         for record in changes:
             old = self.kept[record.name]
-            same = old.stop_requested == record.stop_requested
-            self.kept[record.name] = record if same else replace(record, stop_requested=old.stop_requested)
+            same = (old.stop_requested, old.wants) == (record.stop_requested, record.wants)
+            asked = record if same else replace(record, stop_requested=old.stop_requested, wants=old.wants)
+            self.kept[record.name] = asked
             if record.state.final:
-                self._stopping.discard(record.name)
+                self._asked.discard(record.name)
             elif record.target is not None and self._shrinks is not None and record.spec.elastic is not None:
                 self._shrinks(record.cluster, record.target.size(record.spec.elastic.name))
         self.events += events

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from fabric.config.settings import Settings
 from fabric.config.site import Site
 from fabric.core.errors import BadInput
+from fabric.scheduler import machines
 from fabric.scheduler.forecast import Sample, forecast
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.policy import Policy
@@ -241,9 +242,7 @@ class Scenario(Settings):
 
 def nodes_of(site: Site) -> tuple[Node, ...]:
     """Every node of a site, ready."""
-    return tuple(
-        Node(name, tier.name, tier.capacity.resources, tier.heads) for tier in site.tiers for name in tier.node_names
-    )
+    return machines.nodes_of(site.tiers)
 
 
 def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engine:

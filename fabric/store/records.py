@@ -9,11 +9,12 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete,
 
 from fabric.core.errors import Conflict, NotFound
 from fabric.scheduler.ports import News
+from fabric.scheduler.snapshot import Told
 from fabric.store.database import reading, writing
 from fabric.store.keys import SqlKeys
-from fabric.store.reports import SqlReports
+from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, new_row, record_of, storable
-from fabric.store.schema import API_KEYS, EVENTS, WORKLOADS
+from fabric.store.schema import API_KEYS, EVENTS, PROGRESS, WORKLOADS
 from fabric.workloads.record import Event, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import FINAL, State
@@ -22,6 +23,7 @@ MOST_LISTED = 1000
 """Workloads in one list, and events in one history, unless told otherwise."""
 
 _IS_FINAL = WORKLOADS.c.state.in_([state.value for state in FINAL])
+_RUNS = WORKLOADS.c.state.in_([State.STARTING.value, State.RUNNING.value, State.RESIZING.value, State.DRAINING.value])
 _IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
 
 
@@ -29,7 +31,7 @@ class SqlRecords(SqlReports, SqlKeys):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`
-    those of people, so neither undoes the other however they interleave.
+    and `scale` those of people, so neither undoes the other however they interleave.
     """
 
     def active(self) -> Mapping[str, Record]:
@@ -38,14 +40,14 @@ class SqlRecords(SqlReports, SqlKeys):
             return _active(connection)
 
     def news(self, since: int) -> News:
-        """Workloads that are not final and came after number `since`, or that somebody asked to end.
+        """Workloads that are not final and came after number `since`, or that somebody asked to end or to resize.
 
-        The final ones that they come after are told with them.
+        The final ones that they come after are told with them, and what those that run tell of themselves.
         """
-        told = (WORKLOADS.c.id > since) | WORKLOADS.c.stop_requested
+        asked = (WORKLOADS.c.id > since) | WORKLOADS.c.stop_requested | WORKLOADS.c.wants.is_not(None)
         with reading(self._engine) as connection:
             newest = connection.execute(select(func.max(WORKLOADS.c.id))).scalar() or 0
-            return News(_with_those_before(connection, told), max(since, newest))
+            return News(_with_those_before(connection, asked), max(since, newest), _told(connection))
 
     def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
         """Write the loop's columns of all `changes` and append `events`, or nothing.
@@ -119,6 +121,24 @@ class SqlRecords(SqlReports, SqlKeys):
         with reading(self._engine) as connection:
             return tuple(record_of(row) for row in connection.execute(query).mappings())
 
+    def starts(self, project: str | None = None, limit: int = MOST_LISTED) -> tuple[tuple[float, float], ...]:
+        """First promised and actual start of present or last attempts that have both, newest workload first.
+
+        Args:
+            project: Only of this one.
+            limit: The most to look at.
+
+        Returns:
+            Pairs of instants in seconds since the epoch.
+        """
+        promised, granted = WORKLOADS.c.promised_start, WORKLOADS.c.granted
+        query = select(promised, granted).where(promised.is_not(None), granted.is_not(None))
+        if project is not None:
+            query = query.where(WORKLOADS.c.project == project)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(WORKLOADS.c.id.desc()).limit(limit))
+            return tuple((row[0], row[1]) for row in rows)
+
     def request_stop(self, name: str, reason: str) -> Record:
         """Remember that somebody wants a workload ended; the first reason stays, and one that has ended is left alone.
 
@@ -128,6 +148,17 @@ class SqlRecords(SqlReports, SqlKeys):
         wanted = update(WORKLOADS).where(WORKLOADS.c.name == name, ~_IS_FINAL, ~WORKLOADS.c.stop_requested)
         with writing(self._engine) as connection:
             connection.execute(wanted.values(stop_requested=True, stop_request_reason=storable(reason)))
+            return record_of(_existing(connection, name))
+
+    def scale(self, name: str, workers: int) -> Record:
+        """Remember how many workers of its elastic group somebody wants; one that has ended is left alone.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        with writing(self._engine) as connection:
+            mine = update(WORKLOADS).where(WORKLOADS.c.name == name, ~_IS_FINAL)
+            connection.execute(mine.values(wants=workers))
             return record_of(_existing(connection, name))
 
     def delete(self, name: str) -> None:
@@ -207,6 +238,13 @@ def _with_those_before(connection: Connection, told: ColumnElement[bool]) -> dic
         rows = connection.execute(select(WORKLOADS).where(WORKLOADS.c.name.in_(before))).mappings()
         records |= {row["name"]: record_of(row) for row in rows}
     return records
+
+
+def _told(connection: Connection) -> dict[str, Told]:
+    """What those that run have told in their present attempt, by name."""
+    present = (PROGRESS.c.workload_id == WORKLOADS.c.id) & (PROGRESS.c.attempt == WORKLOADS.c.attempt)
+    rows = connection.execute(select(WORKLOADS.c.name, PROGRESS).join(PROGRESS, present).where(_RUNS)).mappings()
+    return {row["name"]: told_of(row) for row in rows}
 
 
 def _of_key(connection: Connection, project: str, key: str | None) -> Record | None:

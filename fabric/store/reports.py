@@ -11,10 +11,16 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fabric.api.admin import ProgressView, Report
 from fabric.core.errors import Conflict, NotFound
+from fabric.scheduler.snapshot import Told
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.schema import PROGRESS, STAGES, WORKLOADS
 
-_FRESH: Mapping[str, Any] = {"stage": "", "done": 0.0, "total": 0.0, "unit": "", "metrics": "{}"}
+_SHORTEST_S = 1e-3
+"""Two reports are taken to be at least so far apart, in seconds."""
+_FRESH: Mapping[str, Any] = {
+    "stage": "", "done": 0.0, "total": 0.0, "unit": "", "metrics": "{}",
+    "workers": None, "first_done": None, "first_at": None,
+}  # fmt: skip
 """Of an attempt that has told nothing yet; the newest checkpoint outlives its attempt."""
 
 
@@ -45,6 +51,9 @@ class SqlReports(SqlTables):
             }
             told |= {"metrics": json.dumps(metrics), "attempt": present, "at": self._now()}
             fresh = {} if before["attempt"] == present else _FRESH
+            if report.checkpoint_uri is not None:
+                told["checkpoint_at"] = told["at"]
+            told |= _counted_from({**before, **fresh}, told)
             connection.execute(update(PROGRESS).where(PROGRESS.c.workload_id == key), {**fresh, **told})
             if report.stage:
                 _began(connection, key, present, stage=report.stage, now=told["at"])
@@ -70,6 +79,7 @@ class SqlReports(SqlTables):
             metrics=json.loads(told["metrics"]),
             checkpoint_uri=told["checkpoint_uri"],
             checkpoint_step=told["checkpoint_step"],
+            workers=told["workers"],
             stages=stages,
         )
 
@@ -81,6 +91,38 @@ class SqlReports(SqlTables):
         """
         with reading(self._engine) as connection:
             return _stages(connection, _attempt(connection, name)[0], attempt)
+
+
+def told_of(row: RowMapping) -> Told:
+    """What the scheduler hears of a row of `progress`."""
+    return Told(
+        attempt=row["attempt"],
+        saved=row["checkpoint_at"],
+        save_s=row["checkpoint_seconds"],
+        left_s=_left_s(row),
+        workers=row["workers"],
+    )
+
+
+def _left_s(row: RowMapping) -> float | None:
+    """Seconds of work left at the mean rate of all reports since the attempt, or its present size, began."""
+    if row["first_at"] is None or not row["total"] or row["done"] <= row["first_done"]:
+        return None
+    rate = (row["done"] - row["first_done"]) / max(row["at"] - row["first_at"], _SHORTEST_S)
+    return float(max(0.0, row["total"] - row["done"]) / rate)
+
+
+def _counted_from(before: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the rate of progress is measured from; another size, unit or total begins anew."""
+    if "done" not in told:
+        return {"first_done": None, "first_at": None} if _resized(before, told) else {}
+    kept = before["first_at"] is not None and told["done"] >= before["first_done"] and not _resized(before, told)
+    same = all(told.get(key, before[key]) == before[key] for key in ("total", "unit"))
+    return {} if kept and same else {"first_done": told["done"], "first_at": told["at"]}
+
+
+def _resized(before: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
+    return "workers" in told and told["workers"] != before["workers"]
 
 
 def _attempt(connection: Connection, name: str) -> tuple[int, int]:

@@ -45,6 +45,7 @@ WORKLOADS = Table(
     # Written by people through the interfaces; the loop reads them and never writes them.
     Column("stop_requested", Boolean, nullable=False),
     Column("stop_request_reason", Text, nullable=False),
+    Column("wants", Integer),
     # Written by the loop alone.
     Column("state", String, nullable=False),
     Column("granted", Float),
@@ -54,12 +55,18 @@ WORKLOADS = Table(
     Column("attempt", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
+    Column("preemptions", Integer, nullable=False, server_default="0"),
     Column("grant", Text),
+    Column("target", Text),
+    Column("leave_by", Float),
+    Column("resized", Float),
     Column("message", Text, nullable=False),
     Column("waits_for", Text, nullable=False),
     Column("expected_start", Float),
     Column("promised_start", Float),
     Column("passed", Integer, nullable=False, server_default="0"),
+    Column("promised", Boolean, nullable=False, server_default="0"),
+    Column("set_aside", Text),
     Column("condition", String, nullable=False),
     Column("exit_code", Integer),
     Column("stop_reason", Text, nullable=False),
@@ -98,6 +105,11 @@ PROGRESS = Table(
     Column("checkpoint_step", Integer),
     Column("checkpoint_bytes", Integer),
     Column("checkpoint_seconds", Float),
+    Column("checkpoint_at", Float),
+    Column("workers", Integer),
+    # Since when, and from where on, it has made progress at its present size.
+    Column("first_done", Float),
+    Column("first_at", Float),
 )
 """What a workload last told of itself, and in which attempt."""
 

@@ -43,8 +43,10 @@ class Attended(Protocol):
 
 
 @contextmanager
-def stops_on_sigterm(task: Attended, grace_s: float | None, say: Say) -> Iterator[None]:
+def stops_on_sigterm(task: Attended, grace_s: float | None, say: Say) -> Iterator[threading.Event]:
     """A block in which SIGTERM asks the ranks to save and leave; a second one ends the process as usual.
+
+    It gives an event that is set once SIGTERM came, for those who start ranks anew.
 
     Args:
         task: The run.
@@ -54,13 +56,15 @@ def stops_on_sigterm(task: Attended, grace_s: float | None, say: Say) -> Iterato
 
     def on_signal(number: int, _: Any) -> None:
         signal.signal(number, before)
+        asked.set()
         within = f" within {duration(grace_s)}" if grace_s else ""
         say(f"asked to stop: the ranks save their state{within} and leave")
         StopFile(task.folder).ask("it was asked to stop")
 
+    asked = threading.Event()
     before = signal.signal(signal.SIGTERM, on_signal)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGTERM, before)
 

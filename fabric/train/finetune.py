@@ -6,7 +6,7 @@ Shapes: B samples, L tokens, N answer tokens of a batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -120,6 +120,10 @@ class FinetuneSettings(Settings):
         """Optimiser steps in all; items that fill no batch at the very end are left out."""
         return self.epochs * self.num_items // self.batch_items
 
+    def ranks_for(self, workers: int) -> int:
+        """The most ranks, up to `workers`, that share a batch equally; at least one."""
+        return max(n for n in range(1, max(1, workers) + 1) if self.batch_items % n == 0)
+
     @property
     def decisive(self) -> dict[str, object]:
         """The choices that the result depends on: a run that differs in one of them is another run."""
@@ -190,6 +194,14 @@ class FinetuneTask:
     def checkpoints(self) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.folder / FOLDER, self.settings.checkpoints.keep_last)
+
+    def going_on_from(self, start: Checkpoint | None) -> "FinetuneTask":
+        """The same run from another point on."""
+        return replace(self, start=start)
+
+    def ranks_for(self, workers: int) -> int:
+        """How many of `workers` ranks can share a batch equally."""
+        return self.settings.ranks_for(workers)
 
     @property
     def losses(self) -> History:

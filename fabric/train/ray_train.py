@@ -6,10 +6,12 @@ Knows nothing of models or data: a job is a function that every rank calls with 
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import ray
 import torch
@@ -25,6 +27,7 @@ from fabric.train.manifest import write_atomically
 from fabric.train.parallel import Peers, peers_on
 from fabric.train.report import Say
 from fabric.train.settings import TrainerSettings
+from fabric.train.sizes import Sized, at_every_size
 from fabric.train.task import Outcome, StopFile, Task
 
 GROUP_LABEL = "fabric/group"
@@ -33,6 +36,15 @@ GROUP_LABEL = "fabric/group"
 RANKS = "ranks"
 """Folder, below the output, with a file for each rank of the last attempt: where it runs."""
 
+SLICE_LABEL = "fabric/slice"
+"""Label of a Ray node that names the slice of the workload that it is."""
+
+
+class SizedRun(Attended, Sized, Protocol):
+    """A run whose ranks record what they do, and that goes on at another size."""
+
+
+T = TypeVar("T", bound=SizedRun)
 R = TypeVar("R")
 
 _logger = logging.getLogger(__name__)
@@ -124,6 +136,7 @@ def run_ranks(
     name: str,
     labelled: bool,
     say: Say,
+    slices: tuple[str, ...] = (),
 ) -> R:
     """Run `work` once per rank and return what rank 0 returned; an attempt ends or fails, nothing is retried.
 
@@ -134,6 +147,7 @@ def run_ranks(
         name: What Ray calls the run.
         labelled: Whether the ranks go to nodes labelled with the group of `trainers`, as the fabric labels them.
         say: Told where the ranks get something else than asked for.
+        slices: Of a labelled cluster, the only slices that ranks may be in; all of their group if none is named.
 
     Raises:
         FabricError: The one that a rank raised, if it was one of ours.
@@ -145,6 +159,7 @@ def run_ranks(
         say("this Ray cluster has no GPUs: the ranks ask for CPUs only")
         trainers = trainers.model_copy(update={"gpus": 0.0})
     every, threads = trainers.notice_every_steps, trainers.threads
+    shutil.rmtree(folder / RANKS, ignore_errors=True)  # of a group of ranks that has left
 
     def loop() -> R:
         for chatty in ("httpx", "httpcore"):  # Ray Train shows INFO of every library in the job's log
@@ -163,7 +178,7 @@ def run_ranks(
             num_workers=trainers.count,
             use_gpu=trainers.gpus > 0,
             resources_per_worker=_resources(trainers),
-            label_selector={GROUP_LABEL: trainers.group} if labelled else None,
+            label_selector=_selector(trainers, slices) if labelled else None,
         ),
         run_config=RunConfig(
             name=name,
@@ -182,19 +197,19 @@ def run_ranks(
 
 
 def attempt(
-    work: Callable[[Rank], R],
-    task: Attended,
+    work: Callable[[T, Rank], R],
+    task: T,
     trainers: TrainerSettings,
     *,
     labelled: bool,
     grace_s: float | None,
     say: Say,
 ) -> R:
-    """As `run_ranks`, telling a person how far it is, and turning SIGTERM into a notice for the ranks.
+    """As `run_ranks` at every size that the fabric gives it, telling a person how far it is; SIGTERM is a notice.
 
     Args:
-        work: Called on every rank.
-        task: Where the ranks record their steps and look for notices.
+        work: Called on every rank with the task; with `left_because` in its answer if it left early.
+        task: The run.
         trainers: How many ranks, and what each may use.
         labelled: Whether nodes carry the fabric's labels.
         grace_s: Seconds between SIGTERM and the kill, if known.
@@ -204,8 +219,13 @@ def attempt(
         FabricError: As `run_ranks`.
     """
     connect()  # before the signal's handler is set, as Ray sets one too
-    with stops_on_sigterm(task, grace_s, say), tells_progress(task, say):
-        return run_ranks(work, trainers, task.folder, name=task.folder.name, labelled=labelled, say=say)
+
+    def start(task: T, trainers: TrainerSettings, slices: tuple[str, ...]) -> R:
+        name, one = task.folder.name, partial(work, task)
+        return run_ranks(one, trainers, task.folder, name=name, labelled=labelled, say=say, slices=slices)
+
+    with stops_on_sigterm(task, grace_s, say) as stopping, tells_progress(task, say):
+        return at_every_size(start, task, trainers, stopping=stopping, say=say)
 
 
 def pretrain(task: Task, *, labelled: bool, grace_s: float | None, say: Say) -> Outcome:
@@ -221,12 +241,17 @@ def pretrain(task: Task, *, labelled: bool, grace_s: float | None, say: Say) -> 
         FabricError: As `run_ranks`.
     """
 
-    def work(rank: Rank) -> Outcome:
+    def work(task: Task, rank: Rank) -> Outcome:
         from fabric.train.loop import Trainer  # transformers, which the driver can do without
 
         return Trainer(task, rank.peers, rank.device, notices=rank.notices).run()
 
     return attempt(work, task, task.settings.trainers, labelled=labelled, grace_s=grace_s, say=say)
+
+
+def _selector(trainers: TrainerSettings, slices: tuple[str, ...]) -> dict[str, str]:
+    own = {GROUP_LABEL: trainers.group}
+    return {**own, SLICE_LABEL: f"in({','.join(slices)})"} if slices else own
 
 
 def _resources(trainers: TrainerSettings) -> Mapping[str, float]:

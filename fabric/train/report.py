@@ -6,6 +6,8 @@ Knows nothing of who listens: the fabric, a file or a person.
 from collections.abc import Callable
 from typing import Protocol
 
+from fabric.api.admin import SizeView
+
 Say = Callable[[str], None]
 """Takes one line for a person."""
 
@@ -25,6 +27,14 @@ class Reporter(Protocol):
         """State up to `step` is safe at `uri`; a kill costs only what comes after."""
         ...
 
+    def size(self) -> SizeView | None:
+        """The size at which the run should work now; None where it never changes, without workers if unknown."""
+        ...
+
+    def resized(self, workers: int) -> None:
+        """It works at another size from now on, and nothing of it runs on what it has beyond that."""
+        ...
+
 
 class Silent:
     """A reporter that tells nobody."""
@@ -36,6 +46,13 @@ class Silent:
         """Tell nobody."""
 
     def checkpointed(self, uri: str, step: int, num_bytes: int, seconds: float) -> None:
+        """Tell nobody."""
+
+    def size(self) -> SizeView | None:
+        """It never changes."""
+        return None
+
+    def resized(self, workers: int) -> None:
         """Tell nobody."""
 
 

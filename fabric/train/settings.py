@@ -258,6 +258,11 @@ class PretrainSettings(Settings):
                 )
         return self
 
+    def ranks_for(self, workers: int) -> int:
+        """The most ranks, up to `workers`, that share a batch equally and in whole micro-batches; at least one."""
+        rows, micro = self.batch.rows, self.batch.micro_rows
+        return max((n for n in range(1, workers + 1) if rows % n == 0 and rows // n % micro == 0), default=1)
+
     @property
     def decisive(self) -> dict[str, object]:
         """The choices that every step depends on; the others say where and how fast the same is computed."""

@@ -3,7 +3,7 @@
 Knows nothing of torch or Ray, so that whoever starts a run needs neither.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -70,6 +70,14 @@ class Task:
     def checkpoints(self) -> Checkpoints:
         """The run's checkpoints."""
         return Checkpoints(self.folder / FOLDER, self.settings.checkpoints.keep_last)
+
+    def going_on_from(self, start: Checkpoint | None) -> "Task":
+        """The same run from another point on."""
+        return replace(self, start=start)
+
+    def ranks_for(self, workers: int) -> int:
+        """How many of `workers` ranks can share a batch equally."""
+        return self.settings.ranks_for(workers)
 
     @property
     def losses(self) -> History:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fabric.scheduler.ports import Backend, ClusterView, Outcome, Phase, WantedCluster
-from tests.builders import wanted
+from fabric.workloads.record import Grant
+from tests.builders import piece, wanted
 
 
 class BackendContract(ABC):
@@ -26,6 +27,14 @@ class BackendContract(ABC):
     def cluster(self, name: str, entrypoint: str) -> WantedCluster:
         """A small cluster on the backend's nodes."""
         return wanted(name, entrypoint=entrypoint)
+
+    def more(self, wanted: WantedCluster) -> WantedCluster:
+        """The same cluster with one slice more."""
+        return replace(wanted, generation=wanted.generation + 1, grant=Grant((*wanted.grant.slices, piece("c1"))))
+
+    def restarted(self, backend: Backend) -> Backend:
+        """A later backend that finds what this one left; the same where nothing outlives it."""
+        return backend
 
     def until(self, backend: Backend, name: str, wish: Callable[[ClusterView], bool]) -> ClusterView:
         """Look until the wish is true."""
@@ -104,6 +113,44 @@ class BackendContract(ABC):
         assert "long-1" not in backend.changes(look.cursor).views
         self.gone(backend, "long-1")
         assert backend.changes(look.cursor).views["long-1"].phase is Phase.ABSENT
+
+    def test_a_cluster_grows_by_exactly_the_new_slices_and_shrinks_by_exactly_the_old_ones(
+        self, backend: Backend
+    ) -> None:
+        small = self.cluster("sized-1", self.stays)
+        large = self.more(small)
+        backend.realise(small)
+        self.until(backend, "sized-1", lambda v: v.outcome is Outcome.RUNNING and v.generation == small.generation)
+        backend.realise(large)
+        backend.realise(large)
+        self.until(backend, "sized-1", lambda v: v.generation == large.generation)
+        self.is_made_of(backend, large)
+        smaller = replace(small, generation=large.generation + 1)
+        backend.realise(smaller)
+        backend.realise(smaller)
+        self.until(backend, "sized-1", lambda v: v.generation == smaller.generation)
+        self.is_made_of(backend, smaller)
+        self.gone(backend, "sized-1")
+
+    def test_a_backend_that_is_started_again_in_the_middle_of_a_resize_goes_on_with_it(self, backend: Backend) -> None:
+        small = self.cluster("middle-1", self.stays)
+        large = self.more(small)
+        backend.realise(small)
+        self.until(backend, "middle-1", lambda v: v.outcome is Outcome.RUNNING)
+        for size in (large, replace(small, generation=large.generation + 1)):
+            backend.realise(size)
+            backend = self.restarted(backend)
+            backend.realise(size)
+            self.until(backend, "middle-1", lambda v, size=size: v.generation == size.generation)  # type: ignore[misc]
+            self.is_made_of(backend, size)
+        self.gone(backend, "middle-1")
+
+    def is_made_of(self, backend: Backend, wanted: WantedCluster) -> None:
+        """What runs goes on, and the slices are those of the grant."""
+        view = backend.observe()[wanted.name]
+        assert (view.phase, view.outcome, view.problem) == (Phase.READY, Outcome.RUNNING, "")
+        names = {part.name for part in wanted.grant.slices} if self.leaves_in_time else set()
+        assert {part.name for part in view.held} == names
 
     def test_what_nobody_knows_can_be_stopped_and_removed_without_effect(self, backend: Backend) -> None:
         backend.stop("nobody-1", grace_s=1.0)

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+from fabric.core.resources import Resources
 from fabric.scheduler.ports import Records
-from fabric.workloads.record import Event, Grant, Instants, Record
+from fabric.workloads.record import Event, Grant, Instants, Record, SetAside
 from fabric.workloads.states import State
 from tests.builders import job, piece, record
 
@@ -21,6 +22,10 @@ class RecordsContract(ABC):
         """Let a person ask for a workload's end."""
 
     @abstractmethod
+    def ask_for(self, records: Records, name: str, workers: int) -> None:
+        """Let a person ask for another size."""
+
+    @abstractmethod
     def history(self, records: Records, name: str) -> list[tuple[State, str]]:
         """What was appended to a workload's history by `save`."""
 
@@ -31,16 +36,21 @@ class RecordsContract(ABC):
         self.take_in(records, record(job("a"), at=1.5))
         running = replace(
             record(job("a"), State.RUNNING, at=1.5),
-            at=Instants(1.5, granted=2.0, cluster_ready=3.25, running=4.125),
+            at=Instants(1.5, granted=2.0, cluster_ready=3.25, running=4.125, resized=5.5),
             attempt=2,
             generation=3,
             failures=1,
+            preemptions=2,
             grant=Grant((piece("c0", head=True), piece("g1", "trainers")), "two tiers"),
+            target=Grant((piece("c0", head=True),), "for another"),
+            leave_by=6.25,
             message="running",
             waits_for="1 GPU short",
             expected_start=9.5,
             promised_start=8.5,
             passed=3,
+            promised=True,
+            set_aside=SetAside(8.5, (("c0", Resources.of(0.125, 0, "1 MiB")), ("g1", Resources.of(2, 0.5, "3 GiB")))),
             condition="degraded",
             exit_code=None,
         )
@@ -61,6 +71,17 @@ class RecordsContract(ABC):
         records.save([replace(before, state=State.PLACING, message="granted")], [])
         after = records.active()["a"]
         assert (after.state, after.message, after.stop_requested) == (State.PLACING, "granted", True)
+
+    def test_a_size_that_was_asked_for_is_news_and_stays_whatever_the_loop_saves(self, records: Records) -> None:
+        self.take_in(records, record(job("a")), record(job("b")))
+        before = records.active()["a"]
+        cursor = records.news(0).cursor
+        self.ask_for(records, "a", 3)
+        told = records.news(cursor).records
+        assert {name: each.wants for name, each in told.items()} == {"a": 3}
+        records.save([replace(before, state=State.PLACING)], [])
+        after = records.active()["a"]
+        assert (after.state, after.wants) == (State.PLACING, 3)
 
     def test_events_are_kept_in_the_order_of_saving(self, records: Records) -> None:
         self.take_in(records, record(job("a")), record(job("b")))

@@ -33,6 +33,10 @@ class TestSqlRecords(RecordsContract):
         assert isinstance(records, SqlRecords)
         records.request_stop(name, "enough")
 
+    def ask_for(self, records: Records, name: str, workers: int) -> None:
+        assert isinstance(records, SqlRecords)
+        records.scale(name, workers)
+
     def history(self, records: Records, name: str) -> list[tuple[State, str]]:
         assert isinstance(records, SqlRecords)
         return [(event.state, event.reason) for event in records.events(name) if event.reason != "submitted"]
@@ -53,6 +57,10 @@ class TestFakeRecords(RecordsContract):
     def ask_to_stop(self, records: Records, name: str) -> None:
         assert isinstance(records, FakeRecords)
         records.request_stop(name)
+
+    def ask_for(self, records: Records, name: str, workers: int) -> None:
+        assert isinstance(records, FakeRecords)
+        records.scale(name, workers)
 
     def history(self, records: Records, name: str) -> list[tuple[State, str]]:
         assert isinstance(records, FakeRecords)

@@ -63,6 +63,10 @@ class TestSimulatedRecords(RecordsContract):
         assert isinstance(records, SimulatedRecords)
         records.request_stop(name)
 
+    def ask_for(self, records: Records, name: str, workers: int) -> None:
+        assert isinstance(records, SimulatedRecords)
+        records.scale(name, workers)
+
     def history(self, records: Records, name: str) -> list[tuple[State, str]]:
         assert isinstance(records, SimulatedRecords)
         return [(event.state, event.reason) for event in records.events if event.workload == name]

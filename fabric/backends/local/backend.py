@@ -9,22 +9,33 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fabric.backends.local import processes
 from fabric.backends.local.keeper import Keeper, Surroundings
-from fabric.backends.local.layout import Layout, folder_of, gpu_ids_by_slice, head_first, node_launch, port_names
+from fabric.backends.local.layout import (
+    Layout,
+    NodeLaunch,
+    amounts_of,
+    folder_of,
+    gpu_ids_by_slice,
+    head_first,
+    node_launch,
+    node_port_names,
+    port_names,
+)
 from fabric.backends.local.ports import free_ports
 from fabric.backends.local.slices import Slices
 from fabric.config import env
 from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
-from fabric.core.resources import Resources
-from fabric.scheduler.ports import ClusterView, Sight, WantedCluster
+from fabric.scheduler.machines import nodes_of
+from fabric.scheduler.ports import ClusterView, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Slice
 
 
 class LocalBackend:
@@ -36,11 +47,7 @@ class LocalBackend:
         self._around = around
         self._keepers: dict[str, Keeper] = {}
         self._sightings = Sightings()
-        self._nodes = tuple(
-            Node(name, tier.name, tier.capacity.resources, tier.heads)
-            for tier in site.tiers
-            for name in tier.node_names
-        )
+        self._nodes = nodes_of(site.tiers)
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -55,7 +62,7 @@ class LocalBackend:
                 continue
             slices = self._slices(layout)
             slices.adopt()
-            self._keep(Keeper(layout, slices, self._around))
+            self._keep(Keeper(slices, self._around))
 
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site; on one machine they are always ready."""
@@ -73,7 +80,7 @@ class LocalBackend:
         return self._sightings.since(since, self.observe())
 
     def realise(self, wanted: WantedCluster) -> None:
-        """Start the cluster unless it is there; tell an adopted one what runs on it."""
+        """Start the cluster unless it is there; tell one that is there what it should be now."""
         with self._lock:
             keeper = self._keepers.get(wanted.name)
             # Of any attempt: they share the name under which output is kept.
@@ -85,6 +92,7 @@ class LocalBackend:
                 self._launch(wanted)
             else:
                 keeper.wanted = wanted
+                self._resize(keeper, wanted)
 
     def stop(self, cluster: str, grace_s: float) -> None:
         """Ask the entrypoint to end."""
@@ -109,17 +117,46 @@ class LocalBackend:
         try:
             slices.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._around.logs.begin(wanted.workload, wanted.attempt)
-            _write(slices.folder / "cluster.json", layout.model_dump_json(indent=1))
-            slices.start(
-                {
-                    part.name: node_launch(part, wanted, layout, num_cores=os.cpu_count() or 1)
-                    for part in head_first(wanted.grant.slices)
-                }
-            )
+            slices.write_down()
+            slices.start(_launches(head_first(wanted.grant.slices), wanted, layout))
         except OSError as error:
             slices.end(patience_s=0.0)
             raise Unavailable(f"{wanted.name} cannot be started now: {error}. It is tried again.") from error
-        self._keep(Keeper(layout, slices, self._around, wanted))
+        self._keep(Keeper(slices, self._around, wanted))
+
+    def _resize(self, keeper: Keeper, wanted: WantedCluster) -> None:
+        """Make a cluster that is there what its grant has become: slices leave, then others come in their place.
+
+        Raises:
+            Unavailable: If something that is to come cannot be started now; what is to leave leaves.
+        """
+        if keeper.view.phase not in {Phase.STARTING, Phase.READY} or keeper.view.outcome.ended:
+            return
+        granted = wanted.grant.slices
+        try:
+            self._bring_about(keeper, granted, wanted)
+        except OSError as error:
+            raise Unavailable(f"{wanted.name} cannot be resized now: {error}. It is tried again.") from error
+
+    def _bring_about(self, keeper: Keeper, granted: Sequence[Slice], wanted: WantedCluster) -> None:
+        kept = {part.name for part in granted if keeper.layout.is_as_granted(part)} | {keeper.layout.slices[0]}
+        keeper.give_back([name for name in keeper.layout.staying if name not in kept])
+        layout = keeper.layout
+        vacated = {layout.nodes[name] for name in layout.leaving}
+        added = [part for part in granted if part.name not in layout.slices and part.node not in vacated]
+        if added:
+            self._add(keeper, added, wanted)
+
+    def _add(self, keeper: Keeper, added: Sequence[Slice], wanted: WantedCluster) -> None:
+        taken = {port for other in self._layouts() for port in other.ports.values()}
+        ports = free_ports(node_port_names(added), taken)
+        gpu_ids = gpu_ids_by_slice(added, self._layouts(), self._devices())
+        try:
+            keeper.add(lambda layout: layout.with_slices(added, ports=ports, gpu_ids=gpu_ids))
+            keeper.slices.start(_launches(added, wanted, keeper.layout))
+        except OSError:
+            keeper.give_back([part.name for part in added if part.name in keeper.layout.slices])
+            raise
 
     def _layout(self, wanted: WantedCluster) -> Layout:
         slices = head_first(wanted.grant.slices)
@@ -134,7 +171,7 @@ class LocalBackend:
             slices=tuple(part.name for part in slices),
             nodes={part.name: part.node for part in slices},
             gpu_ids=gpu_ids_by_slice(slices, self._layouts(), self._devices()),
-            amounts={part.name: _amounts(part.resources) for part in slices},
+            amounts={part.name: amounts_of(part.resources) for part in slices},
             born=wanted.born,
             service=wanted.serve is not None,
         )
@@ -160,15 +197,5 @@ def _end_unread(folder: Path, state: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _amounts(resources: Resources) -> tuple[int, int, int]:
-    return resources.cpus.count, resources.gpus.count, resources.memory.count
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a whole file for this user's eyes only, or none."""
-    partial = file.with_suffix(".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as target:
-        target.write(text)
-        target.flush()
-        os.fsync(target.fileno())
-    partial.replace(file)
+def _launches(slices: Iterable[Slice], wanted: WantedCluster, layout: Layout) -> dict[str, NodeLaunch]:
+    return {part.name: node_launch(part, wanted, layout, num_cores=os.cpu_count() or 1) for part in slices}

@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 
 from fabric.backends.local.demand import unmet
 from fabric.backends.local.driver_log import DriverLog
+from fabric.backends.local.entrypoint import driver_slice, job_request, packages_in
 from fabric.backends.local.layout import Layout
 from fabric.backends.local.ports import DriverLogs, Packages
 from fabric.backends.local.ray_http import RayHead
+from fabric.backends.local.resizing import START_TIMEOUT_S, Resizing, on_port
 from fabric.backends.local.slices import Slices
 from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
-from fabric.workloads.record import Slice
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ _MEMORY_EVERY_S = 2.0
 _DEMANDS_EVERY_S = 5.0
 _UNMET_AFTER_S = 30.0
 """How long a demand must stay impossible before it is told (design: asking)."""
-_START_TIMEOUT_S = 300.0
-"""How long slices may take to join before the attempt is given up."""
 _STOP_MARGIN_S = 10.0
 """How much longer than its grace an entrypoint may take to be seen as ended."""
 _SETTLES_S = 2.0
@@ -58,23 +57,23 @@ class Keeper(threading.Thread):
 
     def __init__(
         self,
-        layout: Layout,
         slices: Slices,
         around: Surroundings,
         wanted: WantedCluster | None = None,
         *,
         head: RayHead | None = None,
     ) -> None:
+        layout = slices.layout
         super().__init__(name=f"keeper-{layout.name}", daemon=True)
         self.wanted = wanted
         # Whether an earlier fabric has handed over what should run here is known once the head answers.
         outcome = Outcome.NONE if wanted else Outcome.UNKNOWN
-        self.view = ClusterView(layout.name, Phase.STARTING, outcome, born=layout.born, held=layout.held)
+        self.view = ClusterView(layout.name, Phase.STARTING, outcome, generation=0, born=layout.born, held=layout.held)
         self.done = False
-        self.layout = layout
-        self._slices = slices
+        self.slices = slices
         self._around = around
         self._head = head or RayHead(layout.dashboard_url, layout.token)
+        self._resizing = Resizing(slices, self._head)
         self._driver_log = DriverLog(
             around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt)
         )
@@ -87,6 +86,32 @@ class Keeper(threading.Thread):
         self._since = self._heard = time.monotonic()
         self._memory_at = self._demands_at = 0.0
         self._unmet_since: tuple[str, float] | None = None
+        self._publishing = threading.Lock()
+
+    @property
+    def layout(self) -> Layout:
+        """What the cluster is made of now."""
+        return self.slices.layout
+
+    def add(self, how: Callable[[Layout], Layout]) -> None:
+        """Write down slices that are to come; they are started by whoever asks for them.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        self.slices.change(how)
+        self._publish(held=self.layout.held)
+        self._nudge.set()
+
+    def give_back(self, names: Sequence[str]) -> None:
+        """Let slices leave while the others stay.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        if names:
+            self.slices.change(lambda layout: layout.model_copy(update={"leaving": (*layout.leaving, *names)}))
+            self._nudge.set()
 
     def stop(self, grace_s: float) -> None:
         """Ask the entrypoint to end; if it has not after `grace_s` and a little, the cluster counts as broken."""
@@ -126,7 +151,7 @@ class Keeper(threading.Thread):
     def _step(self) -> None:
         if self.view.phase is Phase.BROKEN or self.view.outcome.ended:
             return
-        lost = self._slices.lost()
+        lost = self.slices.lost()
         if lost:
             self._broken_by(lost[0])
         elif self.view.phase is Phase.STARTING:
@@ -135,25 +160,41 @@ class Keeper(threading.Thread):
             self._submit()
         else:
             self._watch()
+            self._resize()
+
+    def _resize(self) -> None:
+        """Go on with what is under way; what the grant has become shows once all of it is there, and nothing else."""
+        wanted = self.wanted
+        resized = wanted is not None and wanted.generation == self.view.generation
+        if (resized and not (self.layout.joining or self.layout.leaving)) or self.view.phase is not Phase.READY:
+            return
+        try:
+            is_there = self._resizing.turn(wanted)
+        except OSError as error:  # what changes must be written down first; a full disk makes it wait
+            _log.warning("%s cannot be resized now: %s", self.layout.name, error)
+            return
+        self._publish(held=self.layout.held)
+        if is_there and wanted is not None:
+            self._publish(generation=wanted.generation)
 
     def _broken_by(self, name: str) -> None:
         """One Ray node has ended; unless the entrypoint ended before it, the attempt is lost."""
         self._kept(self._driver_log.copy)
         where = self.layout.nodes[name]
-        words = self._slices.last_words(name)
+        words = self.slices.last_words(name)
         self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}", endpoint=None)
 
     def _join(self) -> None:
         """Ready once every slice is a live Ray node; given up if that takes too long."""
         answers = self._head.answers()
-        missing = sorted(set(self.layout.slices) - self._head.slices()) if answers else []
+        missing = sorted(set(self.layout.staying) - self._head.slices()) if answers else []
         if answers and not missing:
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)
             self._nudge.set()
-        elif time.monotonic() - self._since > _START_TIMEOUT_S:
+        elif time.monotonic() - self._since > START_TIMEOUT_S:
             who = f"slices {', '.join(missing)} did not join" if missing else "its Ray head did not start"
-            self._publish(phase=Phase.BROKEN, problem=f"{who} within {_START_TIMEOUT_S:g} s")
+            self._publish(phase=Phase.BROKEN, problem=f"{who} within {START_TIMEOUT_S:g} s")
 
     def _submit(self) -> None:
         """Hand over the entrypoint or the Serve configuration, unless an earlier fabric did."""
@@ -171,11 +212,11 @@ class Keeper(threading.Thread):
 
     def _hand_over(self, wanted: WantedCluster) -> None:
         if wanted.serve is not None:
-            self._head.deploy(_with_port(wanted.serve, self.layout.ports["serve"]))
+            self._head.deploy(on_port(wanted.serve, self.layout.ports["serve"]))
             return
-        for uri in _packages_in(wanted.runtime_env):
+        for uri in packages_in(wanted.runtime_env):
             self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
-        self._head.submit(_job_request(wanted))
+        self._head.submit(job_request(wanted))
 
     def _watch(self) -> None:
         """Follow the entrypoint or service, its output, memory and demands."""
@@ -200,7 +241,7 @@ class Keeper(threading.Thread):
 
     def _look_at_memory(self, wanted: WantedCluster) -> None:
         """End the attempt, naming the slice, if its processes hold more than was granted."""
-        problem = self._slices.oversized({s.name: s for s in wanted.grant.slices})
+        problem = self.slices.oversized({s.name: s for s in wanted.grant.slices})
         if problem:
             self._driver_log.note(problem)
             self._kept(self._driver_log.copy)
@@ -228,10 +269,14 @@ class Keeper(threading.Thread):
 
     def _failed_by_itself(self, ended_at: float) -> bool:
         """Whether no Ray node was lost that would explain it; a lost one shows a little later than the failure."""
-        if lost := self._slices.lost() or sorted(set(self.layout.slices) - self._head.slices()):
+        if lost := self.slices.lost() or sorted(self._settled() - self._head.slices()):
             self._broken_by(lost[0])
             return False
         return time.monotonic() - ended_at >= _SETTLES_S
+
+    def _settled(self) -> set[str]:
+        """Slices that had joined and are to stay."""
+        return set(self.layout.staying) - set(self.layout.joining)
 
     def _watch_service(self) -> None:
         status = self._head.serve_status()
@@ -240,7 +285,7 @@ class Keeper(threading.Thread):
         words = "; ".join(filter(None, (app.get("message", "") for app in applications)))
         if "DEPLOY_FAILED" in states:
             self._publish(outcome=Outcome.FAILED, message=f"deployment failed: {words[-1500:]}", endpoint=None)
-        elif states == {"RUNNING"}:
+        elif states == {"RUNNING"} or (self.view.outcome is Outcome.RUNNING and _still_serves(applications)):
             # An adopted service's secret is known once the records have been heard.
             secret = self.wanted.secret if self.wanted else ""
             endpoint = self.layout.serve_url if self.wanted else None
@@ -271,7 +316,7 @@ class Keeper(threading.Thread):
 
     def _silent(self, error: FabricError) -> None:
         """The head did not answer: its processes decide, and time."""
-        lost = self._slices.lost()
+        lost = self.slices.lost()
         if lost:
             self._broken_by(lost[0])
         elif self.view.phase is Phase.READY and time.monotonic() - self._heard > _SILENT_HEAD_S:
@@ -282,13 +327,13 @@ class Keeper(threading.Thread):
     def _take_away(self) -> None:
         """End every process, keep the last bytes of output, forget the folders."""
         self._attempt(self._driver_log.copy)
-        while not self._slices.end(patience_s=5.0):
+        while not self.slices.end(patience_s=5.0):
             # Kept in sight, so that nothing else gets what they occupy.
             _log.error("processes of %s do not end", self.layout.name)
         self._attempt(self._driver_log.finish)
         self._head.close()
         shutil.rmtree(self.layout.temp_dir, ignore_errors=True)
-        shutil.rmtree(self._slices.folder, ignore_errors=True)
+        shutil.rmtree(self.slices.folder, ignore_errors=True)
         self.done = True
         self._around.changed.set()
 
@@ -309,46 +354,27 @@ class Keeper(threading.Thread):
             _log.warning("%s: %s", self.layout.name, error)
 
     def _publish(self, **changes: Any) -> None:
-        new = replace(self.view, **changes)
-        if new != self.view:
+        with self._publishing:  # the loop's thread publishes too
+            new = replace(self.view, **changes)
+            if new == self.view:
+                return
             self.view = new
-            self._around.changed.set()
+        self._around.changed.set()
 
 
-def _job_request(wanted: WantedCluster) -> dict[str, Any]:
-    """As Ray's Jobs API takes it.
-
-    The entrypoint holds its accelerators in Ray, so that it sees them, but no CPUs or memory: the cluster has nothing
-    beside the grant, and a driver that held its CPUs would leave its own tasks none.
-    """
-    request: dict[str, Any] = {
-        "entrypoint": wanted.entrypoint,
-        "submission_id": wanted.name,
-        "runtime_env": dict(wanted.runtime_env),
-        "metadata": dict(wanted.metadata),
-    }
-    if wanted.driver and len(wanted.grant.slices) > 1:
-        request["entrypoint_label_selector"] = {"fabric/slice": driver_slice(wanted).name}
-    if wanted.driver.get("num_gpus"):
-        request["entrypoint_num_gpus"] = wanted.driver["num_gpus"]
-    return request
-
-
-def driver_slice(wanted: WantedCluster) -> Slice:
-    """Where an entrypoint runs that asks for resources of its own: the first slice of its group."""
-    workers = [part for part in wanted.grant.slices if not part.only_head]
-    return next((part for part in workers if part.group == wanted.driver_group), workers[0])
-
-
-def _packages_in(runtime_env: Any) -> list[str]:
-    """URIs of uploaded packages that a runtime environment names."""
-    named = [runtime_env.get("working_dir"), *(runtime_env.get("py_modules") or [])]
-    return [uri for uri in named if isinstance(uri, str) and uri.startswith("gcs://")]
-
-
-def _with_port(config: Any, port: int) -> dict[str, Any]:
-    """A Serve configuration that listens on this cluster's own port."""
-    return {**config, "http_options": {**config.get("http_options", {}), "host": "127.0.0.1", "port": port}}
+def _still_serves(applications: Collection[Mapping[str, Any]]) -> bool:
+    """Whether every application that Serve changes just now has replicas that answer."""
+    return bool(applications) and all(
+        app["status"] == "RUNNING"
+        or (
+            app["status"] == "DEPLOYING"
+            and all(
+                any(replica.get("state") == "RUNNING" for replica in deployment.get("replicas", ()))
+                for deployment in app.get("deployments", {}).values()
+            )
+        )
+        for app in applications
+    )
 
 
 def _message(outcome: Outcome, job: dict[str, Any]) -> str:

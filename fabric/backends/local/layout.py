@@ -3,7 +3,7 @@
 Knows nothing of processes: values in, values out, written to and read from the cluster's folder.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,56 @@ class Layout(Settings):
     amounts: dict[str, tuple[int, int, int]]
     """Thousandths of CPUs, thousandths of accelerators and bytes of memory of each slice."""
 
+    joining: tuple[str, ...] = ()
+    """Slices that were added while the cluster ran and have not joined yet."""
+
+    leaving: tuple[str, ...] = ()
+    """Slices that are being ended while the others stay."""
+
     born: float = 0.0
     """When the workload was submitted, in seconds since the epoch."""
 
     service: bool = False
     """Whether it serves instead of running an entrypoint."""
+
+    @property
+    def staying(self) -> tuple[str, ...]:
+        """Slices that are to be there, head first."""
+        return tuple(name for name in self.slices if name not in self.leaving)
+
+    def with_slices(
+        self, added: Sequence[Slice], *, ports: Mapping[str, int], gpu_ids: Mapping[str, tuple[int, ...]]
+    ) -> "Layout":
+        """The same cluster and more slices, which have yet to join."""
+        names = tuple(part.name for part in added)
+        changes = {
+            "slices": (*self.slices, *names),
+            "joining": (*self.joining, *names),
+            "nodes": self.nodes | {part.name: part.node for part in added},
+            "amounts": self.amounts | {part.name: amounts_of(part.resources) for part in added},
+            "ports": {**self.ports, **ports},
+            "gpu_ids": {**self.gpu_ids, **gpu_ids},
+        }
+        return self.model_copy(update=changes)
+
+    def without(self, names: Collection[str]) -> "Layout":
+        """The same cluster after some of its slices have gone."""
+        kept = tuple(name for name in self.slices if name not in names)
+        changes = {
+            "slices": kept,
+            "joining": tuple(name for name in self.joining if name in kept),
+            "leaving": tuple(name for name in self.leaving if name in kept),
+            "nodes": {name: self.nodes[name] for name in kept},
+            "amounts": {name: self.amounts[name] for name in kept},
+            "ports": {name: port for name, port in self.ports.items() if name.rpartition(".")[0] not in names},
+            "gpu_ids": {name: self.gpu_ids[name] for name in kept},
+        }
+        return self.model_copy(update=changes)
+
+    def is_as_granted(self, part: Slice) -> bool:
+        """Whether it has exactly this slice, be it there or still joining."""
+        same = self.nodes.get(part.name) == part.node and self.amounts.get(part.name) == amounts_of(part.resources)
+        return same and part.name not in self.leaving
 
     @property
     def held(self) -> tuple[Slice, ...]:
@@ -90,9 +135,19 @@ class Layout(Settings):
         return f"http://127.0.0.1:{self.ports['serve']}"
 
 
-def port_names(slices: tuple[Slice, ...]) -> list[str]:
+def port_names(slices: Sequence[Slice]) -> list[str]:
     """Names of the ports that a cluster of these slices needs."""
-    return [*_HEAD_PORTS, *(f"{part.name}.{port}" for part in slices for port in _NODE_PORTS)]
+    return [*_HEAD_PORTS, *node_port_names(slices)]
+
+
+def node_port_names(slices: Sequence[Slice]) -> list[str]:
+    """Names of the ports that these slices need for themselves."""
+    return [f"{part.name}.{port}" for part in slices for port in _NODE_PORTS]
+
+
+def amounts_of(resources: Resources) -> tuple[int, int, int]:
+    """Thousandths of CPUs, thousandths of accelerators and bytes of memory."""
+    return resources.cpus.count, resources.gpus.count, resources.memory.count
 
 
 def head_first(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
@@ -183,7 +238,7 @@ def _environment(part: Slice, wanted: WantedCluster, layout: Layout, *, num_core
 
 
 def gpu_ids_by_slice(
-    slices: tuple[Slice, ...], taken: Sequence[Layout], devices: Mapping[str, int]
+    slices: Sequence[Slice], taken: Sequence[Layout], devices: Mapping[str, int]
 ) -> dict[str, tuple[int, ...]]:
     """Devices for each slice: idle ones for whole accelerators, the fullest that still fits for a fraction.
 

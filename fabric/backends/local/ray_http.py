@@ -35,11 +35,22 @@ class RayHead:
 
     def slices(self) -> set[str]:
         """Slices whose Ray nodes are alive."""
+        return set(self._slice_of_node().values())
+
+    def slices_with_replicas(self) -> set[str]:
+        """Slices on which Serve has replicas, those included that are ending."""
+        where, apps = self._slice_of_node(), self.serve_status().get("applications", {}).values()
+        deployments = [deployment for app in apps for deployment in app.get("deployments", {}).values()]
+        nodes = {replica.get("node_id") for deployment in deployments for replica in deployment.get("replicas", ())}
+        return {where[node] for node in nodes & where.keys()}
+
+    def _slice_of_node(self) -> dict[str, str]:
+        """Names of slices by Ray's number of their live node."""
         body = self._call("GET", "/nodes", params={"view": "summary"})
-        nodes = body["data"]["summary"]
+        raylets = [node.get("raylet", {}) for node in body["data"]["summary"]]
         return {
-            raylet["labels"]["fabric/slice"]
-            for raylet in (node.get("raylet", {}) for node in nodes)
+            raylet["nodeId"]: raylet["labels"]["fabric/slice"]
+            for raylet in raylets
             if raylet.get("state") == "ALIVE" and "fabric/slice" in raylet.get("labels", {})
         }
 

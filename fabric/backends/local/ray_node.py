@@ -25,14 +25,19 @@ RAY_VERSION = "2.60.0"
 DASHBOARD_MODULES = "JobHead,NodeHead,StateHead,ServeHead,ReportHead"
 """Jobs and Serve REST, `ray list`, node table and health; metrics, event, train and data pages are left out."""
 
+DRAIN = signal.SIGUSR1
+"""Asks the Ray node to take nothing more and to leave once it is idle; whoever sends it ends what stays."""
+
 _POLL_S = 0.2
+_DRAIN_S = 120.0
+"""How long Ray is told that a draining node stays; Serve moves replicas within it, and Ray itself kills nothing."""
 _PATIENCE_S = 2.0
 """Between asking what is left to end and killing it; shorter than the patience of who ends this process."""
 _REGISTER_S = 120.0
 
 
 def main(config: Path) -> int:
-    """Run one Ray node until SIGTERM, or until one of its processes is lost.
+    """Run one Ray node until SIGTERM, or until one of its processes is lost; `DRAIN` lets it leave once it is idle.
 
     Args:
         config: JSON file: `head`, `address` (GCS host:port), `params` (of RayParams).
@@ -42,6 +47,8 @@ def main(config: Path) -> int:
     """
     settings = json.loads(config.read_text(encoding="utf-8"))
     processes.adopt_orphans()
+    asked = _Asked()
+    signal.signal(DRAIN, asked.note)
     if not settings["head"]:
         _wait_for(settings["address"])
     node = _start(settings)
@@ -50,6 +57,9 @@ def main(config: Path) -> int:
         while True:
             time.sleep(_POLL_S)
             processes.reap_orphans(_own(node))
+            if asked.to_drain:
+                asked.to_drain = False
+                _drain(node)
             lost = [(kind, process.returncode) for kind, process in node.dead_processes()]
             if lost:
                 sys.stderr.write(f"lost {lost}; the rest of this Ray node ends\n")
@@ -66,6 +76,28 @@ def main(config: Path) -> int:
 def _own(node: Any) -> set[int]:
     """Process numbers of the Ray node's own parts."""
     return {part.process.pid for parts in node.all_processes.values() for part in parts}
+
+
+class _Asked:
+    """What a signal left to be done, as a handler that speaks to the GCS could interrupt anything."""
+
+    to_drain = False
+
+    def note(self, signum: int, frame: FrameType | None) -> None:
+        """Remember it."""
+        self.to_drain = True
+
+
+def _drain(node: Any) -> None:
+    """Tell the GCS that this node leaves; if it cannot be told, the node is ended without."""
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    until_ms = int((time.time() + _DRAIN_S) * 1000)
+    reason = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+    try:
+        node.get_gcs_client().drain_node(node.node_id, reason, "this slice is given back", until_ms, timeout=5)
+    except Exception as error:  # Ray's own classes, of another version each time
+        sys.stderr.write(f"could not be drained: {error}\n")
 
 
 class _Left(Exception):

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fabric.backends.local import processes, ray_node
@@ -30,6 +31,7 @@ class Slices:
         self.folder = folder
         self._marks = (f"{env.CLUSTER}={layout.name}", f"{env.STATE}={state}")
         self._state = state
+        self._changing = threading.RLock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._watched: dict[str, Process] = {}
         self._census = processes.Census(self._user_slice)
@@ -54,8 +56,46 @@ class Slices:
             if process:
                 self._watched[name] = process
 
+    @property
+    def layout(self) -> Layout:
+        """What the cluster is made of, as it was last written down."""
+        return self._layout
+
+    def write_down(self) -> None:
+        """Make the layout what an adopting fabric finds.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        _write(self.folder / "cluster.json", self._layout.model_dump_json(indent=1))
+
+    def change(self, how: Callable[[Layout], Layout]) -> Layout:
+        """Write down another layout, before anything is done about it; safe to call from several threads.
+
+        Raises:
+            OSError: If the disk refuses; then the cluster is still made of what it was.
+        """
+        with self._changing:
+            before, self._layout = self._layout, how(self._layout)
+            try:
+                if self._layout != before:
+                    self.write_down()
+            except OSError:
+                self._layout = before
+                raise
+            return self._layout
+
     def adopt(self) -> None:
-        """Find the Ray nodes that an earlier fabric started; those not found are lost."""
+        """Find the Ray nodes that an earlier fabric started; those not found are lost.
+
+        A slice that was to join and of which nothing was started is forgotten, and is added anew when it is asked for.
+        """
+        self._find()
+        unborn = [name for name in self._layout.joining if name not in self._watched]
+        if unborn:
+            self.change(lambda layout: layout.without(unborn))
+
+    def _find(self) -> None:
         for name in self._layout.slices:
             mark = f"{env.SLICE}={name}"
             nodes = [p for p in processes.marked((*self._marks, mark)) if "ray_node.py" in processes.command(p)]
@@ -63,14 +103,35 @@ class Slices:
                 self._watched[name] = nodes[0]
 
     def lost(self) -> list[str]:
-        """Names of slices whose Ray node has ended."""
-        for child in self._children.values():
+        """Names of slices whose Ray node has ended; one that is to leave, or is being started now, is not lost."""
+        for child in list(self._children.values()):
             child.poll()  # so that none stays a zombie
-        return [
-            name
-            for name in self._layout.slices
-            if name not in self._watched or not processes.alive(self._watched[name])
-        ]
+        layout = self._layout
+        started = (name for name in layout.staying if name in self._watched or name not in layout.joining)
+        return [name for name in started if not self._lives(name)]
+
+    def _lives(self, name: str) -> bool:
+        return name in self._watched and processes.alive(self._watched[name])
+
+    def drain(self, name: str) -> None:
+        """Let Ray place nothing more on a slice, and tell Serve to move its replicas elsewhere."""
+        if name in self._watched:
+            processes.send(self._watched[name], ray_node.DRAIN)
+
+    def has_left(self, name: str) -> bool:
+        """Whether a drained slice's Ray node has ended by itself."""
+        return not self._lives(name)
+
+    def end_one(self, name: str, patience_s: float) -> bool:
+        """End everything of one slice; whether it is gone."""
+        gone = processes.end_all((*self._marks, f"{env.SLICE}={name}"), patience_s)
+        child = self._children.get(name)
+        if child:
+            child.poll()
+        if gone:
+            self._watched.pop(name, None)
+            self._children.pop(name, None)
+        return gone
 
     def last_words(self, name: str) -> str:
         """The last line that a slice's Ray node wrote, or how it ended."""
@@ -121,3 +182,13 @@ class Slices:
         path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")])
         marks = {env.STATE: str(self._state)}
         return {**inherited, "PATH": path, **own, **marks}
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a whole file for this user's eyes only, or none."""
+    partial = file.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as target:
+        target.write(text)
+        target.flush()
+        os.fsync(target.fileno())
+    partial.replace(file)

@@ -15,11 +15,13 @@ from fabric.api.admin import (
     ModelList,
     NodeList,
     Report,
+    ScaleRequest,
     ShutdownRequest,
     SubmitRequest,
     WorkloadList,
     as_json,
 )
+from fabric.api.overview import DECISION, OVERVIEW
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import body_of, json_of, raw_body
@@ -34,7 +36,7 @@ MOST_LISTED = 10_000
 def workloads_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about workloads, other than their logs."""
     router = APIRouter(prefix=WORKLOADS)
-    look, change, tell = (guard.needs(p) for p in (Permission.LOOK, Permission.CHANGE, Permission.REPORT))
+    look, change = (guard.needs(p) for p in (Permission.LOOK, Permission.CHANGE))
     body = Depends(raw_body)
 
     @router.get("")
@@ -74,6 +76,23 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
     def events(name: str, caller: Caller = look) -> Response:
         return JSONResponse([as_json(event) for event in service.explain(name, caller).events])
 
+    return router
+
+
+def telling_router(service: Service, guard: Guard) -> APIRouter:
+    """Routes by which workloads are told their size, and tell of themselves; and by which people ask for a size."""
+    router = APIRouter(prefix=WORKLOADS)
+    change, tell = (guard.needs(p) for p in (Permission.CHANGE, Permission.REPORT))
+    body = Depends(raw_body)
+
+    @router.post("/{name}/scale")
+    def scale(name: str, raw: bytes = body, caller: Caller = change) -> Response:
+        return json_of(service.view(service.scale(name, body_of(raw, ScaleRequest).workers, caller)))
+
+    @router.get("/{name}/size")
+    def size(name: str, caller: Caller = tell) -> Response:
+        return json_of(service.size(name, caller))
+
     @router.post("/{name}/report")
     def report(
         name: str, raw: bytes = body, attempt: int | None = Query(default=None, ge=1), caller: Caller = tell
@@ -93,6 +112,14 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
     @router.get(NODES)
     def nodes(caller: Caller = see) -> Response:
         return json_of(NodeList(nodes=service.nodes()))
+
+    @router.get(OVERVIEW)
+    def overview(caller: Caller = see) -> Response:
+        return json_of(service.overview(caller))
+
+    @router.get(DECISION)
+    def decision(caller: Caller = admin) -> Response:
+        return Response(service.decision(caller), media_type="application/json")
 
     @router.get(MODELS)
     def models(caller: Caller = see) -> Response:

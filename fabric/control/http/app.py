@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from fabric.api.jobs import PACKAGES
 from fabric.control.http import errors
-from fabric.control.http.admin import site_router, workloads_router
+from fabric.control.http.admin import site_router, telling_router, workloads_router
 from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.gateway import gateway_router
@@ -49,6 +49,7 @@ def create_app(
     app.include_router(packages_router(service, guard, settings))
     app.include_router(logs_router(service, guard, settings))
     app.include_router(workloads_router(service, guard))
+    app.include_router(telling_router(service, guard))
     app.include_router(site_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(mlflow.router(guard))

@@ -11,7 +11,8 @@ import pytest
 
 from fabric.backends.local import processes
 from fabric.backends.local.backend import LocalBackend
-from fabric.backends.local.keeper import Keeper, Surroundings, driver_slice
+from fabric.backends.local.entrypoint import driver_slice
+from fabric.backends.local.keeper import Keeper, Surroundings
 from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
 from fabric.backends.local.slices import Slices
 from fabric.config import env
@@ -31,7 +32,7 @@ def layout(*slices: Slice) -> Layout:
         name="w-1", workload="w", attempt=1, token="t" * 64, temp_dir="/tmp/x",
         ports={name: 20000 + number for number, name in enumerate(port_names(slices))},
         slices=tuple(part.name for part in slices), nodes={part.name: part.node for part in slices},
-        gpu_ids=gpu_ids_by_slice(slices, (), {"g0": 2}),
+        gpu_ids=gpu_ids_by_slice(slices, (), {"g0": 2, "gpu-0": 2}),
         amounts={p.name: (p.resources.cpus.count, p.resources.gpus.count, p.resources.memory.count) for p in slices},
     )  # fmt: skip
 
@@ -88,7 +89,8 @@ def test_an_earlier_workload_of_that_name_leaves_first_whatever_its_attempt(tmp_
     backend = LocalBackend(tiny_site(), around)
     started: list[str] = []
     backend._launch = lambda wanted: started.append(wanted.name)  # type: ignore[method-assign]
-    old = Keeper(layout(HEAD).model_copy(update={"name": "w-2", "attempt": 2, "born": 1.0}), None, around)  # type: ignore[arg-type]
+    earlier = layout(HEAD).model_copy(update={"name": "w-2", "attempt": 2, "born": 1.0})
+    old = Keeper(Slices(earlier, tmp_path, tmp_path), around)
     backend._keepers["w-2"] = old
     anew = wanted("w-1", HEAD, born=2.0)
     backend.realise(anew)
@@ -217,3 +219,71 @@ def test_what_a_census_has_read_of_an_old_process_is_not_read_again() -> None:
     old = [process for process in first if process.pid == 1]
     assert before >= len(first)
     assert all(asked.count(process) == 1 for process in old)
+
+
+def resizable(tmp_path: Path, *slices: Slice) -> tuple[LocalBackend, Keeper, list[str]]:
+    """A backend with one cluster that runs, its keeper's thread not started, and names of the slices it starts."""
+    backend = LocalBackend(tiny_site(), Surroundings(tmp_path, FakeLogs(), FakePackages(), threading.Event()))
+    own = Slices(layout(*slices), tmp_path / "own", tmp_path)
+    own.folder.mkdir()
+    started: list[str] = []
+    own.start = lambda launches: started.extend(launches)  # type: ignore[method-assign]
+    keeper = Keeper(own, backend._around)
+    keeper.view = replace(keeper.view, phase=Phase.READY)
+    backend._keepers["w-1"] = keeper
+    return backend, keeper, started
+
+
+def one_gpu(name: str, node: str = "gpu-0") -> Slice:
+    return Slice(name, "trainers", node, "gpu", 1, Resources.of(1, 1, "1 GiB"))
+
+
+def test_growth_is_written_down_and_starts_exactly_the_new_slices_once(tmp_path: Path) -> None:
+    first, second = one_gpu("trainers-0"), one_gpu("trainers-1")
+    backend, keeper, started = resizable(tmp_path, HEAD, first)
+    grown = wanted("w-1", HEAD, first, second, generation=2)
+    backend.realise(grown)
+    backend.realise(grown)
+    assert started == ["trainers-1"]
+    written = Layout.model_validate_json((tmp_path / "own" / "cluster.json").read_text())
+    assert written == keeper.layout
+    assert (written.slices, written.joining) == (("head-c0", "trainers-0", "trainers-1"), ("trainers-1",))
+    assert [part.name for part in keeper.view.held] == list(written.slices)
+    assert len(set(written.ports.values())) == len(written.ports)
+    assert keeper.slices.lost() == ["head-c0", "trainers-0"], "what is being started is not lost yet"
+
+
+def test_a_smaller_slice_comes_to_a_node_once_the_larger_one_has_left_it(tmp_path: Path) -> None:
+    backend, keeper, started = resizable(tmp_path, HEAD, replace(TRAINERS, node="gpu-0"))
+    shrunk = wanted("w-1", HEAD, one_gpu("trainers-1"), generation=2)
+    backend.realise(shrunk)
+    assert (started, keeper.layout.leaving) == ([], ("trainers-0",))
+    keeper.slices.change(lambda layout: layout.without(["trainers-0"]))
+    backend.realise(shrunk)
+    assert started == ["trainers-1"]
+    assert keeper.layout.gpu_ids == {"head-c0": (), "trainers-1": (0,)}
+
+
+def test_the_head_never_leaves_and_a_cluster_that_is_broken_is_not_resized(tmp_path: Path) -> None:
+    backend, keeper, started = resizable(tmp_path, HEAD, one_gpu("trainers-0"))
+    backend.realise(wanted("w-1", one_gpu("trainers-0"), generation=2))
+    assert keeper.layout.leaving == ()
+    keeper.view = replace(keeper.view, phase=Phase.BROKEN)
+    backend.realise(wanted("w-1", HEAD, generation=3))
+    assert (started, keeper.layout.leaving) == ([], ())
+
+
+def test_devices_that_are_not_free_yet_are_asked_for_again(tmp_path: Path) -> None:
+    backend, keeper, started = resizable(tmp_path, HEAD, one_gpu("trainers-0"), one_gpu("trainers-1"))
+    grown = wanted("w-1", HEAD, one_gpu("trainers-0"), one_gpu("trainers-1"), one_gpu("trainers-2"), generation=2)
+    with pytest.raises(Unavailable, match="no accelerator of gpu-0"):
+        backend.realise(grown)
+    assert (started, keeper.layout.slices) == ([], ("head-c0", "trainers-0", "trainers-1"))
+
+
+def test_a_fabric_that_adopts_forgets_slices_of_which_nothing_was_started(tmp_path: Path) -> None:
+    grown = layout(HEAD).with_slices([one_gpu("trainers-0")], ports={"trainers-0.x": 1}, gpu_ids={"trainers-0": (0,)})
+    slices = Slices(grown, tmp_path, tmp_path)
+    slices.adopt()
+    assert slices.layout == layout(HEAD)
+    assert Layout.model_validate_json((tmp_path / "cluster.json").read_text()) == layout(HEAD)

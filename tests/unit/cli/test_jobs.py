@@ -1,6 +1,7 @@
 """Commands about workloads that are there."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -35,7 +36,7 @@ def listed(control: FakeControl) -> tuple[admin.WorkloadView, ...]:
 
 def test_the_list_has_what_waits_and_runs(run: Run, listed: object) -> None:
     lines = run("jobs").stdout.splitlines()
-    assert lines[0].split() == ["NAME", "STATE", "TRY", "AGE", "ON", "DONE", "MESSAGE"]
+    assert lines[0].split() == ["NAME", "STATE", "TRY", "AGE", "SIZE", "ON", "DONE", "MESSAGE"]
     assert [line.split()[0] for line in lines[1:]] == ["waits", "trains", "serves"]
     assert "commodity×1 gpu×1  75%" in lines[2]
     assert "running (ready)" in lines[3]
@@ -43,7 +44,7 @@ def test_the_list_has_what_waits_and_runs(run: Run, listed: object) -> None:
 
 def test_all_shows_what_has_ended_too(run: Run, listed: object) -> None:
     line = run("jobs", "--all").stdout.splitlines()[-1]
-    assert line.split() == ["old", "succeeded", "1", "1m1s", "-", "-", "succeeded"]
+    assert line.split() == ["old", "succeeded", "1", "1m1s", "-", "-", "-", "succeeded"]
 
 
 def test_json_is_that_of_the_api(run: Run, listed: tuple[admin.WorkloadView, ...]) -> None:
@@ -108,7 +109,7 @@ def test_stop_tells_the_state_and_waits_on_wish(control: FakeControl, run: Run) 
 
 
 def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeControl, run: Run) -> None:
-    waits = view("a", "queued", message="waits", failures=1, attempt=2)
+    waits = view("a", "queued", message="waits", failures=1, attempt=2, expected_start=2_000.0)
     event = admin.EventView(at=1_000.0, state="queued", reason="submitted", attempt=1)
     told = admin.ExplanationView(
         workload=waits, missing="2 GPUs on tier gpu; b is ahead", expected_start=2_000.0, events=(event,)
@@ -118,10 +119,61 @@ def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeCon
         "a (job, batch) is queued, attempt 2, 1 lost",
         "  waits",
         "missing    2 GPUs on tier gpu; b is ahead",
-        f"starts     about {show.clock(2_000.0)}",
+        f"starts     expected about {show.clock(2_000.0)}",
         f"{show.clock(1_000.0)}  #1 queued     submitted",
     ]
     assert admin.ExplanationView.model_validate_json(run("explain", "a", "--json").stdout) == told
+
+
+def test_what_is_being_resized_shows_both_sizes_and_between_what_it_may_change(control: FakeControl, run: Run) -> None:
+    elastic: dict[str, Any] = {"least": 1, "most": 4}
+    views = (
+        view("fixed", workers=2),
+        view("steady", workers=2, **elastic),
+        view("shrinks", "resizing", workers=3, becomes=1, **elastic),
+        view("scaled", kind="service", workers=1, wants=4, **elastic),
+        view("waits", "queued", **elastic),
+    )
+    control.on(LIST, answer(admin.WorkloadList(workloads=views)))
+    lines = run("jobs").stdout.splitlines()
+    at = lines[0].index("SIZE"), lines[0].index("ON")
+    assert [line[slice(*at)].strip() for line in lines[1:]] == ["2", "2 of 1-4", "3→1 of 1-4", "1→4 of 1-4", "- of 1-4"]
+
+
+def test_explain_tells_of_size_of_leaving_and_of_having_left(control: FakeControl, run: Run) -> None:
+    shrinks = view(
+        "a", "resizing", message="for chat, which scales up", preemptions=2, attempt=3, workers=3, becomes=1, least=1,
+        most=4, leave_by=2_000.0, progress=admin.ProgressView(workers=2),
+    )  # fmt: skip
+    control.on("GET /api/fabric/workloads/a/explain", answer(admin.ExplanationView(workload=shrinks)))
+    assert run("explain", "a").stdout.splitlines() == [
+        "a (job, batch) is resizing, attempt 3, 2 left for others",
+        "  for chat, which scales up",
+        "size       3 workers of 1 to 4, becomes 1, works with 2",
+        f"leaves by  {show.clock(2_000.0)}",
+    ]
+
+
+def test_scale_asks_for_replicas_and_waits_for_them_on_wish(
+    control: FakeControl, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOK_EVERY_S", 0.0)
+    control.on("POST /api/fabric/workloads/chat/scale", answer(view("chat", kind="service", workers=1, wants=3)))
+    control.on(
+        "GET /api/fabric/workloads/chat",
+        answer(view("chat", "resizing", kind="service", workers=1)),
+        answer(view("chat", kind="service", workers=3)),
+    )
+    assert run("scale", "chat", "3").stdout == "chat is running with 1 of 3 replicas\n"
+    assert json.loads(control.asked[0].content) == {"workers": 3}
+    assert run("scale", "chat", "3", "--wait").stdout == "chat is running with 3 of 3 replicas\n"
+    assert run("scale", "chat", "none").exit_code == 2
+
+
+def test_a_size_that_cannot_be_is_bad_input(control: FakeControl, run: Run) -> None:
+    control.on("POST /api/fabric/workloads/chat/scale", refusal(400, "bad_input", "chat can have 1 to 3 replicas"))
+    said = run("scale", "chat", "9")
+    assert (said.exit_code, said.stderr) == (2, "error: chat can have 1 to 3 replicas\n")
 
 
 def test_explain_tells_where_it_runs_and_what_it_reports(control: FakeControl, run: Run) -> None:

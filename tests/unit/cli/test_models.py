@@ -79,3 +79,20 @@ def test_an_unknown_model_is_not_found(control: FakeControl, run: Run) -> None:
 
 def test_an_engine_that_does_not_exist_is_bad_input(run: Run) -> None:
     assert run("deploy", "m@a", "--engine", "magic").exit_code == 2
+
+
+def test_an_elastic_service_begins_with_its_fewest_replicas(control: FakeControl, run: Run) -> None:
+    control.on(SUBMIT, answer(view("chat", "queued", kind="service"), 201))
+    run("deploy", "m@a", "--name", "chat", "--replicas", "2-4")
+    run("deploy", "m@a", "--name", "chat", "--replicas", "3")
+    groups = [json.loads(request.content)["spec"]["groups"][0] for request in control.asked]
+    assert [(group["count"], group["min"], group["max"]) for group in groups] == [(2, 2, 4), (3, None, None)]
+
+
+def test_replicas_that_are_no_number_or_none_are_bad_input(control: FakeControl, run: Run) -> None:
+    for wrong in ("some", "0", "1-", "1-2-3"):
+        said = run("deploy", "m@a", "--replicas", wrong)
+        assert said.exit_code == 2
+        assert "fewest and most such as 1-4" in said.stderr
+    assert run("deploy", "m@a", "--replicas", "4-2").exit_code == 2
+    assert control.asked == []

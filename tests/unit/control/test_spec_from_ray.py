@@ -47,6 +47,16 @@ def test_who_says_nothing_gets_the_defaults_and_an_entrypoint_that_holds_nothing
             (0, 0, 0),
         ),
         (
+            {"metadata": {"fabric.min": "2", "fabric.max": "8", "fabric.step": "2"}},
+            Group(count=2, min=2, max=8, step=2, memory="2 GiB"),
+            (0, 0, 0),
+        ),
+        (
+            {"metadata": {"fabric.workers": "3", "fabric.min": "1", "fabric.max": "4"}},
+            Group(count=3, min=1, max=4, memory="2 GiB"),
+            (0, 0, 0),
+        ),
+        (
             {"entrypoint_num_cpus": 1, "metadata": {"fabric.cpus": "3.5", "fabric.memory": "4 GiB"}},
             Group(cpus=3.5, memory="4 GiB"),
             (1.0, 0.0, 0),
@@ -135,6 +145,8 @@ def test_a_name_of_the_spec_counts_where_the_submission_has_none() -> None:
         ({"metadata": {"fabric.gpus": "-1"}}, ["fabric.gpus", "no amount"]),
         ({"metadata": {"fabric.workers": "1.5"}}, ["fabric.workers", "no whole number"]),
         ({"metadata": {"fabric.workers": "0"}}, ["groups.0.count"]),
+        ({"metadata": {"fabric.workers": "2", "fabric.min": "3"}}, ["count must be from min to max, got 3, 2, 2"]),
+        ({"metadata": {"fabric.max": "many"}}, ["fabric.max", "no whole number"]),
         ({"metadata": {"fabric.memory": "4 GB of it"}}, ["fabric.memory", "GiB"]),
         ({"metadata": {"fabric.priority": "high"}}, ["fabric.priority", "serving, interactive, batch, harvest"]),
         ({"metadata": {"fabric.walltime": "2 hours"}}, ["fabric.walltime", "10m"]),

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fabric.api.admin import Report
+from fabric.api.admin import Report, SizeView
 from fabric.config import env
 from fabric.sdk import report
 from fabric.sdk.post import Post
@@ -27,8 +27,13 @@ class FakePost(Post):
         self.there = threading.Event()
         if there:
             self.there.set()
-        self.tries = 0
+        self.tries = self.questions = 0
+        self.answer = SizeView()
         self.taken: list[dict[str, Any]] = []
+
+    def size(self) -> SizeView | None:
+        self.questions += 1
+        return self.answer if self.there.is_set() else None
 
     def send(self, fields: dict[str, Any]) -> bool:
         self.tries += 1
@@ -261,3 +266,51 @@ def test_a_post_travels_without_its_connection() -> None:
     there: Post = pickle.loads(pickle.dumps(post))  # noqa: S301 - our own
     assert there.__getstate__() == post.__getstate__()
     post.close()
+
+
+def test_a_new_size_is_told_at_once(told: ControlReporter, post: FakePost) -> None:
+    told.resized(3)
+    until(lambda: post.taken == [{"workers": 3}], seconds=0.5)
+
+
+def test_the_size_is_asked_for_every_two_seconds_at_most_and_outlives_a_control_that_is_away(
+    told: ControlReporter, post: FakePost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post.answer = SizeView(group="trainers", workers=2)
+    assert [told.size() for _ in range(9)] == [post.answer] * 9
+    assert post.questions == 1
+    monkeypatch.setattr(report, "SIZE_EVERY_S", 0.0)
+    told._ask_at = 0.0
+    post.there.clear()
+    assert (told.size(), post.questions) == (SizeView(group="trainers", workers=2), 2)
+    post.there.set()
+    post.answer = SizeView(group="trainers", workers=4)
+    assert told.size() == post.answer
+
+
+def test_work_of_a_fixed_size_asks_once_and_under_plain_ray_never(
+    told: ControlReporter, post: FakePost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "SIZE_EVERY_S", 0.0)
+    assert [told.size() for _ in range(3)] == [None] * 3
+    assert post.questions == 1
+    assert FileReporter(tmp_path).size() is None
+
+
+def test_a_size_that_cannot_be_asked_for_yet_is_not_known() -> None:
+    told = ControlReporter(FakePost(there=False))
+    assert told.size() == SizeView()
+
+
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        (httpx.Response(200, json={"group": "g", "workers": 2}), SizeView(group="g", workers=2)),
+        (httpx.Response(404), SizeView()),
+        (httpx.Response(503), None),
+        (httpx.Response(200, text="?"), None),
+    ],
+)
+def test_what_control_answers_about_the_size(answer: httpx.Response, size: SizeView | None) -> None:
+    post = Post("http://control.test", "key", "a", transport=httpx.MockTransport(lambda _: answer))
+    assert post.size() == size

@@ -68,3 +68,12 @@ def test_no_endpoint_is_no_choice() -> None:
 
 def test_an_endpoint_that_lately_did_not_answer_is_tried_last() -> None:
     assert order(["a", "b", "c"], {"b": 1}, resting=["a"]) == ["c", "b", "a"]
+
+
+def test_configurations_of_two_sizes_differ_in_the_number_of_replicas_alone() -> None:
+    one, three = serve_config(spec()), serve_config(spec(), num_replicas=3)
+    assert [config["applications"][0].pop("deployments") for config in (one, three)] == [
+        [{"name": "replica", "num_replicas": 1}],
+        [{"name": "replica", "num_replicas": 3}],
+    ]
+    assert one == three

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from fabric.api.admin import ProgressView, Report
 from fabric.core.errors import Conflict, NotFound
+from fabric.scheduler.snapshot import Told
 from fabric.store.records import SqlRecords
 from fabric.workloads.states import State
 from tests.builders import job, record
@@ -79,3 +80,39 @@ def test_what_goes_with_its_workload(records: SqlRecords) -> None:
             ask()
     records.submit(record(job("a"), at=2.0))
     assert records.progress("a") == ProgressView()
+
+
+def test_the_scheduler_hears_of_checkpoints_size_and_the_work_left_at_that_size(records: SqlRecords) -> None:
+    records.save([replace(records.get("a"), state=State.RUNNING)], [])
+    assert records.news(0).told == {}
+    records.report("a", Report(workers=2))
+    assert records.news(0).told == {"a": Told(attempt=1, workers=2)}
+    records.report("a", Report(done=10.0, total=100.0, unit="steps"))
+    records.report("a", Report(done=14.0))
+    assert records.news(0).told["a"].left_s == pytest.approx(86 / 4.0), "4 steps in the second between two reports"
+    records.report("a", Report(checkpoint_uri="file:///c", checkpoint_seconds=0.5))
+    assert records.news(0).told["a"] == Told(1, saved=103.0, save_s=0.5, left_s=pytest.approx(43.0), workers=2)  # type: ignore[arg-type]
+    records.report("a", Report(workers=4))
+    assert (records.news(0).told["a"].left_s, records.news(0).told["a"].workers) == (None, 4)
+    records.report("a", Report(done=15.0))
+    records.report("a", Report(done=23.0))
+    assert records.news(0).told["a"].left_s == pytest.approx(77 / 8.0)
+
+
+def test_what_an_earlier_attempt_told_is_not_told_again_but_for_its_checkpoint(records: SqlRecords) -> None:
+    records.save([replace(records.get("a"), state=State.RUNNING)], [])
+    records.report("a", Report(workers=2, done=1.0, total=9.0, checkpoint_uri="file:///c", checkpoint_seconds=0.5))
+    records.save([replace(records.get("a"), state=State.RUNNING, attempt=2)], [])
+    assert records.news(0).told == {}
+    records.report("a", Report(stage="imports"))
+    assert records.news(0).told == {"a": Told(attempt=2, saved=100.0, save_s=0.5)}
+    records.save([replace(records.get("a"), state=State.SUCCEEDED)], [])
+    assert records.news(0).told == {}
+
+
+def test_a_part_that_counts_something_else_is_measured_anew(records: SqlRecords) -> None:
+    records.save([replace(records.get("a"), state=State.RUNNING)], [])
+    for done in (0.0, 50.0):
+        records.report("a", Report(done=done, total=100.0, unit="files"))
+    records.report("a", Report(done=60.0, total=200.0, unit="steps"))
+    assert records.news(0).told["a"].left_s is None

@@ -68,7 +68,7 @@ services = groups.flatmap(
         **{**common, "groups": st.just((group,))},
     )
 )
-instants = st.builds(Instants, seconds, *[st.none() | seconds] * 4)
+instants = st.builds(Instants, seconds, *[st.none() | seconds] * 5)
 records = st.builds(
     Record,
     name=names,
@@ -78,7 +78,10 @@ records = st.builds(
     attempt=st.integers(1, 10**6),
     generation=st.integers(1, 10**6),
     failures=st.integers(0, 10**6),
+    preemptions=st.integers(0, 10**6),
     grant=st.none() | grants,
+    target=st.none() | grants,
+    leave_by=st.none() | seconds,
     message=texts,
     waits_for=texts,
     expected_start=st.none() | seconds,
