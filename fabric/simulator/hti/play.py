@@ -17,9 +17,10 @@ from fabric.scheduler.plan import Plan
 from fabric.scheduler.policies.columns import WHOLE_MILLI_GPUS, Ask, Ints
 from fabric.scheduler.policies.fragmentation import fragments, task_mix
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Node, Snapshot, Told
 from fabric.simulator.cluster import SimulatedCluster, VirtualClock
-from fabric.simulator.engine import Act, Engine, Habits
+from fabric.simulator.engine import Act, Engine, Habits, Parts
 from fabric.simulator.hti.demand import Forecasting, demands, lead_s
 from fabric.simulator.hti.harvest import Host, harvest
 from fabric.simulator.hti.jobs import TrainingJob
@@ -28,7 +29,7 @@ from fabric.simulator.hti.queue import Traffic
 from fabric.simulator.hti.recorder import HtiRecords
 from fabric.simulator.hti.replicas import Replicas
 from fabric.simulator.hti.settings import HtiSettings
-from fabric.simulator.hti.site import nodes, speeds
+from fabric.simulator.hti.site import nodes, projects, speeds
 from fabric.simulator.hti.submissions import (
     CPUS_PER_GPU,
     EARLY_S,
@@ -114,7 +115,7 @@ def play(settings: HtiSettings, workload: Workload, traffic: Sequence[Traffic], 
 
     engine = Engine(
         site, what.course, policy=manner.policy, head=HEAD, habits=Habits(review_s=manner.beat_s),
-        grace_s=settings.staging.grace_s, decider=timed, records=records,
+        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(projects(settings, workload))),
     )  # fmt: skip
     stage = _Stage(settings, what, manner, engine=engine, records=made[0])
     engine.run(what.records, stage.acts(site))

@@ -134,7 +134,8 @@ def test_a_service_that_grows_has_a_cold_start_for_each_replica(day: HtiSettings
             return Plan(resized=(Resize("chat", 1, 2, more, 0.0, "for a test"),))
         return decide(snapshot, policy, now)
 
-    run = played(day, workload(job(), service=chat((1,) * 12 + (2,) * 275 + (1,))), Manner(decider)).log
+    still = Policy(elastic=False, loans=False)
+    run = played(day, workload(job(), service=chat((1,) * 12 + (2,) * 275 + (1,))), Manner(decider, still)).log
     assert [r.ready_s for r in run.replicas] == [-1750.0, 3000.0 + 70.0]
     # A forecast that rests on the same day asked before it was granted.
     assert run.replicas[1].asked_s <= 3000.0
