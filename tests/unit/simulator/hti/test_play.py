@@ -132,13 +132,14 @@ def test_a_service_that_grows_has_a_cold_start_for_each_replica(day: HtiSettings
         if service and now >= 3000.0 and service.grant.size("replicas") == 1:
             more = Grant((*service.grant.slices, replace(service.grant.slices[-1], name="replicas-1", node="gpu-3")))
             return Plan(resized=(Resize("chat", 1, 2, more, 0.0, "for a test"),))
-        return decide(snapshot, policy, now)
+        return decide(snapshot, policy, now) if now <= 0.0 else Plan()
 
-    still = Policy(elastic=False, loans=False)
-    run = played(day, workload(job(), service=chat((1,) * 12 + (2,) * 275 + (1,))), Manner(decider, still)).log
-    assert [r.ready_s for r in run.replicas] == [-1750.0, 3000.0 + 70.0]
-    # A forecast that rests on the same day asked before it was granted.
-    assert run.replicas[1].asked_s <= 3000.0
+    told = tuple(Demand(300.0 * k, 600.0, (1 if k < 4 else 2,), "given") for k in range(WINDOWS + 1))
+    what = workload(job(), service=chat((1,) * 12 + (2,) * 275 + (1,)))
+    first, second = played(day, what, Manner(decider, told={"chat": told})).log.replicas
+    assert (first.asked_s, first.granted_s, first.ready_s) == (-1800.0, -1800.0, -1750.0)
+    assert (second.asked_s, second.granted_s, second.ready_s) == (1200.0, 3000.0, 3070.0)
+    assert not second.reclaimed
 
 
 def test_workers_hold_what_must_share_a_node() -> None:
