@@ -35,11 +35,10 @@ def resources_on(group: Group, tier: str, workers: int, site: NodeColumns) -> Re
 
 def amount_on(part: Part, tier: str, workers: int, site: NodeColumns) -> Amount:
     """What a slice of some workers takes of a node of `tier` on which it shares nothing."""
-    terms = site.terms.get(tier)
-    if terms is None:
+    if tier not in site.charging:
         cpus, gpus, memory = part.request
         return (workers * cpus, workers * gpus, workers * memory)
-    return _amount(part, terms, workers)
+    return _amount(part, site.charging[tier].terms, workers)
 
 
 def payable(part: Part, rows: Rows, free: Amounts, *, counts: Rows, site: NodeColumns) -> Rows:
@@ -53,12 +52,10 @@ def payable(part: Part, rows: Rows, free: Amounts, *, counts: Rows, site: NodeCo
         site: All nodes.
     """
     counts = counts.copy()
-    for tier, terms in site.terms.items():
-        of_tier = site.rows_of[tier]
-        here = np.flatnonzero(np.isin(rows, of_tier))
+    for charging in site.charging.values():
+        here = np.flatnonzero(charging.flags[rows])
         if len(here):
-            cpus, gpus, memory = site.capacity[of_tier].max(axis=0).tolist()
-            table = _table(part, terms, (cpus, gpus, memory))
+            table = _table(part, charging.terms, charging.most)
             most = [np.searchsorted(table[:, column], free[here, column], side="right") for column in range(3)]
             counts[here] = np.minimum(counts[here], np.minimum.reduce(most))
     return counts

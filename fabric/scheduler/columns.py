@@ -76,6 +76,17 @@ def resources_of(amount: Sequence[int]) -> Resources:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Charging:
+    """A tier that charges more than is asked for."""
+
+    terms: Terms
+    flags: Flags
+    """Its nodes, among all."""
+    most: Amount
+    """The most that one of them, ready and empty, has of each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NodeColumns:
     """The nodes of a site, one row each in the order of their names."""
 
@@ -103,8 +114,8 @@ class NodeColumns:
     """Tiers whose nodes have accelerators, the fastest first, then by name."""
     places: tuple[Place, ...]
     """Of each row."""
-    terms: Mapping[str, Terms]
-    """How tiers charge that charge more than is asked for; see `charges.py`."""
+    charging: Mapping[str, Charging]
+    """Tiers that charge more than is asked for; see `charges.py`."""
     holders: Mapping[str, Rows]
     """Rows of the nodes that hold an image or weights."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
@@ -143,7 +154,11 @@ class NodeColumns:
             speeds=speeds,
             gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
             places=tuple(node.place for node in ordered),
-            terms={node.tier: node.terms for node in ordered if node.terms is not None},
+            charging={
+                tier: Charging(terms, tier_of == tier, tuple(capacity[tier_of == tier].max(axis=0).tolist()))
+                for tier, terms in {node.tier: node.terms for node in ordered}.items()
+                if terms is not None
+            },
             holders={name: np.array(rows, dtype=np.intp) for name, rows in holders.items()},
         )
 

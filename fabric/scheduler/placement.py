@@ -129,7 +129,7 @@ def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
         key=lambda found: found[0],
         default=(0, site.rows_of.get(part.tier, site.head_rows[:0])),
     )
-    tiers = {site.tier_of[row] for row in rows.tolist()} if site.terms else set()
+    tiers = {site.tier_of[row] for row in rows.tolist()} if site.charging else set()
     charging = tiers.pop() if len(tiers) == 1 else ""
     # All workers in one slice are charged the least.
     least = resources_of(amount_on(part, charging, part.count, site))
@@ -144,7 +144,7 @@ def _fitting(part: Part, left: Amounts, rows: Rows, site: NodeColumns) -> int:
     if not len(rows):
         return 0
     counts = np.maximum(workers_by_row(part, left[rows]), 0)
-    return int((payable(part, rows, left[rows], counts=counts, site=site) if site.terms else counts).sum())
+    return int((payable(part, rows, left[rows], counts=counts, site=site) if site.charging else counts).sum())
 
 
 def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Node], head: Resources) -> None:

@@ -63,7 +63,8 @@ class Policy(Settings):
     """Whether services give up replicas that they will not need soon, and others may run there meanwhile."""
 
     min_run_s: float = Field(default=600.0, ge=0)
-    """Seconds after its start or last resize before work is asked to leave or to change; harvest work has none."""
+    """Seconds after its start or last resize before work is asked to leave or to change; not for services, which cannot
+    wait, and not of harvest work."""
 
     restart_s: float = Field(default=60.0, ge=0)
     """Seconds without progress that a resize or another start costs, beside what staging took."""

@@ -9,12 +9,13 @@ Where capacity rises (work ends) it keeps a list, which is walked through to fin
 """
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fabric.scheduler.columns import Amounts, Slot, amount_of, subtract
+from fabric.scheduler.columns import Amounts, Rows, Slot, amount_of, subtract
 from fabric.scheduler.placement import Attempt, place, workers_by_row
 from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.shape import Part, Shape, head_part
@@ -27,6 +28,22 @@ _Change = tuple[float, Slot, int]
 """Instant, what changes there, and 1 where it becomes free or -1 where it is taken."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Rises:
+    """Changes in the order of time, and the same as columns."""
+
+    changes: list[_Change]
+    instants: list[float]
+    rows: Rows
+    amounts: Amounts
+
+    @classmethod
+    def of(cls, changes: list[_Change]) -> "_Rises":
+        rows = np.array([slot[0] for _, slot, _ in changes], dtype=np.intp)
+        amounts = np.array([slot[1:] for _, slot, _ in changes], dtype=np.int64).reshape(-1, 3)
+        return cls(changes, [at for at, _, _ in changes], rows, amounts)
+
+
 class Profile:
     """Free capacity over time; changed by `start`, `promise` and `close`, and private to one decision."""
 
@@ -37,7 +54,7 @@ class Profile:
         self._least: list[Amounts] = []
         self._totals: list[list[int]] = []
         self._running = snapshot.running
-        self._rises: list[_Change] | None = None
+        self._rises: _Rises | None = None
         self._holds: list[_Change] = []
         for claim in snapshot.claims:
             self._claim(claim)
@@ -103,8 +120,10 @@ class Profile:
 
     def free_at(self, instant: float) -> Amounts:
         """What each node has free at `instant`, now or later."""
-        free = self._free[0].copy()
-        for at, slot, sign in self._changes():
+        free, rises = self._free[0].copy(), self._ends()
+        count = bisect_right(rises.instants, instant)
+        np.add.at(free, rises.rows[:count], rises.amounts[:count])
+        for at, slot, sign in self._holds:
             if at > instant:
                 break
             subtract(free, (slot,), sign=-sign)
@@ -173,18 +192,23 @@ class Profile:
                 room = np.minimum(room, later)
         return room
 
-    def _changes(self) -> Sequence[_Change]:
-        """Every known change after now, in order."""
+    def _ends(self) -> _Rises:
+        """What becomes free as running work ends."""
         if self._rises is None:
             soon = self.now + OVERDUE_S
-            self._rises = [
+            changes = [
                 (work.ends if work.ends > self.now else soon, slot, 1)
                 for work in self._running
                 if work.ends is not None
                 for slot in work.slots
             ]
-            self._rises.sort()
-        return self._rises if not self._holds else sorted([*self._rises, *self._holds])
+            self._rises = _Rises.of(sorted(changes))
+        return self._rises
+
+    def _changes(self) -> Sequence[_Change]:
+        """Every known change after now, in order."""
+        rises = self._ends().changes
+        return rises if not self._holds else sorted([*rises, *self._holds])
 
     def _claim(self, claim: Claim) -> None:
         """Take what a claim wants, whatever runs there; free amounts below zero count as nothing."""

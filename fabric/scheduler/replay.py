@@ -149,7 +149,7 @@ def _grant_from(value: Mapping[str, Any]) -> Grant:
     return Grant(tuple(slices), value["reason"])
 
 
-_PLAIN = ("rank", "project", "submitted", "since", "staged_s", "settled", "service", "wants")
+_PLAIN = ("rank", "project", "submitted", "since", "staged_s", "movable", "settled", "service", "wants")
 """Fields of a running workload that are numbers, flags or texts."""
 
 

@@ -30,7 +30,7 @@ class RoomMaker:
     def __init__(self, world: WhatIf) -> None:
         self._world = world
         policy, running = world.policy, world.snapshot.running
-        movable = (work for work in running if work.settled and not work.service) if policy.preemption else ()
+        movable = (work for work in running if work.movable and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
         self._in_vain: set[tuple[Shape, int, str, float]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
@@ -65,7 +65,9 @@ class RoomMaker:
         if fits({}):
             return False
         asker = Asker(work.name, work.rank)
-        answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=world.policy.min_run_s)
+        # What people wait for at a service cannot wait until others have run for long enough.
+        min_run_s = 0.0 if work.rank == Priority.SERVING.rank else world.policy.min_run_s
+        answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
         if isinstance(answer, NoRoom):
             return False
         for victim in answer.victims:
@@ -108,7 +110,7 @@ class RoomMaker:
     def _holder(self, work: Running) -> Holder:
         world, group = self._world, work.elastic
         size = work.grant.size(group.name) if group else 1
-        can_shrink = group is not None and world.policy.elastic
+        can_shrink = group is not None and work.settled and world.policy.elastic
         return self._priced(
             work, work.name, size,
             smaller=sizes_below(group, size) if group is not None and can_shrink else (),
@@ -163,7 +165,7 @@ class RoomMaker:
         work, size = self._size_left(victim.workload, victim.after)
         world.leaves(work, freed(work.grant, work.elastic, size, world.snapshot.site) if size else work.slots, by)
         why = f"room for {asker}: {victim.cost}"
-        kept = shrunk(work.grant, work.elastic.name, size) if work.elastic and size else None
+        kept = shrunk(work.grant, work.elastic, size, world.snapshot.site) if work.elastic and size else None
         if kept is None or work.elastic is None:
             world.preempted[work.name] = Preempt(work.name, victim.grace_s, why)
         else:

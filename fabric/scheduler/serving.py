@@ -16,7 +16,7 @@ from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.spec import Group
 
-CLAIM_EDGES_S = (1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+CLAIM_EDGES_S = (1800.0, 7200.0, 21600.0)
 """Ends of the spans ahead for each of which the largest need is claimed, in seconds; a choice."""
 
 
@@ -115,7 +115,7 @@ def _comes_back(shape: Shape, world: WhatIf) -> bool:
 
 def _shrink(need: Need, world: WhatIf) -> None:
     work, group = need.service, need.group
-    kept = shrunk(work.grant, group.name, need.lasting)
+    kept = shrunk(work.grant, group, need.lasting, world.snapshot.site)
     if kept is None:
         return
     slots = freed(work.grant, group, need.lasting, world.snapshot.site)

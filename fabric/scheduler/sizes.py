@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from fabric.scheduler.charges import resources_on
 from fabric.scheduler.columns import CPUS, GPUS, Amount, NodeColumns, Slot, amount_of, resources_of
 from fabric.scheduler.placement import Piece, why
 from fabric.scheduler.shape import Shape
@@ -33,19 +34,20 @@ def devices(request: Amount) -> int:
     return max(1, (request[GPUS] or request[CPUS]) // 1000)
 
 
-def shrunk(grant: Grant, group: str, workers: int) -> Grant | None:
+def shrunk(grant: Grant, group: Group, workers: int, site: NodeColumns) -> Grant | None:
     """A grant with fewer workers in one group; None if the slice of the head would have to go.
 
     The smallest slices go first, so that the rest stays together; of equal ones the newest. If the last to go holds
-    more workers than must go, a smaller slice takes its place.
+    more workers than must go, a smaller slice takes its place, charged as its tier charges one of its size.
 
     Args:
         grant: What is held.
         group: The elastic group.
         workers: Fewer than now, at least one.
+        site: The nodes.
     """
-    surplus, kept = grant.size(group) - workers, list(grant.slices)
-    movable = [part for part in grant.slices if part.group == group and not part.head]
+    surplus, kept = grant.size(group.name) - workers, list(grant.slices)
+    movable = [part for part in grant.slices if part.group == group.name and not part.head]
     for part in sorted(movable, key=lambda p: (p.workers, -_number(p))):
         if surplus <= 0:
             break
@@ -53,14 +55,14 @@ def shrunk(grant: Grant, group: str, workers: int) -> Grant | None:
         surplus -= part.workers - left
         kept.remove(part)
         if left:
-            each = resources_of([count // part.workers for count in amount_of(part.resources)])
-            kept.append(replace(part, name=_free_name(grant.slices, group), workers=left, resources=each * left))
+            resources = resources_on(group, part.tier, left, site)
+            kept.append(replace(part, name=_free_name(grant.slices, group.name), workers=left, resources=resources))
     return Grant(tuple(kept), why(kept)) if surplus <= 0 else None
 
 
 def freed(grant: Grant, group: Group | None, workers: int, site: NodeColumns) -> tuple[Slot, ...]:
     """What nodes get back if a grant is shrunk to so many workers of its elastic group; nothing if it cannot be."""
-    kept = shrunk(grant, group.name, workers) if group is not None else None
+    kept = shrunk(grant, group, workers, site) if group is not None else None
     if kept is None:
         return ()
     left, before = {part.name for part in kept.slices}, {part.name for part in grant.slices}

@@ -78,13 +78,13 @@ def spread(
         else:
             found = _filled(part, nodes.rows, nodes.counts)
         if found:
-            return [_charged(piece, site) for piece in found] if site.terms else found
+            return [_charged(piece, site) for piece in found] if site.charging else found
     return []
 
 
 def _charged(piece: Piece, site: NodeColumns) -> Piece:
     tier = site.tier_of[piece.row]
-    if tier not in site.terms:
+    if tier not in site.charging:
         return piece
     return replace(piece, charged=amount_on(piece.part, tier, piece.workers, site))
 
@@ -112,7 +112,7 @@ def _taking(part: Part, room: Amounts, site: NodeColumns, rows: Rows) -> _Nodes 
         return None
     free = free[fitting]
     nodes = _Nodes(rows[fitting], free, workers_by_row(part, free))
-    return _paying(part, nodes, site) if site.terms else nodes
+    return _paying(part, nodes, site) if site.charging else nodes
 
 
 def _paying(part: Part, nodes: _Nodes, site: NodeColumns) -> _Nodes | None:
@@ -143,26 +143,18 @@ def _scored(part: Part, nodes: _Nodes, site: NodeColumns, *, scores: Scores, nea
         nodes = nodes.some(np.flatnonzero(nodes.counts > 0))
     if nodes.counts.sum() < part.count:
         return []
+    if scores.ties == "fullest":
+        nodes = nodes.some(_preference(part, nodes, site))
+    compared = scores.compare(part, nodes.rows, nodes.free)
     if not scores.beside:
-        order = _by_score(part, nodes, site, scores=scores, near=near)
-        return _filled(part, nodes.rows[order], nodes.counts[order])
-    pieces: list[Piece] = []
-    left = part.count
-    while left:
-        best, *rest = _by_score(part, nodes, site, scores=scores, near=(*near, *(piece.row for piece in pieces)))
-        pieces.append(Piece(part, int(nodes.rows[best]), min(left, int(nodes.counts[best]))))
-        left -= pieces[-1].workers
-        nodes = nodes.some(np.sort(np.array(rest, dtype=np.intp)))
-    return pieces
-
-
-def _by_score(part: Part, nodes: _Nodes, site: NodeColumns, *, scores: Scores, near: Sequence[int]) -> Rows:
-    """The order of scores, best first; of equal ones what the site takes first."""
-    steps = scores.steps(part, nodes.rows, nodes.free, siblings=near)
-    if scores.ties == "name":
-        return np.argsort(-steps, kind="stable")
-    preferred = _preference(part, nodes, site)
-    return preferred[np.argsort(-steps[preferred], kind="stable")]
+        best_first = np.argsort(-compared.steps(near), kind="stable")
+        return _filled(part, nodes.rows[best_first], nodes.counts[best_first])
+    chosen: list[int] = []
+    while nodes.counts[chosen].sum() < part.count:
+        steps = compared.steps((*near, *nodes.rows[chosen].tolist()))
+        steps[chosen] = -1.0
+        chosen.append(int(steps.argmax()))
+    return _filled(part, nodes.rows[chosen], nodes.counts[chosen])
 
 
 def _takes_one(part: Part, free: Amounts) -> Flags:

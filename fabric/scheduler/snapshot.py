@@ -66,8 +66,10 @@ class Running:
     """When it began to run, or last changed its size."""
     staged_s: float = 0.0
     """Seconds from its grant until it ran: what a start costs."""
+    movable: bool = False
+    """Whether it may be asked to leave: it starts or runs, and has not been asked to leave or to give back anything."""
     settled: bool = False
-    """Whether it may be asked to leave or to change its size: it runs, and nothing of the kind is under way."""
+    """Whether it may be asked to change its size, too: it runs, and is not changing already."""
     service: bool = False
     elastic: Group | None = None
     """The group whose size may change."""
@@ -298,6 +300,7 @@ def running_of(record: Record, told: Told | None = None) -> Running:
         submitted=at.submitted,
         since=at.resized or at.running or at.granted or at.submitted,
         staged_s=at.running - at.granted if at.running is not None and at.granted is not None else 0.0,
+        movable=_movable(record),
         settled=_settled(record),
         service=spec.kind == "service",
         elastic=spec.elastic,
@@ -306,8 +309,13 @@ def running_of(record: Record, told: Told | None = None) -> Running:
     )
 
 
+def _movable(record: Record) -> bool:
+    state = record.state in {State.PLACING, State.STARTING, State.RUNNING, State.RESIZING}
+    return state and record.target is None and not record.stop_requested
+
+
 def _settled(record: Record) -> bool:
-    """Whether it may be asked to leave or to change; a service also while it still grows."""
+    """Whether it may be asked to change; a service also while it still grows."""
     grows = record.state is State.RESIZING and record.target is None and record.spec.kind == "service"
     return (record.state is State.RUNNING or grows) and not record.stop_requested
 

@@ -4,7 +4,7 @@ Knows nothing of gangs: it compares nodes for one worker.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from pydantic import field_validator
 from fabric.config.settings import Settings
 from fabric.scheduler.columns import Amounts, Rows
 from fabric.scheduler.columns import NodeColumns as Site
-from fabric.scheduler.policies.columns import Floats, Ints
+from fabric.scheduler.policies.columns import Ask, Floats, Ints, NodeColumns
 from fabric.scheduler.policies.fragmentation import TaskMix
 from fabric.scheduler.policies.policy import Context, in_steps
-from fabric.scheduler.policies.table import POLICIES, weighted
+from fabric.scheduler.policies.table import POLICIES
 from fabric.scheduler.policies.view import ask_of, expected_mix, fixed, held_bytes, most_by_device, needed_bytes, view
 from fabric.scheduler.shape import Part
 
@@ -83,30 +83,49 @@ class Scores:
         """Whether the slices that a gang has already change the scores."""
         return any(POLICIES[name].beside for name in self.weights)
 
-    def steps(self, part: Part, rows: Rows, free: Amounts, *, siblings: Sequence[int] = ()) -> Floats:
-        """(N,) How good each node is for one worker, in whole steps.
+    def compare(self, part: Part, rows: Rows, free: Amounts) -> "Comparison":
+        """Compare nodes for one worker.
 
         Args:
             part: Whose worker.
             rows: Nodes that take it.
             free: What each of these has left.
-            siblings: Rows of the slices that the workload holds already.
         """
-        ask = ask_of(part.request)
-        seen = fixed(self.site)
-        near = np.array(siblings, dtype=np.intp)
         context = Context(
             seed=self.seed,
             mix=self.mix or expected_mix([part], self.site),
-            siblings=np.stack([seen.group[near], seen.rack[near]], axis=1),
             needed=needed_bytes(part),
             held_bytes=held_bytes(part, rows, self.site) if "locality" in self.weights else None,
         )
-        nodes = view(self.site, rows, free, devices=self.devices)
-        return in_steps(weighted(ask, nodes, context, weights=self.weights))
+        return Comparison(self, ask_of(part.request), view(self.site, rows, free, devices=self.devices), context)
 
     def most(self, part: Part, rows: Rows, free: Amounts) -> Ints | None:
         """(N,) How many workers the devices of each node take; None if nobody knows the devices, or none is needed."""
         if self.devices is None:
             return None
         return most_by_device(ask_of(part.request), view(self.site, rows, free, devices=self.devices))
+
+
+class Comparison:
+    """Nodes compared for one worker of a gang; what its own slices do not change is worked out once."""
+
+    def __init__(self, scores: Scores, ask: Ask, nodes: NodeColumns, context: Context) -> None:
+        self._scores, self._ask, self._nodes, self._context = scores, ask, nodes, context
+        self._fixed = self._sum(context, beside=False)
+
+    def steps(self, siblings: Sequence[int] = ()) -> Floats:
+        """(N,) How good each node is, in whole steps, beside the rows of the slices that the workload holds already."""
+        if not self._scores.beside:
+            return in_steps(self._fixed)
+        seen, near = fixed(self._scores.site), np.array(siblings, dtype=np.intp)
+        places = np.stack([seen.group[near], seen.rack[near]], axis=1)
+        return in_steps(self._fixed + self._sum(replace(self._context, siblings=places), beside=True))
+
+    def _sum(self, context: Context, *, beside: bool) -> Floats:
+        """What is said together by the policies that look at siblings, or by those that do not."""
+        weights = self._scores.weights
+        total, result = sum(weights.values()), np.zeros(len(self._nodes))
+        for name, weight in weights.items():
+            if POLICIES[name].beside is beside:
+                result = result + weight / total * POLICIES[name].score(self._ask, self._nodes, context)
+        return result

@@ -57,7 +57,7 @@ def free_devices(free_milli_gpus: Ints, num_devices: int) -> Ints:
         num_devices: D, at least 1 and enough for the largest sum.
     """
     before = np.arange(num_devices) * WHOLE_MILLI_GPUS
-    left: Ints = np.clip(free_milli_gpus[:, None] - before, 0, WHOLE_MILLI_GPUS)
+    left: Ints = np.minimum(np.maximum(free_milli_gpus[:, None] - before, 0), WHOLE_MILLI_GPUS)
     return left
 
 

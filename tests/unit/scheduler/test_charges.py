@@ -80,7 +80,7 @@ def test_a_smaller_slice_in_the_place_of_a_larger_one_costs_its_own_bill() -> No
 
 def test_a_tier_with_disks_and_no_caps_charges_what_is_asked() -> None:
     site = site_of(VMS)
-    assert site.terms == {}
+    assert site.charging == {}
     assert slots(site, group(count=2, memory="3 GiB")) == [("vms-0", 2, "6 GiB")]
 
 

@@ -53,7 +53,7 @@ def running(draw: st.DrawFn, name: str, nodes: list[str]) -> Running:
         more["elastic"] = Group(
             name="w", count=count, min=least, max=max(size, draw(st.integers(1, 8))), tier="gpu", cpus=0.5, gpus=1.0
         )
-    demand = None
+    demand, settled = None, draw(st.booleans())
     if kind == "service":
         demand = Demand(NOW, 600.0, tuple(draw(st.lists(st.integers(0, 6), min_size=1, max_size=6))), "drawn")
         more |= {"service": True, "wants": draw(st.sampled_from([None, None, 1, 5]))}
@@ -62,7 +62,8 @@ def running(draw: st.DrawFn, name: str, nodes: list[str]) -> Running:
     return Running(
         name, Grant(tuple(slices)), more.pop("ends", None),
         rank=0 if kind == "service" else Priority(draw(CLASSES)).rank, project=draw(st.sampled_from("ab")),
-        since=draw(st.sampled_from([0.0, NOW - 60])), staged_s=7.0, settled=draw(st.integers(0, 3)) > 0,
+        since=draw(st.sampled_from([0.0, NOW - 60])), staged_s=7.0,
+        movable=draw(st.integers(0, 3)) > 0, settled=settled,
         told=Told(1, saved=NOW - 100, save_s=2.0, left_s=draw(st.sampled_from([None, 50.0, 50_000.0])), demand=demand),
         **more,
     )  # fmt: skip
@@ -113,15 +114,16 @@ def test_only_those_are_disturbed_who_may_be_and_only_within_their_bounds(world:
     plan, by_name = decide(world, policy, NOW), {work.name: work for work in world.running}
     disturbed = [*(one.workload for one in plan.preempted), *(one.workload for one in plan.resized)]
     assert len(set(disturbed)) == len(disturbed)
-    assert all(by_name[name].settled for name in disturbed)
     for leaver in plan.preempted:
         work = by_name[leaver.workload]
         askers: list[Waiting | Running] = [*world.waiting, *(other for other in world.running if other.service)]
         assert policy.preemption
+        assert work.movable
         assert not work.service
         assert any(other.rank < work.rank for other in askers) or world.tree.entries
     for resize in plan.resized:
         work, before = by_name[resize.workload], {part.name: part for part in by_name[resize.workload].grant.slices}
+        assert work.settled
         assert work.elastic is not None
         assert resize.before == work.grant.size("w")
         assert work.elastic.least <= resize.after == resize.grant.size("w") <= work.elastic.most

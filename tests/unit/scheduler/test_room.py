@@ -24,7 +24,7 @@ def trains(name: str, *nodes: str, gpus: int = 2, priority: str = "batch", **mor
     """A job with a worker of `gpus` on each node, that runs since long ago."""
     slices = tuple(Slice(f"w-{i}", "w", node, "gpu", 1, Resources.of(1, gpus, "1 GiB")) for i, node in enumerate(nodes))
     head = Slice("head", "head", "c0", "commodity", 1, HEAD, head=True)
-    fields: dict[str, Any] = {"since": 0.0, "settled": True, "rank": Priority(priority).rank, **more}
+    fields: dict[str, Any] = {"since": 0.0, "settled": True, "movable": True, "rank": Priority(priority).rank, **more}
     return Running(name, Grant((head, *slices)), fields.pop("ends", None), **fields)
 
 
@@ -92,7 +92,7 @@ def test_no_more_leave_than_are_needed() -> None:
 
 
 def test_nobody_is_asked_twice_while_the_first_are_still_leaving() -> None:
-    going = trains("low", "g0", "g1", ends=NOW + 7, settled=False)
+    going = trains("low", "g0", "g1", ends=NOW + 7, settled=False, movable=False)
     other = trains("other", "g2")
     plan = decide(seen(going, other, asks("high", 2, priority="interactive"), gpu_nodes=3), EAGER, NOW)
     assert leaving(plan) == []

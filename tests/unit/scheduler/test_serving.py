@@ -52,7 +52,9 @@ def test_training_leaves_for_a_replica_and_its_room_is_kept() -> None:
     plan = decide(world, EAGER, NOW)
     assert (leaving(plan), plan.placed, plan.resized) == (["low"], (), ())
     assert "room for chat: 1 replicas" in plan.preempted[0].reason
-    gone = seen(service("g0", needs=(2, 2, 2)), trains("low", "g1", ends=NOW + 9, settled=False), asks("next", 1))
+    gone = seen(
+        service("g0", needs=(2, 2, 2)), trains("low", "g1", ends=NOW + 9, settled=False, movable=False), asks("next", 1)
+    )
     again = decide(gone, EAGER, NOW)
     assert (leaving(again), again.placed) == ([], ())
     free = decide(seen(service("g0", needs=(2, 2, 2)), asks("next", 1)), EAGER, NOW)
