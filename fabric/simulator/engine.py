@@ -7,13 +7,14 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Decider, Loop, Settings
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.quota import Tree
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node
 from fabric.simulator.cluster import Courses, SimulatedCluster, VirtualClock
@@ -55,6 +56,18 @@ def _records(cluster: SimulatedCluster, clock: VirtualClock) -> SimulatedRecords
     return SimulatedRecords(cluster.working.tells, cluster.shrink)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a simulated fabric may have instead of the plainest."""
+
+    decider: Decider | None = None
+    """What decides; the fabric's own `decide` where nobody else is named."""
+    records: RecordsOf | None = None
+    """Makes the records, where more is to be done with what is saved."""
+    tree: Tree = field(default_factory=Tree)
+    """Projects of the site."""
+
+
 class Engine:
     """A loop, a simulated cluster and a queue of submissions on one virtual clock."""
 
@@ -69,8 +82,7 @@ class Engine:
         grace_s: float = 0.0,
         tell_s: float = math.inf,
         claims: tuple[Claim, ...] = (),
-        decider: Decider | None = None,
-        records: RecordsOf | None = None,
+        parts: Parts | None = None,
     ) -> None:
         """Put the parts together; nothing has happened yet.
 
@@ -83,20 +95,20 @@ class Engine:
             grace_s: Seconds between a notice and the kill.
             tell_s: Seconds between two tellings to all who wait why they wait.
             claims: Maintenance windows.
-            decider: What decides; the fabric's own `decide` where nobody else is named.
-            records: Makes the records, where more is to be done with what is saved.
+            parts: What else is not the plainest.
         """
         self._habits = habits or Habits()
         self.clock = VirtualClock(-math.inf)
         self.cluster = SimulatedCluster(nodes, courses, self.clock)
-        self.records = (records or _records)(self.cluster, self.clock)
+        parts = parts or Parts()
+        self.records = (parts.records or _records)(self.cluster, self.clock)
         settings = Settings(
-            head=head, grace_s=grace_s, policy=policy, claims=claims,
+            head=head, grace_s=grace_s, policy=policy, claims=claims, tree=parts.tree,
             # The edges of windows are events, at which time alone changes something.
             review_s=0.0 if claims else self._habits.review_s, recheck_s=math.inf, tell_s=tell_s,
         )  # fmt: skip
         self.loop = Loop(
-            self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings, decider=decider
+            self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=settings, decider=parts.decider
         )
         self.num_passes = 0
         """How often the loop was made to look."""

@@ -22,7 +22,7 @@ from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Outcome, WantedCluster
 from fabric.scheduler.snapshot import Claim, Node, Told
 from fabric.simulator.cluster import Course
-from fabric.simulator.engine import Act, Engine, Habits
+from fabric.simulator.engine import Act, Engine, Habits, Parts
 from fabric.simulator.holdings import HoldingRecords
 from fabric.simulator.progress import Work
 from fabric.workloads.record import Instants, Record
@@ -272,7 +272,7 @@ def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engin
     habits = Habits(review_s=math.inf if scenario.look_s is None else scenario.look_s)
     engine = Engine(
         nodes, course, policy=policy, head=site.head.resources, habits=habits, grace_s=site.grace_s, tell_s=0.0,
-        claims=claims, records=HoldingRecords,
+        claims=claims, parts=Parts(records=HoldingRecords),
     )  # fmt: skip
     endless = [name for name, course in courses.items() if course.runs_s == math.inf and course.work is None]
     acts = [Act(at) for claim in claims for at in (claim.start, claim.end)]

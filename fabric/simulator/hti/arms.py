@@ -16,7 +16,6 @@ from fabric.core.errors import NotFound
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.loop import Decider
 from fabric.scheduler.policy import Policy
-from fabric.simulator.hti.demand import Forecasting
 from fabric.simulator.hti.play import Manner
 from fabric.simulator.hti.settings import HtiSettings
 from fabric.simulator.hti.site import speeds
@@ -30,7 +29,7 @@ PEERS = "fabric.simulator.peers"
 """Package of the other schedulers."""
 TUNED: Mapping[str, Mapping[str, Any]] = {}
 """Settings of peers that are not their defaults, by arm."""
-OURS: Mapping[str, Any] = {"backfill": "shortest", "dated": 0, "max_passed": None}
+OURS: Mapping[str, Any] = {"backfill": "shortest", "dated": 0, "max_passed": None, "restart_s": 120.0}
 """Choices of our policy that are not its defaults. With a bound on being passed, in a queue of a thousand that grows
 everybody is over it, and each decision makes a thousand promises."""
 
@@ -45,6 +44,8 @@ class Arm:
     """Module and factory of a peer, as `module:factory:Settings`; empty for ours."""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """Choices of our policy beyond `OURS`."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of a peer that make it this arm."""
     elastic_services: bool = True
     method: Literal["quantile", "last"] = "quantile"
     """How demand is forecast."""
@@ -66,7 +67,8 @@ ARMS: Mapping[str, Arm] = {
     "b4-kai": Arm("like KAI: reclaim, consolidation", "kai:kai:KaiSettings"),
     "b5-gavel": Arm("like Gavel: heterogeneous LAS, static split", "gavel:gavel:GavelSettings", beat_s=360.0),
     "b6-sia": Arm("like Sia: goodput by rounds, static split", "sia:sia:SiaSettings", beat_s=60.0),
-    "b7-lyra": Arm("like Sia with Lyra's loans", "lyra:lyra:LyraSettings", beat_s=60.0),
+    "b7-lyra": Arm("like Lyra: loans, shortest first, elastic knapsack", "lyra:lyra:LyraSettings"),
+    "b7-sia-loans": Arm("like Sia with Lyra's loans", "sia:sia:SiaSettings", given={"loans": True}, beat_s=60.0),
     "easy": Arm(
         "our loop with rigid work, services at their peak", elastic_services=False, policy={"backfill": "fcfs"}
     ),
@@ -100,10 +102,9 @@ def manner(name: str, settings: HtiSettings) -> Manner:
     """
     chosen = arm(name)
     return Manner(
-        decider=_peer(name, chosen.peer, settings) if chosen.peer else decide,
+        decider=_peer(name, chosen, settings) if chosen.peer else decide,
         policy=decode(Policy, {**OURS, **chosen.policy}, f"arm {name}"),
         elastic_services=chosen.elastic_services,
-        forecasting=Forecasting(chosen.method),
         beat_s=chosen.beat_s,
     )
 
@@ -117,15 +118,15 @@ def asked(name: str, workload: Workload) -> Workload:
     return replace(workload, training=jobs)
 
 
-def _peer(name: str, where: str, settings: HtiSettings) -> Decider:
-    module, factory, known = where.split(":")
+def _peer(name: str, chosen: Arm, settings: HtiSettings) -> Decider:
+    module, factory, known = chosen.peer.split(":")
     try:
         found = import_module(f"{PEERS}.{module}")
     except ModuleNotFoundError as error:
         raise NotFound(f"arm {name} needs {PEERS}.{module}, which is not there ({error}).") from None
     make: Callable[[Any], Decider] = getattr(found, factory)
     kind = getattr(found, known)
-    given = {**_site(settings), **TUNED.get(name, {})}
+    given = {**_site(settings), **chosen.given, **TUNED.get(name, {})}
     return make(decode(kind, {key: value for key, value in given.items() if key in kind.model_fields}, f"arm {name}"))
 
 

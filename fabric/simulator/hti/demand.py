@@ -17,12 +17,15 @@ from fabric.simulator.hti.jobs import Service
 WARM_UP_S = 7 * 86400.0
 """Seconds of history before the beginning."""
 
+Method = Literal["quantile", "last"]
+"""How demand is forecast."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecasting:
     """How demand is forecast."""
 
-    method: Literal["quantile", "last"] = "quantile"
+    method: Method = "quantile"
     """From the history, or the last value as it stands."""
     quantile: float = 0.99
     """Share of steps in which it should be enough."""

@@ -59,8 +59,8 @@ _RATIOS = (
     *(_Ratio("H2", "jct_mean_s", peer, 1 / 1.5) for peer in ("b1-static", "b2-slurm")),
     *(_Ratio("H2", "wait_mean_s", peer, 1 / 2) for peer in ("b1-static", "b2-slurm")),
     *(_Ratio("H4", "jct_mean_s", peer, 0.8) for peer in ("b5-gavel", "b6-sia")),
-    _Ratio("H4", "jct_mean_s", "b7-lyra", 1.02),
-    _Ratio("H4", "preempted_gpu_h", "b7-lyra", 0.7),
+    *(_Ratio("H4", "jct_mean_s", peer, 1.02) for peer in ("b7-lyra", "b7-sia-loans")),
+    *(_Ratio("H4", "preempted_gpu_h", peer, 0.7) for peer in ("b7-lyra", "b7-sia-loans")),
 )
 _BEST_OF = ("b3-kueue", "b4-kai")
 _ROBUST = ("no-forecast", "long-walltimes")

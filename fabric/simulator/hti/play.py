@@ -4,21 +4,23 @@ Knows nothing of any decider, and nothing of files.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fabric.core.quantity import MilliCpus, MilliGpus
 from fabric.core.resources import Resources
+from fabric.scheduler.forecast import Demand
 from fabric.scheduler.loop import Decider
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policies.columns import WHOLE_MILLI_GPUS, Ask, Ints
 from fabric.scheduler.policies.fragmentation import fragments, task_mix
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Node, Snapshot, Told
 from fabric.simulator.cluster import SimulatedCluster, VirtualClock
-from fabric.simulator.engine import Act, Engine, Habits
+from fabric.simulator.engine import Act, Engine, Habits, Parts
 from fabric.simulator.hti.demand import Forecasting, demands, lead_s
 from fabric.simulator.hti.harvest import Host, harvest
 from fabric.simulator.hti.jobs import TrainingJob
@@ -27,7 +29,7 @@ from fabric.simulator.hti.queue import Traffic
 from fabric.simulator.hti.recorder import HtiRecords
 from fabric.simulator.hti.replicas import Replicas
 from fabric.simulator.hti.settings import HtiSettings
-from fabric.simulator.hti.site import nodes, speeds
+from fabric.simulator.hti.site import nodes, projects, speeds
 from fabric.simulator.hti.submissions import (
     CPUS_PER_GPU,
     EARLY_S,
@@ -56,7 +58,8 @@ class Manner:
     policy: Policy = field(default_factory=Policy)
     elastic_services: bool = True
     """Whether services may be resized; otherwise each holds its peak."""
-    forecasting: Forecasting = field(default_factory=Forecasting)
+    told: Mapping[str, tuple[Demand, ...]] | None = None
+    """What each service says of its demand, window by window (`demand.demands`); forecast where it is left out."""
     beat_s: float = 300.0
     """Seconds between two looks of the loop where nothing happens; at each it decides anew."""
 
@@ -112,7 +115,7 @@ def play(settings: HtiSettings, workload: Workload, traffic: Sequence[Traffic], 
 
     engine = Engine(
         site, what.course, policy=manner.policy, head=HEAD, habits=Habits(review_s=manner.beat_s),
-        grace_s=settings.staging.grace_s, decider=timed, records=records,
+        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(projects(settings, workload))),
     )  # fmt: skip
     stage = _Stage(settings, what, manner, engine=engine, records=made[0])
     engine.run(what.records, stage.acts(site))
@@ -146,7 +149,8 @@ class _Stage:
 
     def _telling(self, name: str, duration_s: float) -> Act:
         """The first of the instants at which a service tells its demand; each plans the next."""
-        told, window_s = demands(self._what.services[name], self._manner.forecasting), self._settings.window_s
+        given, window_s = self._manner.told, self._settings.window_s
+        told = demands(self._what.services[name], Forecasting()) if given is None else given[name]
         lead = lead_s(self._what.services[name])
 
         def say(index: int) -> None:
@@ -232,7 +236,7 @@ def _fragmented(what: Submissions, hosts: Sequence[Node], idle: Sequence[int]) -
     most = max(node.capacity.gpus.count // 1000 for node in hosts)
     free: Ints = np.where(np.arange(most) < np.array(idle)[:, None], WHOLE_MILLI_GPUS, 0).astype(np.int64)
     cpus: Ints = np.array(idle, dtype=np.int64) * CPUS_PER_GPU * 1000
-    lost = fragments(task_mix(asks, ("any",)), cpus, free, np.zeros(len(hosts), dtype=np.int64))
+    lost = fragments(task_mix(asks, ("any",), popularity=1.0), cpus, free, np.zeros(len(hosts), dtype=np.int64))
     return float(lost.sum() / (WHOLE_MILLI_GPUS * sum(idle)))
 
 

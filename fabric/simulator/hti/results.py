@@ -9,15 +9,17 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fabric.core.errors import Corrupt
+from fabric.scheduler.forecast import Demand
 from fabric.simulator.hti.arms import arm, asked, manner
 from fabric.simulator.hti.bound import capacity_left, demand_of, lower_bound
+from fabric.simulator.hti.demand import Forecasting, Method, demands
 from fabric.simulator.hti.fairness import least_shares, rho_p95
 from fabric.simulator.hti.metrics import WIDE_GPUS, Figures, measure, wait_s
 from fabric.simulator.hti.planning import ReplicaTable
@@ -85,6 +87,7 @@ class Runs:
     def __init__(self, settings: HtiSettings, traces: Traces, folder: Path) -> None:
         self._settings, self._traces, self._folder = settings, traces, folder
         self._tables: Sequence[ReplicaTable] = [table_of(service, settings, traces) for service in settings.services]
+        self._told: dict[tuple[float, int, Method], dict[str, tuple[Demand, ...]]] = {}
         self._drawn: dict[tuple[float, int], Workload] = {}
 
     def workload(self, load: float, seed: int) -> Workload:
@@ -119,12 +122,20 @@ class Runs:
     def _run(self, key: Key) -> Result:
         workload, settings = self.workload(key.load, key.seed), self._settings
         traffic = [traffic_of(service, settings, self._traces, seed=key.seed) for service in workload.services]
+        how = replace(manner(key.arm, settings), told=self._demands(workload, arm(key.arm).method))
         began = time.process_time()
-        played = play(settings, asked(key.arm, workload), traffic, manner(key.arm, settings))
+        played = play(settings, asked(key.arm, workload), traffic, how)
         cpu_s = time.process_time() - began
         run = played.log
         wide = tuple(wait_s(job, run.ended_s) for job in run.jobs if job.gpus >= WIDE_GPUS)
         return Result(key, figures_of(played, workload, settings), wide, digest(workload), cpu_s)
+
+    def _demands(self, workload: Workload, method: Method) -> dict[str, tuple[Demand, ...]]:
+        """What the services tell; the last ones reckoned are remembered, as all arms of a seed are told the same."""
+        kept = (workload.load, workload.seed, method)
+        if kept not in self._told:
+            self._told = {kept: {s.name: demands(s, Forecasting(method)) for s in workload.services}}
+        return self._told[kept]
 
 
 def figures_of(played: Played, workload: Workload, settings: HtiSettings) -> dict[str, float]:

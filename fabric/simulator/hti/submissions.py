@@ -18,7 +18,7 @@ from fabric.simulator.cluster import Course
 from fabric.simulator.hti.jobs import CpuJob, Service, TrainingJob
 from fabric.simulator.hti.services import SPARE_REPLICAS
 from fabric.simulator.hti.settings import HtiSettings
-from fabric.simulator.hti.site import speeds
+from fabric.simulator.hti.site import DATA_PREPARATION, SERVING, speeds
 from fabric.simulator.hti.workload import Workload
 from fabric.simulator.progress import Work
 from fabric.workloads.record import Instants, Record
@@ -37,8 +37,6 @@ CPUS_PER_GPU = 8
 """Cores with each accelerator: what a node of the older pool has."""
 GIB_PER_GPU = 60
 """Memory with each accelerator in GiB, so that eight fit into a node of the older pool."""
-DATA_PROJECT = "data-preparation"
-"""Project of the CPU work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def _service(service: Service, settings: HtiSettings, *, elastic: bool) -> Recor
     spec = WorkloadSpec(
         name=service.name,
         kind="service",
-        project="serving",
+        project=SERVING,
         priority=Priority.SERVING,
         groups=(group,),
         service=ServiceSpec(model=f"{service.name}@champion", group=REPLICAS),
@@ -149,7 +147,7 @@ def _cpu(job: CpuJob, settings: HtiSettings) -> Record:
     group = Group(name=WORKERS, count=job.workers, tier=settings.cpu.tier, cpus=float(cores), memory=memory)
     spec = WorkloadSpec(
         name=job.name,
-        project=DATA_PROJECT,
+        project=DATA_PREPARATION,
         entrypoint="prepare",
         groups=(group,),
         walltime_s=max(job.walltime_s, job.run_s) + settings.staging.grace_s,

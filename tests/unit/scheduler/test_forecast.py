@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fabric.config import env
 from fabric.core.errors import BadInput
-from fabric.scheduler.forecast import DAY_S, Demand, Sample, back_test, forecast
+from fabric.scheduler.forecast import DAY_S, Demand, Sample, back_test, forecast, forecasts
 
 HOUR_S = 3600.0
 STEP_S = 600.0
@@ -193,3 +193,29 @@ def test_any_history_gives_one_forecast_whatever_its_order(samples: list[Sample]
     assert steps.start_s <= now < steps.start_s + STEP_S
     lead = steps.with_lead(1500.0).replicas
     assert all(early >= max(steps.replicas[i : i + 4]) for i, early in enumerate(lead))
+
+
+def test_forecasts_one_after_another_are_those_made_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    samples = [Sample(600.0 * i, float(rng.integers(1, 9))) for i in range(3 * 144)]
+    first = 2 * DAY_S
+    found = forecasts(samples, first, quantile=0.9, horizon_s=7200.0, least=1)
+    assert len(found) == 145
+    for number in (0, 1, 70, 144):
+        now = first + 600.0 * number
+        past = [sample for sample in samples if sample.at_s < now]
+        alone = forecast(past, now, quantile=0.9, horizon_s=7200.0, least=1)
+        assert (found[number].start_s, found[number].replicas) == (alone.start_s, alone.replicas)
+
+
+@pytest.mark.parametrize(
+    ("samples", "from_s", "says"),
+    [
+        ([], 0.0, "needs a sample before"),
+        ([Sample(600.0, 1.0)], 600.0, "needs a sample before"),
+        ([Sample(0.0, 1.0), Sample(1800.0, 1.0)], 2400.0, "without gaps"),
+    ],
+)
+def test_forecasts_without_a_whole_history_are_refused(samples: list[Sample], from_s: float, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        forecasts(samples, from_s, quantile=0.9, horizon_s=7200.0)

@@ -13,7 +13,7 @@ from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Snapshot
 from fabric.simulator.cluster import Course
-from fabric.simulator.engine import Act, Engine, Habits
+from fabric.simulator.engine import Act, Engine, Habits, Parts
 from fabric.simulator.progress import Progress, Stretch, Work
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.states import State
@@ -46,7 +46,7 @@ def engine(what: Work | Course, *, grace_s: float = 10.0, answer: Answer | None 
         policy=Policy(),
         head=NONE,
         grace_s=grace_s,
-        decider=decider,
+        parts=Parts(decider=decider),
         habits=Habits(review_s=0.0),
     )
 
