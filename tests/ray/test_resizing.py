@@ -18,7 +18,7 @@ from tests.ray.live import ROOT, Live, spec_file, until
 from tests.ray.small_data import write_data_set
 
 pytestmark = pytest.mark.timeout(900)
-STEPS, ROWS, EVERY = 1500, 12, 20
+STEPS, ROWS, EVERY = 2400, 12, 20
 PATIENCE_S = 240
 """For a start, and for a change of size: a busy machine takes minutes to import torch in every rank."""
 CONFIG = f"""
@@ -164,14 +164,14 @@ def test_a_job_is_resized_and_preempted_for_others_and_learns_from_every_sample_
         "deploy", "parrot", "--engine", "echo", "--name", "chat", "--replicas", "1-2", "--cpus", "1",
         "--memory", "1 GiB", "--wait",
     )  # fmt: skip
-    hold(fabric, tmp_path, "other", 2)
-    fabric.wait("other", "running")
+    hold(fabric, tmp_path, "neighbour", 2)
+    fabric.wait("neighbour", "running")
     training = Training(fabric, tmp_path, "train")
     training.works_with(1)
     cluster, head = fabric.layout("train-1"), fabric.raylet("train-1", "head")
     note("on the one accelerator that is free")
 
-    fabric.fabric("stop", "other")
+    fabric.fabric("stop", "neighbour")
     training.works_with(3)
     fabric.wait("train", "running")
     note("after the others have left")
