@@ -142,6 +142,10 @@ class WorkloadView(Settings):
     """When it ended."""
     expected_start: float | None = None
     """When it should start, if the walltimes of others tell."""
+    promised: bool = False
+    """Whether that is set aside for it, so that nobody may delay it."""
+    promised_start: float | None = None
+    """First start that the present attempt was promised; stays once it has started."""
     exit_code: int | None = None
     """Of the entrypoint."""
     slices: tuple[SliceView, ...] = ()

@@ -179,8 +179,7 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         yield f"  {view.message}"
     if told.missing:
         yield f"missing    {told.missing}"
-    if told.expected_start is not None:
-        yield f"starts     about {show.clock(told.expected_start)}"
+    yield from _start(view)
     yield from _size(view)
     for part in view.slices:
         workers = "head" if part.group == "head" else f"{part.workers} × {part.group}"
@@ -203,6 +202,25 @@ def _size(view: WorkloadView) -> Iterator[str]:
         yield f"size       {view.workers or 0} workers of {view.least} to {view.most}{becomes}{wants}{at}"
     if view.leave_by is not None and view.state not in FINAL:
         yield f"leaves by  {show.clock(view.leave_by)}"
+
+
+def _start(view: WorkloadView) -> Iterator[str]:
+    """When it starts and what that rests on, or how its start compares with what it was promised."""
+    first = "" if view.promised_start is None else show.clock(view.promised_start)
+    if view.expected_start is not None:
+        at = show.clock(view.expected_start)
+        if view.promised:
+            earlier = f"; first promised {first}" if first and first != at else ""
+            yield f"starts     promised to start by {at} (set aside: nobody may delay it{earlier})"
+        else:
+            lost = f" (first promised {first}; nothing is set aside for it now)" if first else ""
+            yield f"starts     expected about {at}{lost}"
+    elif view.promised_start is not None and view.granted_at is not None:
+        late_s = view.granted_at - view.promised_start
+        compared = (
+            "as promised" if abs(late_s) < 1 else f"{show.duration(abs(late_s))} {'late' if late_s > 0 else 'early'}"
+        )
+        yield f"started    {show.clock(view.granted_at)}, promised {first} ({compared})"
 
 
 def _progress(view: WorkloadView) -> Iterator[str]:

@@ -18,6 +18,7 @@ from fabric.cli.nodes import nodes
 from fabric.cli.replay import replay
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
+from fabric.cli.top import top
 from fabric.cli.up import up
 
 app = typer.Typer(
@@ -32,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _command in (up, down, doctor, submit, jobs, logs, stop, scale, explain, nodes, models, deploy, replay):
+for _command in (
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay,
+):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 app.add_typer(simulate)
 

@@ -6,6 +6,7 @@ Knows nothing of how anything is simulated.
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,7 +98,8 @@ def windows(
 def run(
     scenario: Annotated[Path, typer.Argument(metavar="SCENARIO.yaml", help="Scenario file.", show_default=False)],
     policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Policy file instead of the scenario's.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Policy file instead of the scenario's or the site's.", show_default=False),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many times to draw what is left to chance.")] = 1,
     plot: Annotated[
@@ -111,7 +113,7 @@ def run(
 ) -> None:
     """Run a scenario: a site, workloads and services with their true durations."""
     from fabric.config.load import load
-    from fabric.config.site import Site
+    from fabric.config.site_file import load_site, policy_of
     from fabric.scheduler.policy import Policy
     from fabric.scheduler.replay import write_decision
     from fabric.simulator.plot import draw
@@ -119,13 +121,13 @@ def run(
     from fabric.simulator.scenario import Scenario, nodes_of, simulate
 
     what = load(Scenario, scenario)
-    site = load(Site, scenario.parent / what.site)
+    site = load_site(scenario.parent / what.site, policy=Policy)
     chosen = policy or (scenario.parent / what.policy if what.policy else None)
-    how: Policy = load(Policy, chosen) if chosen else Policy()
+    how: Policy = load(Policy, chosen) if chosen else policy_of(site, Policy)
     reports = []
     for seed in range(seeds):
         engine = simulate(what, site, how, seed)
-        reports.append(report_of(engine.records.kept.values(), nodes_of(site)))
+        reports.append(report_of(engine.records.kept.values(), nodes_of(site), engine.records.holdings))
         if record is not None and seed == 0 and engine.longest is not None:
             record.write_text(write_decision(engine.longest), encoding="utf-8")
     if plot is not None:
@@ -152,6 +154,8 @@ def _print(found: dict[str, float], json: bool) -> None:
 
 
 def _as_dict(report: Report) -> dict[str, object]:
+    from fabric.scheduler.punctuality import punctuality
+
     return {
         "avebsld": report.avebsld,
         "mean_wait_s": report.mean_wait_s,
@@ -160,6 +164,7 @@ def _as_dict(report: Report) -> dict[str, object]:
         "states": dict(report.states),
         "promised": len(report.late_s),
         "latest_after_promise_s": max(report.late_s, default=0.0),
+        "promises": asdict(punctuality(report.late_s)),
     }
 
 

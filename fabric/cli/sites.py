@@ -45,13 +45,13 @@ def read_site(given: Path | None, sets: Sequence[str] | None) -> Site:
         BadInput: If there is no file to read.
         BadConfig: If something in it is wrong.
     """
-    from fabric.config.load import load
-    from fabric.config.site import Site
+    from fabric.config.site_file import load_site
+    from fabric.scheduler.policy import Policy
 
     file = site_file(given)
     if file is None:
         raise BadInput(f"which site? Give --site FILE; {DEFAULT} is not here")
-    return load(Site, file, sets or ())
+    return load_site(file, sets or (), policy=Policy)
 
 
 def state_folder(given: Path | None) -> Path:

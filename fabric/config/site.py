@@ -5,7 +5,7 @@ Knows nothing of what runs there.
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from fabric.config.memory import Ram, Superchip, check_memory
 from fabric.config.projects import Project, check_projects
@@ -63,6 +63,10 @@ class Tier(Settings):
 
     architecture: Literal["amd64", "arm64"] = "amd64"
     """Instruction set of the nodes."""
+
+    speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Progress of work on one accelerator, relative to the other tiers; work that names no tier goes to the fastest on
+    which it fits."""
 
     pretend: bool = False
     """Whether the accelerators are only counted, as on a laptop."""
@@ -181,6 +185,9 @@ class Site(Settings):
     projects: tuple[Project, ...] = ()
     """Who pays and what they are guaranteed; without any, everybody may hold anything."""
 
+    policy: str | dict[str, JsonValue] | None = None
+    """How the scheduler decides: a file, relative to this one or to the folder above it, or its keys; None is EASY."""
+
     usage_half_life_s: float = Field(default=7 * 86_400.0, gt=0)
     """Seconds after which past use counts half; a week, like the default of Slurm's PriorityDecayHalfLife."""
 
@@ -198,6 +205,10 @@ class Site(Settings):
 
     grace_s: float = Field(default=20.0, ge=0, le=3600)
     """Seconds between asking work to leave and killing it."""
+
+    overhead_s: float = Field(default=30.0, ge=0, le=3600)
+    """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone; promises
+    allow for them. 30 is a choice: twice the 7.5 s of `staging.ray_s` to start, and as much to be gone."""
 
     max_package_bytes: int = Field(default=MOST_PACKAGE.count, ge=1024)
     """Largest working_dir package, packed, in bytes; at most what a Ray head takes."""

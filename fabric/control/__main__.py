@@ -13,11 +13,12 @@ from types import FrameType
 
 import uvicorn
 
-from fabric.config.load import load
 from fabric.config.site import Site
+from fabric.config.site_file import load_site
 from fabric.control.build import Running, running
 from fabric.control.process import StateLock
 from fabric.core.errors import BadConfig, Conflict, FabricError
+from fabric.scheduler.policy import Policy
 
 EXIT_BAD_INPUT, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
 
@@ -33,7 +34,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        site = load(Site, given.site)
+        site = load_site(given.site, policy=Policy)
         with StateLock(given.state), running(site, given.state.resolve()) as control:
             _serve(control, site)
     except Conflict as error:

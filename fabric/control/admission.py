@@ -35,6 +35,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> Wo
     """
     name = spec.name or generated_name(spec.kind, ports.entropy(3))
     spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
+    _check_project(spec.project, site)
     _check_text(spec)
     _check_entrypoint(spec)
     _check_order(spec, caller, ports.workloads)
@@ -60,6 +61,21 @@ def _project(spec: WorkloadSpec, caller: Caller) -> str:
             project=spec.project,
         )
     return caller.project
+
+
+def _check_project(project: str, site: Site) -> None:
+    """Refuse a project that a site which lists its projects does not list: nobody could say what it may hold.
+
+    Raises:
+        BadInput: With the list.
+    """
+    known = sorted(entry.name for entry in site.projects)
+    if known and project not in known:
+        raise BadInput(
+            f"there is no project {project!r} on {site.name}; its projects are {', '.join(known)}. Name one in the "
+            "workload's `project`, or ask the site's administrator for a key of yours.",
+            project=project,
+        )
 
 
 def _check_text(spec: WorkloadSpec) -> None:

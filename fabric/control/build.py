@@ -16,6 +16,7 @@ from fabric.backends.local.backend import LocalBackend
 from fabric.backends.local.keeper import Surroundings
 from fabric.config import env
 from fabric.config.site import Site
+from fabric.config.site_file import policy_of
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.callers import Role
 from fabric.control.endings import Endings
@@ -28,6 +29,7 @@ from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.quota import tree
 from fabric.store.database import open_store
 from fabric.store.files import write_atomically
 from fabric.store.keys import Key
@@ -63,14 +65,14 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     models = Models(mlflow.url, records)
     artifacts = state / "artifacts"
     blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
-    settings = Settings(head=site.head.resources, grace_s=site.grace_s, policy=Policy())
-    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=settings)
+    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site))
     thread = LoopThread(loop.step, changed)
     endings = Endings(records, backend, thread)
     ensure_admin_key(records, state / env.ADMIN_KEY_FILE)
     ports = Ports(
         workloads=records, reports=records, keys=records, packages=packages, logs=logs, models=models,
         nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+        decision=lambda: loop.last_decision,
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     mlflow.start()
@@ -81,6 +83,22 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     finally:
         thread.end()
         mlflow.end()
+
+
+def loop_settings(site: Site) -> Settings:
+    """What the loop is told of a site: policy, projects, windows.
+
+    Raises:
+        BadConfig: If the policy is none.
+    """
+    return Settings(
+        head=site.head.resources,
+        grace_s=site.grace_s,
+        policy=policy_of(site, Policy),
+        tree=tree(site.projects),
+        windows=site.windows,
+        overhead_s=site.overhead_s,
+    )
 
 
 def open_packages(site: Site, state: Path) -> Packages:

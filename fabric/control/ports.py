@@ -10,6 +10,7 @@ from typing import Protocol
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
@@ -46,6 +47,10 @@ class Workloads(Protocol):
 
     def active(self) -> Mapping[str, Record]:
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
+        ...
+
+    def starts(self, project: str | None = None, limit: int = 1000) -> Sequence[tuple[float, float]]:
+        """Promised and actual start of those that have both, newest workload first; in seconds since the epoch."""
         ...
 
     def request_stop(self, name: str, reason: str) -> Record:
@@ -209,3 +214,5 @@ class Ports:
     clock: Clock
     entropy: Callable[[int], bytes]
     """So many random bytes."""
+    decision: Callable[[], Decision | None] = lambda: None
+    """What the loop decided last."""

@@ -11,15 +11,26 @@ import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
 from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
+from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Permission, Role
+from fabric.control.overview import (
+    MOST_STARTS,
+    brief_view,
+    promises_view,
+    queue_of,
+    running_by_class,
+    services_of,
+    tier_views,
+)
 from fabric.control.ports import Ports
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import event_view, message_of, node_views, workload_view
-from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated
+from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated, Unavailable
+from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -32,6 +43,9 @@ LAST_BYTES_S = 15.0
 
 LARGEST_INTEGER = 2**63 - 1
 """Largest whole number that every SQL store takes."""
+
+MOST_QUEUED = 100
+"""Waiting workloads that an overview lists; the others are counted."""
 
 TOKEN_OUTLIVES_S = 60.0
 """How long a workload's token is still taken after the workload's end, in seconds."""
@@ -270,6 +284,35 @@ class Service:
     def nodes(self) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it."""
         return node_views(self._ports.nodes(), self._active())
+
+    def overview(self, caller: Caller) -> Overview:
+        """The site at one glance; of workloads those within the caller's reach."""
+        active = self._active()
+        mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
+        queue = queue_of(mine)
+        return Overview(
+            site=self._site.name,
+            at=self._ports.clock.now(),
+            tiers=tier_views(self._ports.nodes(), active),
+            num_waiting=len(queue),
+            queue=tuple(brief_view(record) for record in queue[:MOST_QUEUED]),
+            services=tuple(brief_view(record, self._endpoint(record)) for record in services_of(mine)),
+            running=running_by_class(mine),
+            promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
+        )
+
+    def decision(self, caller: Caller) -> str:
+        """What the loop decided last, as `fabric replay` reads it.
+
+        Raises:
+            Denied: If the caller is no administrator of the site.
+            Unavailable: If nothing has been decided yet.
+        """
+        caller.require(Permission.ADMIN)
+        made = self._ports.decision()
+        if made is None:
+            raise Unavailable("nothing has been decided since control started; ask again in some seconds")
+        return write_decision(made)
 
     def models(self) -> tuple[ModelVersionView, ...]:
         """Every registered model version."""

@@ -26,7 +26,8 @@ def message_of(record: Record) -> str:
     if record.attempt > 1 and record.message:
         parts.insert(0, _first_line(record.message))
     if record.expected_start is not None:
-        parts.append(f"expected start {clock_time(record.expected_start)}")
+        word = "promised to start by" if record.promised else "expected start"
+        parts.append(f"{word} {clock_time(record.expected_start)}")
     elif record.waits_for:
         parts.append("its start cannot be foreseen yet")
     return "; ".join(parts)
@@ -49,7 +50,9 @@ def workload_view(record: Record, progress: ProgressView, endpoint: str | None) 
         message=message_of(record), leave_by=record.leave_by, **_sizes(record),
         condition=record.condition, submitted_at=at.submitted, granted_at=at.granted,
         cluster_ready_at=at.cluster_ready, running_at=at.running, ended_at=at.ended,
-        expected_start=record.expected_start if record.state is State.QUEUED else None, exit_code=record.exit_code,
+        expected_start=record.expected_start if record.state is State.QUEUED else None,
+        promised=record.promised and record.state is State.QUEUED, promised_start=record.promised_start,
+        exit_code=record.exit_code,
         slices=tuple(slice_view(part) for part in record.grant.slices) if record.grant else (),
         metadata=spec.metadata, progress=progress, endpoint=endpoint,
     )  # fmt: skip

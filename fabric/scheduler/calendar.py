@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabric.config.windows import DAY_S, Window
+from fabric.scheduler.snapshot import Claim, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,25 @@ def closures(windows: Sequence[Window], tiers: Mapping[str, str], now: float, ho
             worked_out[names] = tuple(_claims([by_name[name] for name in names], now, until))
         result += [_of(node, claim) for claim in worked_out[names]]
     return tuple(result)
+
+
+def claims_of(windows: Sequence[Window], nodes: Iterable[Node], now: float, horizon_s: float) -> tuple[Claim, ...]:
+    """Windows as claims on the nodes there are, those that are alike taken together.
+
+    Nobody is placed on a claimed node, also not the project that a capability week is for.
+
+    Args:
+        windows: Of the site.
+        nodes: Its nodes, whatever their state.
+        now: Seconds since the epoch.
+        horizon_s: How far to look, in seconds.
+    """
+    alike: dict[tuple[float, float, tuple[str, ...], str | None], list[str]] = {}
+    for one in closures(windows, {node.name: node.tier for node in nodes}, now, horizon_s):
+        alike.setdefault((one.start_s, one.end_s, one.windows, one.project), []).append(one.node)
+    return tuple(
+        Claim(" and ".join(names), start_s, end_s, tuple(on)) for (start_s, end_s, names, _), on in alike.items()
+    )
 
 
 def open_until(closed: Iterable[Closure], node: str, at: float, *, projects: Collection[str]) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
 from fabric.core.topology import Place
+from fabric.scheduler.ram_lines import Terms
 from fabric.workloads.record import Slice
 
 CPUS, GPUS, MEMORY = 0, 1, 2
@@ -55,6 +56,12 @@ class Node:
     """Whether Ray heads may run here."""
     state: NodeState = NodeState.READY
     place: Place = Place()
+    speed: float = 1.0
+    """Progress of work on one of its accelerators, relative to other tiers."""
+    terms: Terms | None = None
+    """How slices are charged; None where they are charged what their workers ask for."""
+    holds: frozenset[str] = frozenset()
+    """Names of images and weights that are on it."""
 
 
 def amount_of(resources: Resources) -> Amount:
@@ -90,6 +97,16 @@ class NodeColumns:
     head_rows: Rows
     head_tiers: tuple[str, ...]
     """Tiers with nodes that may hold heads."""
+    speeds: Mapping[str, float]
+    """Of each tier: of the fastest of its nodes."""
+    gpu_tiers: Tiers
+    """Tiers whose nodes have accelerators, the fastest first, then by name."""
+    places: tuple[Place, ...]
+    """Of each row."""
+    terms: Mapping[str, Terms]
+    """How tiers charge that charge more than is asked for; see `charges.py`."""
+    holders: Mapping[str, Rows]
+    """Rows of the nodes that hold an image or weights."""
     _wishes: dict[tuple[str | None, ...], Tiers] = field(default_factory=dict, repr=False)
     """What `wishes` found before."""
 
@@ -104,6 +121,14 @@ class NodeColumns:
                 capacity[row] = amount_of(node.capacity)
         tier_of = np.array([node.tier for node in ordered])
         heads = np.array([node.heads for node in ordered], dtype=np.bool_)
+        speeds: dict[str, float] = {}
+        for node in ordered:
+            speeds[node.tier] = max(node.speed, speeds.get(node.tier, 0.0))
+        holders: dict[str, list[int]] = {}
+        for row, node in enumerate(ordered):
+            for name in node.holds:
+                holders.setdefault(name, []).append(row)
+        with_gpus = {node.tier for node in ordered if node.capacity.gpus}
         return cls(
             names=tuple(node.name for node in ordered),
             tiers=tiers,
@@ -115,6 +140,11 @@ class NodeColumns:
             rows_of={None: np.arange(len(ordered)), **{tier: np.flatnonzero(tier_of == tier) for tier in tiers}},
             head_rows=np.flatnonzero(heads),
             head_tiers=tuple(sorted({node.tier for node in ordered if node.heads})),
+            speeds=speeds,
+            gpu_tiers=tuple(sorted(with_gpus, key=lambda tier: (-speeds[tier], tier))),
+            places=tuple(node.place for node in ordered),
+            terms={node.tier: node.terms for node in ordered if node.terms is not None},
+            holders={name: np.array(rows, dtype=np.intp) for name, rows in holders.items()},
         )
 
     def slots(self, slices: Iterable[Slice]) -> tuple[Slot, ...]:

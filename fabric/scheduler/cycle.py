@@ -3,68 +3,106 @@
 Knows nothing of clocks, clusters or stores: values in, values out.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby, islice
 
 from fabric.scheduler.columns import Tiers
 from fabric.scheduler.explain import Later, answers
+from fabric.scheduler.growing import grow_running
 from fabric.scheduler.order import in_backfill_order, in_order
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.room import RoomMaker
+from fabric.scheduler.serving import serve
 from fabric.scheduler.shape import head_part
 from fabric.scheduler.snapshot import Snapshot, Waiting
 from fabric.scheduler.whatif import WhatIf
 
 
 def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
-    """Who starts now, who is promised a start, and why the others wait.
+    """Who starts, leaves or changes its size now, who is promised a start, and why the others wait.
 
-    1. Order: priority class, then the policy's order, then first come first served, then name.
+    1. Order: priority class, use of the project, then the policy's order, then first come first served, then name.
     2. Nominate: work whose dependencies have not succeeded is passed over and blocks nobody.
-    3. Admit: in that order each starts if it fits until its end; the first that do not are promised their earliest
-       start (or, where nobody can say when, keep others from settling on what they lack).
-    4. Backfill: those behind start if they delay no promise, in the order of the policy.
-    5. Expect: some who were promised nothing are told when they should start.
-    6. Explain: what each one lacks, who is ahead.
+    3. Serve: services get the replicas that they need and lend those that they do not.
+    4. Admit: in that order each starts if it fits until its end; for the first that do not, others make room if they
+       may be asked to, and they are promised their earliest start (or, where nobody can say when, keep others from
+       settling on what they lack).
+    5. Backfill: those behind start if they delay no promise, in the order of the policy.
+    6. Ask: room is made for some of those who still wait, too.
+    7. Grow: running elastic gangs get what nobody who waits can use.
+    8. Expect: some who were promised nothing are told when they should start.
+    9. Explain: what each one lacks, who is ahead, what is done about it.
 
     Args:
         snapshot: The world.
         policy: What the site chose.
         now: Seconds since the epoch.
     """
-    queue = in_order(snapshot.waiting, policy, now)
-    ready = [work for work in queue if not work.blocked_by]
+    queue = in_order(snapshot, policy, now)
     world = WhatIf(snapshot, policy, now)
-    behind = admit(ready, world, policy)
+    ready = [world.preferred(work) for work in queue if not work.blocked_by]
+    rooms = RoomMaker(world)
+    serve(world, rooms)
+    behind = admit(ready, world, rooms)
     backfilled = backfill(behind, world, policy)
+    ask(ready, world, rooms)
+    if policy.elastic:
+        grow_running(world)
     expected = expect(ready, world, policy) if policy.dated else {}
     passed = passes(ready, backfilled, world, snapshot) if policy.max_passed is not None else {}
     waits = explain(queue, world, snapshot, expected)
-    return Plan(tuple(world.placed.values()), waits=waits, promises=world.promises, passed=passed)
+    return Plan(
+        placed=tuple(world.placed.values()),
+        preempted=tuple(world.preempted.values()),
+        resized=tuple(world.resized.values()),
+        waits=waits,
+        promises=world.promises,
+        look_at=look_at(world),
+        passed=passed,
+    )
 
 
-def admit(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
-    """Start work in order, and promise a start to the first on each tier that do not fit.
+def admit(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> list[Waiting]:
+    """Start work in order; make room for the first on each tier that do not fit, and promise them a start.
+
+    Who is over a limit of its project is passed over and blocks nobody.
 
     Returns:
         Those behind that many promises, who may only pass; whoever was passed too often is not among them.
     """
     behind: list[Waiting] = []
-    most = policy.max_passed
+    policy, most = world.policy, world.policy.max_passed
     for _, same_class in groupby(ready, key=lambda work: work.rank):
         works = list(same_class)
         if policy.protected > 1:
             world.keep(works)
         for work in works:
             passed_enough = most is not None and work.passed >= most
-            if world.may_pass(work) and not passed_enough and work.name not in world.promises:
+            due = passed_enough or work.deadline is not None
+            if world.may_pass(work) and not due and work.name not in world.promises:
                 behind.append(work)
                 continue
             world.reconsider(work)
-            if not world.start(work):
+            if not world.start(work) and work.name not in world.notes:
+                rooms.make(work, world.least(work))
                 world.promise(work)
+                _say_if_late(work, world)
     return behind
+
+
+def _say_if_late(work: Waiting, world: WhatIf) -> None:
+    """Tell one with a deadline if its promise comes too late for it."""
+    if work.deadline is None:
+        return
+    kept = world.promises.get(work.name)
+    late_s = kept.start + work.duration_s - work.deadline if kept else math.inf
+    if late_s > 0:
+        by = f"by its walltime it would end {late_s:.0f} s after its deadline" if kept else "nothing says when it ends"
+        before = world.notes.get(work.name)
+        world.notes[work.name] = f"{before}; {by}" if before else by
 
 
 def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
@@ -79,9 +117,23 @@ def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[W
     for work in in_backfill_order(behind, policy):
         if world.start(work):
             started.append(work)
-        elif world.unprotected(work):
+        elif work.name not in world.notes and world.unprotected(work):
             world.promise(work)
     return started
+
+
+def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
+    """Let others make room for the first of those who wait and were promised nothing."""
+    undated = (work for work in ready if not (work.name in world.placed or work.name in world.promises))
+    for work in islice(undated, world.policy.askers):
+        if work.name not in world.notes and rooms.make(work, world.least(work)):
+            world.promise(work)
+
+
+def look_at(world: WhatIf) -> float | None:
+    """A grace before the next promise, where somebody who grew may be in its way."""
+    due = (kept.start - world.snapshot.grace_s for kept in world.promises.values())
+    return min((at for at in due if at > world.now), default=None) if world.surplus else None
 
 
 def expect(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:
@@ -116,10 +168,10 @@ def explain(
 ) -> Sequence[Wait]:
     """An answer for everybody who waits, in the order of the queue, worked out when somebody looks."""
     placed, idle, promises = world.placed, world.idle, world.promises
-    site, head = snapshot.site, head_part(snapshot.head)
+    site, head, notes = snapshot.site, head_part(snapshot.head), world.notes
 
     def made() -> tuple[Wait, ...]:
         waiting = [work for work in queue if work.name not in placed]
-        return answers(waiting, site, idle=idle, head=head, promises=promises, expected=expected)
+        return answers(waiting, site, idle=idle, head=head, promises=promises, expected=expected, notes=notes)
 
     return Later(made)

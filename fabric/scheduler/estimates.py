@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric.core.errors import BadInput
+from fabric.workloads.spec import WorkloadSpec
 
 LAST_RUNS = 2
 """Runs whose mean is the prediction, as in EASY++."""
@@ -45,6 +46,12 @@ class Run:
     def __post_init__(self) -> None:
         if not 0 <= self.ran_s < math.inf or (self.walltime_s is not None and not 0 < self.walltime_s < math.inf):
             raise BadInput(f"{self.owner}: a run of {self.ran_s} s under a walltime of {self.walltime_s} s cannot be")
+
+
+def owner_of(spec: WorkloadSpec) -> str:
+    """Whose runs resemble those of `spec`: its project, and the user in its metadata or else its name."""
+    who = spec.metadata.get("user") or (spec.name or "").rstrip("0123456789-")
+    return f"{spec.project}/{who}"
 
 
 @dataclass(frozen=True, slots=True)

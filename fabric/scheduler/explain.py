@@ -58,6 +58,7 @@ def answers(
     head: Part | None,
     promises: Mapping[str, Promise],
     expected: Mapping[str, float | None],
+    notes: Mapping[str, str],
 ) -> tuple[Wait, ...]:
     """Why each of `waiting` waits.
 
@@ -68,6 +69,7 @@ def answers(
         head: What a head of its own is charged.
         promises: What is set aside, by name.
         expected: When some of the others should start, in seconds since the epoch.
+        notes: What else is in the way of some, or is done about it.
     """
     missing: dict[Shape, Sequence[Shortfall]] = {}
     ahead = _Ahead()
@@ -82,7 +84,8 @@ def answers(
         tiers, promise = site.wishes(shape.tiers), promises.get(name)
         named, count = ahead.of(tiers)
         start = promise.start if promise else expected.get(name)
-        waits.append(Wait(name, missing[shape], named, count, expected_start=start, promised=promise is not None))
+        note, promised = notes.get(name, ""), promise is not None
+        waits.append(Wait(name, missing[shape], named, count, expected_start=start, note=note, promised=promised))
         ahead.add(name, tiers)
     return tuple(waits)
 

@@ -156,6 +156,48 @@ def forecast(
     return Demand(present * step_s, step_s, whole, series.method)
 
 
+def forecasts(
+    samples: Sequence[Sample],
+    from_s: float,
+    *,
+    quantile: float,
+    horizon_s: float,
+    step_s: float = 600.0,
+    least: int = 0,
+) -> tuple[Demand, ...]:
+    """What `forecast` says at the beginning of each step, one after another, without doing the work anew each time.
+
+    Args:
+        samples: A history without gaps, in any order.
+        from_s: When the first forecast is made: a multiple of the step, with samples before it.
+        quantile: As in `forecast`.
+        horizon_s: As in `forecast`.
+        step_s: As in `forecast`.
+        least: As in `forecast`.
+
+    Returns:
+        One for each step from `from_s` to the one after the last sample.
+
+    Raises:
+        BadInput: If there is no sample before `from_s` or a step without one, or as in `forecast`.
+    """
+    last_s = max((sample.at_s for sample in samples), default=from_s)
+    _check(samples, last_s, quantile, horizon_s=horizon_s, step_s=step_s)
+    first, end = math.floor(from_s / step_s), math.floor(last_s / step_s) + 1
+    if not any(sample.at_s < first * step_s for sample in samples):
+        raise BadInput(f"a first forecast at {from_s:.0f} needs a sample before that instant")
+    series = _Series(*_regular(samples, end, step_s), step_s, math.ceil(horizon_s / step_s), quantile)
+    if not series.seen.all():
+        raise BadInput("forecasts one after another need a history without gaps; ask for each by itself")
+    begin = end - len(series.values)
+    found = []
+    for step in range(first, end + 1):
+        replicas = series.asked(step - 1 - begin)
+        whole = tuple(max(least, math.ceil(round(float(value), 6))) for value in replicas)
+        found.append(Demand(step * step_s, step_s, whole, "last value blended with past days"))
+    return tuple(found)
+
+
 def back_test(
     samples: Sequence[Sample],
     *,
@@ -267,6 +309,9 @@ class _Series:
     def _recent(self, origin: int) -> Floats:
         """The quantile of the errors of the past days, in daily means; zero where there are none."""
         errors = self.errors[max(0, origin + 1 - PAST_DAYS * self.day) : origin + 1]
+        if not np.isnan(errors).any():
+            whole: Floats = np.quantile(errors, self.quantile, axis=0)
+            return whole
         measured = (column[~np.isnan(column)] for column in errors.T)
         return np.array([np.quantile(some, self.quantile) if len(some) else 0.0 for some in measured])
 

@@ -6,20 +6,23 @@ Knows nothing of the real clock, of threads or of HTTP. A step costs what change
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fabric.config.windows import Window
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, Unavailable
 from fabric.core.resources import Resources
+from fabric.scheduler.calendar import claims_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.life import advance, fail_if_in_vain, preempted, view_of
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
+from fabric.scheduler.quota import Tree
 from fabric.scheduler.replay import Decision
-from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.snapshot import Claim, Node, Snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Event, Instants, Record
 from fabric.workloads.states import State
@@ -29,6 +32,11 @@ _LASTING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED
 _MAY_RUN = frozenset({Outcome.UNKNOWN, Outcome.PENDING, Outcome.RUNNING})
 """Outcomes of an entrypoint that is asked to end before its cluster is taken away."""
 _REALISED = frozenset({State.PLACING, State.STARTING, State.RUNNING, State.RESIZING})
+Decider = Callable[[Snapshot, Policy, float], Plan]
+"""What answers who starts, leaves and is resized: `decide`, or another scheduler it is compared with."""
+
+PAGE_S = 3600.0
+"""Seconds after which the windows of the site are worked out anew, so far ahead that none is missed until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,15 @@ class Settings:
     policy: Policy
     claims: tuple[Claim, ...] = ()
     """Maintenance windows and other claims on nodes that are no workload's."""
+    windows: tuple[Window, ...] = ()
+    """When nodes are taken away, as the site file says; they become claims as time goes on."""
+    tree: Tree = field(default_factory=Tree)
+    """Projects of the site."""
+    half_life_s: float = 7 * 86_400.0
+    """Seconds after which what a project has used counts half."""
+    overhead_s: float = 0.0
+    """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone, that are
+    allowed for in what others are promised."""
     review_s: float = 5.0
     """Seconds after which a decision is made anew even if nothing changed but the time."""
     recheck_s: float = 60.0
@@ -54,13 +71,21 @@ class Loop:
     """Brings what exists towards what is recorded, one step at a time."""
 
     def __init__(
-        self, records: Records, backend: Backend, blueprint: Blueprint, *, clock: Clock, settings: Settings
+        self,
+        records: Records,
+        backend: Backend,
+        blueprint: Blueprint,
+        *,
+        clock: Clock,
+        settings: Settings,
+        decider: Decider | None = None,
     ) -> None:
         self._records = records
         self._backend = backend
         self._blueprint = blueprint
         self._clock = clock
         self._settings = settings
+        self._decider = decider
         self._now = -math.inf
         self._forget()
         self.last_decision: Decision | None = None
@@ -89,7 +114,7 @@ class Loop:
     def _step(self, now: float) -> bool:
         world, touched = self._observe(now)
         changes = self._advance(world, touched, now)
-        if world.changed or now >= self._decided_at + self._settings.review_s:
+        if world.changed or now >= min(self._decided_at + self._settings.review_s, self.last_plan.look_at or math.inf):
             changes |= self._decide(world, now)
         self._record(changes, now)
         self._act(world)
@@ -104,7 +129,7 @@ class Loop:
         self._retry: dict[str, None] = {}
         self._unwanted: dict[str, None] = {}
         self._walltimes: list[tuple[float, str]] = []
-        self._decided_at = self._checked_at = self._told_at = -math.inf
+        self._decided_at = self._checked_at = self._told_at = self._calendar_at = -math.inf
 
     def _observe(self, now: float) -> tuple[World, dict[str, None]]:
         """Take in what changed; the names of the records to look at."""
@@ -113,7 +138,9 @@ class Loop:
             world = self._adopt(nodes, now)
         else:
             world = self._world
-            world.move_nodes(nodes)
+            if world.move_nodes(nodes):
+                self._calendar_at = -math.inf
+        self._turn_page(world, nodes, now)
         news = self._records.news(self._read)
         sight = self._backend.changes(self._seen)
         self._read, self._seen = news.cursor, sight.cursor
@@ -138,15 +165,25 @@ class Loop:
             touched[heapq.heappop(self._walltimes)[1]] = None
         return world, touched
 
+    def _turn_page(self, world: World, nodes: tuple[Node, ...], now: float) -> None:
+        """Take in the windows that have come within the horizon."""
+        settings = self._settings
+        if settings.windows and now >= self._calendar_at + PAGE_S:
+            coming = claims_of(settings.windows, nodes, now, settings.policy.horizon_s + PAGE_S)
+            world.move_claims((*settings.claims, *coming))
+            self._calendar_at = now
+
     def _adopt(self, nodes: tuple[Node, ...], now: float) -> World:
-        """Read everything, as after a start; what earlier plans set aside stays."""
-        before = self._world
+        """Read everything, as after a start; what earlier plans set aside is in the records."""
+        due = self._world.due if self._world else None
         self._forget()
         self._read = self._records.news(0).cursor
         records = self._records.active()
-        self._world = world = World(records, nodes, self._settings.head, self._settings.claims)
-        if before is not None and before.snapshot.nodes == world.snapshot.nodes:
-            world.keep_promises(before.promises())
+        settings = self._settings
+        self._world = world = World(
+            records, nodes, settings.head, claims=settings.claims, predicts=settings.policy.predict,
+            grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, due=due,
+        )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
         for record in records.values():
@@ -178,8 +215,10 @@ class Loop:
 
     def _decide(self, world: World, now: float) -> dict[str, Record]:
         """Decide who starts, and write the answer into the records; those that changed."""
-        settings, seen = self._settings, world.snapshot
-        plan = decide(seen, settings.policy, now)
+        settings = self._settings
+        world.use(now, settings.half_life_s)
+        seen = world.snapshot
+        plan = (self._decider or decide)(seen, settings.policy, now)
         self.last_decision = Decision(seen, settings.policy, now, plan)
         changes: dict[str, Record] = {}
         for action in plan.placed:
@@ -187,7 +226,7 @@ class Loop:
             at = Instants(record.at.submitted, granted=now)
             changes[record.name] = record.to(
                 State.PLACING, grant=action.grant, at=at, message=f"granted {action.grant.reason}",
-                waits_for="", expected_start=None,
+                waits_for="", expected_start=None, promised=False, set_aside=None,
             )  # fmt: skip
         changes |= self._disturb(world, plan, now)
         telling = now >= self._told_at + settings.tell_s
@@ -196,11 +235,13 @@ class Loop:
         for wait in plan.waits if telling else ():
             record = changes.get(wait.workload) or world.records[wait.workload]
             changes[record.name] = _told(record, wait)
+        for name, kept in world.keep_promises(plan.promises if settings.policy.keeps_promises else {}).items():
+            waits = changes.get(name) or world.records.get(name)
+            if waits is not None and waits.state is State.QUEUED:
+                changes[name] = replace(waits, set_aside=kept)
         changes = {name: record for name, record in changes.items() if record is not world.records[name]}
         for record in changes.values():
             self._note(world, record)
-        if settings.policy.keeps_promises:
-            world.keep_promises(plan.promises)
         # What the plan itself changed needs no other decision.
         world.looked_at()
         self._decided_at = now
@@ -344,9 +385,10 @@ def _remembered(record: Record, plan: Plan) -> Record:
 
 def _told(record: Record, wait: Wait) -> Record:
     """A queued record with what a plan says of it; the same record if that is nothing new."""
-    if (record.waits_for, record.expected_start) == (wait.reason, wait.expected_start):
+    told = (wait.reason, wait.expected_start, wait.promised)
+    if (record.waits_for, record.expected_start, record.promised) == told:
         return record
-    return replace(record, waits_for=wait.reason, expected_start=wait.expected_start)
+    return replace(record, waits_for=told[0], expected_start=told[1], promised=told[2])
 
 
 def _tells(old: Record, new: Record) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from fabric.scheduler.columns import CPUS, GPUS
 from fabric.scheduler.policy import Policy, QueueOrder
-from fabric.scheduler.snapshot import Waiting
+from fabric.scheduler.snapshot import Snapshot, Waiting
+from fabric.scheduler.usage import order_key
 
 Score = Callable[[Waiting, float], tuple[float, ...]]
 """From a workload and `now` in seconds to its place; the smallest is looked at first."""
@@ -28,8 +29,8 @@ def fcfs(work: Waiting, now: float) -> tuple[float, ...]:
 
 
 def sjf(work: Waiting, now: float) -> tuple[float, ...]:
-    """Shortest requested time first."""
-    return (work.duration_s, work.submitted)
+    """Shortest expected time first: the requested one, or what earlier runs of the owner took where it is known."""
+    return (work.likely_s, work.submitted)
 
 
 def wfp3(work: Waiting, now: float) -> tuple[float, ...]:
@@ -83,12 +84,15 @@ SCORES: Mapping[QueueOrder, Score] = {
 """Every order of the queue; the priority class comes before it, ties break by instant of submission and name."""
 
 
-def in_order(waiting: Iterable[Waiting], policy: Policy, now: float) -> list[Waiting]:
-    """The queue: class, then whoever must stay first, then the policy's order, then first come, then name."""
-    queue = list(waiting)
+def in_order(snapshot: Snapshot, policy: Policy, now: float) -> list[Waiting]:
+    """The queue: class, whoever must stay first, use of the project over its weight, the policy's order, first come."""
+    queue = list(snapshot.waiting)
     if policy.order != "fcfs":
         score = SCORES[policy.order]
         queue.sort(key=lambda work: (work.rank, score(work, now), work.submitted, work.name))
+    if policy.fair and snapshot.tree.entries:
+        shares = {work.project: order_key(snapshot.usage, snapshot.tree, work.project) for work in queue}
+        queue.sort(key=lambda work: (work.rank, shares[work.project]))
     if policy.sticky:
         queue.sort(key=lambda work: (work.rank, work.promise is None))
     return queue
@@ -97,7 +101,7 @@ def in_order(waiting: Iterable[Waiting], policy: Policy, now: float) -> list[Wai
 def in_backfill_order(behind: Iterable[Waiting], policy: Policy) -> list[Waiting]:
     """Those who may pass, in the order in which they are tried."""
     if policy.backfill == "shortest":
-        return sorted(behind, key=lambda work: (work.rank, work.duration_s, work.submitted, work.name))
+        return sorted(behind, key=lambda work: (work.rank, work.likely_s, work.submitted, work.name))
     return sorted(behind, key=_first_come)
 
 

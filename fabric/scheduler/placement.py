@@ -10,40 +10,17 @@ import numpy as np
 
 from fabric.core.errors import DoesNotFit
 from fabric.core.resources import Resources
-from fabric.scheduler.columns import (
-    CPUS,
-    GPUS,
-    MEMORY,
-    Amounts,
-    Flags,
-    Node,
-    NodeColumns,
-    NodeState,
-    Rows,
-    Slot,
-    resources_of,
-)
+from fabric.scheduler.charges import amount_on, bill_of, payable
+from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Rows, Slot, resources_of
 from fabric.scheduler.plan import Shortfall
-from fabric.scheduler.shape import Part, Shape, head_part, shape_of
+from fabric.scheduler.policies.choice import Scores
+from fabric.scheduler.ram import require_payable
+from fabric.scheduler.shape import Part, Shape, head_part, part_of_group, shape_of
+from fabric.scheduler.slices import Piece, choices, spread, workers_by_row
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import HEAD_GROUP, Group
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Workers of one part on one node."""
-
-    part: Part
-    row: int
-    workers: int
-    head: bool = False
-    """Whether the Ray head runs there."""
-
-    @property
-    def slot(self) -> Slot:
-        """What it holds."""
-        cpus, gpus, memory = self.part.request
-        return (self.row, self.workers * cpus, self.workers * gpus, self.workers * memory)
+__all__ = ["Attempt", "Piece", "grant_of", "place", "require_possible", "shortfalls", "workers_by_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,90 +38,56 @@ class Attempt:
         return tuple(piece.slot for piece in self.pieces)
 
 
-def place(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None) -> Attempt:
+def place(
+    shape: Shape,
+    room: Amounts,
+    site: NodeColumns,
+    head: Part | None,
+    *,
+    scores: Scores | None = None,
+    beside: Sequence[int] = (),
+) -> Attempt:
     """Find nodes for every part and the head, or say which part does not fit.
 
-    Parts with accelerators choose first, as they have the fewest nodes. Each packs the fullest node that still takes a
-    worker; a part without accelerators prefers nodes that have none. Where the whole request is one slice on a node
-    that may hold heads, the head runs inside it.
+    Parts with accelerators choose first, as they have the fewest nodes. Each takes the node of the best score; without
+    scores it packs the fullest node that still takes a worker, and a part without accelerators prefers nodes that have
+    none. A part with accelerators that names no tier stays on one, the fastest on which it fits, since accelerators of
+    different kinds would wait for the slowest. Where the whole request is one slice on a node that may hold heads, the
+    head runs inside it.
 
     Args:
         shape: The gang.
         room: What each node has for it; not written to. Below zero counts as nothing.
         site: The nodes.
         head: What a head of its own is charged; None for nothing, then it runs inside the first slice.
+        scores: What compares nodes, if the site weighs policies.
+        beside: Rows of slices that the workload holds already.
     """
     alone = len(shape.parts) == 1 and head is None
     left = room if alone else room.copy()
     pieces: list[Piece] = []
     lacks: list[Part] = []
     for part in shape.parts:
-        found = _spread(part, left, site, site.rows_of.get(part.tier))
+        near = (*beside, *(piece.row for piece in pieces)) if scores else ()
+        found = spread(part, left, site, choices(part, site), scores=scores, near=near)
         if not found:
             lacks.append(part)
         pieces += found
         if not alone:
             for piece in found:
-                left[piece.row] -= np.multiply(part.request, piece.workers)
+                left[piece.row] -= piece.slot[1:]
     if not lacks and (head is None or (len(pieces) == 1 and site.heads[pieces[0].row])):
-        first = pieces[0]
-        return Attempt((Piece(first.part, first.row, first.workers, head=True), *pieces[1:]), ())
+        return Attempt((_with_head(pieces[0]), *pieces[1:]), ())
     if head is not None:
-        heads = _spread(head, left, site, site.head_rows)
-        pieces = [*(Piece(piece.part, piece.row, 1, head=True) for piece in heads), *pieces]
+        near = (*beside, *(piece.row for piece in pieces)) if scores else ()
+        heads = spread(head, left, site, (site.head_rows,), scores=scores, near=near)
+        pieces = [*map(_with_head, heads), *pieces]
         lacks += [] if heads else [head]
     return Attempt(tuple(pieces), tuple(lacks))
 
 
-def _spread(part: Part, room: Amounts, site: NodeColumns, rows: Rows | None) -> list[Piece]:
-    """Pieces for every worker of one part on `rows`, or none."""
-    if rows is None or not len(rows):
-        return []
-    # Tiers whose names sort together are looked at in place, without a copy.
-    first, last = int(rows[0]), int(rows[-1])
-    free = room[first : last + 1] if last - first + 1 == len(rows) else room[rows]
-    fitting = np.flatnonzero(_takes_one(part, free))
-    if not len(fitting):
-        return []
-    free = free[fitting]
-    if len(fitting) > 1:
-        preferred = _preference(part, free, site.wastes[rows[fitting]])
-        fitting, free = fitting[preferred], free[preferred]
-    counts = workers_by_row(part, free)
-    reach = np.cumsum(counts)
-    if reach[-1] < part.count:
-        return []
-    end = int(np.searchsorted(reach, part.count))
-    counts[end] -= reach[end] - part.count
-    return [
-        Piece(part, row, workers)
-        for row, workers in zip(rows[fitting[: end + 1]].tolist(), counts[: end + 1].tolist(), strict=True)
-    ]
-
-
-def _takes_one(part: Part, free: Amounts) -> Flags:
-    """Which rows of `free` take at least one worker."""
-    (column, need), *others = part.needs
-    takes: Flags = free[:, column] >= need
-    for column, need in others:
-        takes &= free[:, column] >= need
-    return takes
-
-
-def workers_by_row(part: Part, free: Amounts) -> Rows:
-    """How many workers of a part fit into each row of `free`; below zero where there is less than nothing."""
-    (column, need), *others = part.needs
-    counts: Rows = free[:, column] // need
-    for column, need in others:
-        counts = np.minimum(counts, free[:, column] // need)
-    return np.minimum(counts, part.count)
-
-
-def _preference(part: Part, free: Amounts, wastes: Flags) -> Rows:
-    """No idle accelerators for CPU work, then the fullest node, then the name, whose order rows have."""
-    keys = (free[:, MEMORY], free[:, CPUS], free[:, GPUS])
-    order: Rows = np.lexsort(keys if part.request[GPUS] else (*keys, wastes))
-    return order
+def _with_head(piece: Piece) -> Piece:
+    return Piece(piece.part, piece.row, piece.workers, head=True, charged=piece.charged)
 
 
 def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
@@ -158,10 +101,10 @@ def grant_of(attempt: Attempt, site: NodeColumns) -> Grant:
         label = name if name == HEAD_GROUP else f"{name}-{number}"
         resources = resources_of(piece.slot[1:])
         slices.append(Slice(label, name, node, tier, piece.workers, resources, head=piece.head))
-    return Grant(tuple(slices), _why(slices))
+    return Grant(tuple(slices), why(slices))
 
 
-def _why(slices: Sequence[Slice]) -> str:
+def why(slices: Sequence[Slice]) -> str:
     """One line that names each group with its nodes."""
     groups: dict[str, list[str]] = {}
     for part in slices:
@@ -180,37 +123,38 @@ def shortfalls(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None
 
 def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
     is_head = part.name == HEAD_GROUP
-    rows = site.head_rows if is_head else site.rows_of.get(part.tier, site.head_rows[:0])
-    free = left[rows]
-    fitting = int(np.maximum(workers_by_row(part, free), 0).sum()) if len(rows) else 0
-    asked = resources_of(part.request)
-    missing = (asked * part.count).shortfall(resources_of(free.sum(axis=0).tolist()))
+    # Told of those nodes that take the most of it, as it may not be spread over all.
+    fitting, rows = max(
+        ((_fitting(part, left, rows, site), rows) for rows in ((site.head_rows,) if is_head else choices(part, site))),
+        key=lambda found: found[0],
+        default=(0, site.rows_of.get(part.tier, site.head_rows[:0])),
+    )
+    tiers = {site.tier_of[row] for row in rows.tolist()} if site.terms else set()
+    charging = tiers.pop() if len(tiers) == 1 else ""
+    # All workers in one slice are charged the least.
+    least = resources_of(amount_on(part, charging, part.count, site))
+    missing = least.shortfall(resources_of(left[rows].sum(axis=0).tolist()))
     tier = (", ".join(site.head_tiers) or None) if is_head else part.tier
+    asked = resources_of(amount_on(part, charging, 1, site))
     return Shortfall(part.name, tier, asked, part.count, min(fitting, part.count), missing)
+
+
+def _fitting(part: Part, left: Amounts, rows: Rows, site: NodeColumns) -> int:
+    """How many workers of a part fit into what `rows` have left."""
+    if not len(rows):
+        return 0
+    counts = np.maximum(workers_by_row(part, left[rows]), 0)
+    return int((payable(part, rows, left[rows], counts=counts, site=site) if site.terms else counts).sum())
 
 
 def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Node], head: Resources) -> None:
     """Check that the empty site could hold the gang.
 
     Raises:
-        DoesNotFit: Naming the group, what it asks and the largest possible.
+        DoesNotFit: Naming the group, what it asks and the largest possible; with the RAM bill where that is too large.
     """
-    tiers = sorted({node.tier for node in nodes})
-    for group in groups:
-        if group.tier is not None and group.tier not in tiers:
-            raise DoesNotFit(
-                f"{workload}: group {group.name} wants tier {group.tier!r}, but the site has {', '.join(tiers)}.",
-                group=group.name,
-            )
-        candidates = [node for node in nodes if group.tier in (None, node.tier)]
-        if not any(group.request.fits(node.capacity) for node in candidates):
-            largest = max(candidates, key=lambda n: (n.capacity.gpus, n.capacity.cpus, n.capacity.memory))
-            raise DoesNotFit(
-                f"{workload}: group {group.name} asks for {group.request} per worker, but the largest node "
-                f"({largest.name}, tier {largest.tier}) has {largest.capacity}. Ask for that or less, "
-                "or for more workers.",
-                group=group.name,
-            )
+    for group, part in zip(groups, map(part_of_group, groups), strict=True):
+        _require_node(workload, group, part, nodes)
     # What is down today may be up again when its turn comes.
     site = NodeColumns.of(replace(node, state=NodeState.READY) for node in nodes)
     missing = shortfalls(shape_of(groups), site.capacity, site, head_part(head))
@@ -219,3 +163,37 @@ def require_possible(workload: str, groups: Sequence[Group], nodes: Sequence[Nod
             f"{workload}: cannot be placed even on the empty site: {'; '.join(map(str, missing))}. "
             "Ask for fewer or smaller workers."
         )
+
+
+def _require_node(workload: str, group: Group, part: Part, nodes: Sequence[Node]) -> None:
+    """Check that some empty node takes a worker.
+
+    Raises:
+        DoesNotFit: If none does.
+    """
+    candidates = [node for node in nodes if part.tier in (None, node.tier)]
+    if not candidates:
+        tiers = sorted({node.tier for node in nodes})
+        raise DoesNotFit(
+            f"{workload}: group {part.name} wants tier {part.tier!r}, but the site has {', '.join(tiers)}.",
+            group=part.name,
+        )
+    # Nodes of one tier are alike.
+    if any(_takes(node, part) for node in {(n.tier, n.capacity): n for n in candidates}.values()):
+        return
+    largest = max(candidates, key=lambda n: (n.capacity.gpus, n.capacity.cpus, n.capacity.memory))
+    if group.request.fits(largest.capacity) and largest.terms is not None:
+        require_payable(f"{workload}: group {part.name}", bill_of(part, largest.terms), largest.capacity)
+    raise DoesNotFit(
+        f"{workload}: group {part.name} asks for {group.request} per worker, but the largest node "
+        f"({largest.name}, tier {largest.tier}) has {largest.capacity}. Ask for that or less, "
+        "or for more workers.",
+        group=part.name,
+    )
+
+
+def _takes(node: Node, part: Part) -> bool:
+    """Whether a node, if empty, takes a worker."""
+    if node.terms is None:
+        return resources_of(part.request).fits(node.capacity)
+    return bill_of(part, node.terms).beside(frozenset()).fits(node.capacity)

@@ -119,6 +119,8 @@ class Plan:
     """Who stays queued and why; an answer is worked out when somebody looks."""
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """What is set aside, by name of who waits for it."""
+    look_at: float | None = None
+    """When it should be decided again even if nothing happens: who grew must give back in time for a promise."""
     passed: Mapping[str, int] = field(default_factory=dict)
     """By how many that start each one that waits is passed, where it is by any."""
 

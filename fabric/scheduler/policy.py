@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fabric.config.settings import Settings
+from fabric.scheduler.policies.choice import Placement
 
 QueueOrder = Literal["fcfs", "sjf", "wfp3", "uni", "f1", "wfp3-sc20", "uni-sc20"]
 """Names of the orders in `fabric.scheduler.order`."""
@@ -18,6 +19,12 @@ class Policy(Settings):
 
     order: QueueOrder = "fcfs"
     """Who is looked at first inside a priority class."""
+
+    predict: bool = False
+    """Whether shortest-first orders go by what the owner's last two runs took, instead of by the requested time."""
+
+    fair: bool = True
+    """Whether, where the site lists projects, those that used least for their weight come first inside a class."""
 
     protect: int | Literal["all"] = Field(default=1, union_mode="left_to_right")
     """How many blocked workloads on each tier are promised a start that nobody may delay: 1 is EASY, `all` is
@@ -39,6 +46,30 @@ class Policy(Settings):
 
     horizon_s: float = Field(default=7 * 86400.0, gt=0)
     """How far ahead a start is looked for, in seconds; longer work counts as work without an end."""
+
+    placement: Placement = Placement()
+    """Which of the nodes that take it work goes to."""
+
+    preemption: bool = True
+    """Whether less urgent work may be asked to leave for more urgent work, or for a project's guarantee."""
+
+    victims: Literal["cheapest", "newest"] = "cheapest"
+    """Who leaves first among the least urgent: who costs the site least, or who began last, whatever that costs."""
+
+    elastic: bool = True
+    """Whether elastic work is resized: started smaller, grown into what is idle, shrunk before anybody leaves."""
+
+    loans: bool = True
+    """Whether services give up replicas that they will not need soon, and others may run there meanwhile."""
+
+    min_run_s: float = Field(default=600.0, ge=0)
+    """Seconds after its start or last resize before work is asked to leave or to change; harvest work has none."""
+
+    restart_s: float = Field(default=60.0, ge=0)
+    """Seconds without progress that a resize or another start costs, beside what staging took."""
+
+    askers: int = Field(default=16, ge=0)
+    """For how many blocked workloads, beside those with a promise, it is asked in one decision who could make room."""
 
     dated: int = Field(default=20, ge=0)
     """How many waiting workloads without a promise are told when they should start if the order is kept."""

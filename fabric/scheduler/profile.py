@@ -16,6 +16,7 @@ import numpy as np
 
 from fabric.scheduler.columns import Amounts, Slot, amount_of, subtract
 from fabric.scheduler.placement import Attempt, place, workers_by_row
+from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.shape import Part, Shape, head_part
 from fabric.scheduler.snapshot import Claim, Snapshot
 
@@ -29,8 +30,8 @@ _Change = tuple[float, Slot, int]
 class Profile:
     """Free capacity over time; changed by `start`, `promise` and `close`, and private to one decision."""
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
-        self._site, self._head, self.now = snapshot.site, head_part(snapshot.head), now
+    def __init__(self, snapshot: Snapshot, now: float, scores: Scores | None = None) -> None:
+        self._site, self._head, self.now, self._scores = snapshot.site, head_part(snapshot.head), now, scores
         self._falls = [now]
         self._free = [snapshot.idle.copy()]
         self._least: list[Amounts] = []
@@ -40,6 +41,16 @@ class Profile:
         self._holds: list[_Change] = []
         for claim in snapshot.claims:
             self._claim(claim)
+
+    def copy(self) -> "Profile":
+        """Another profile, equal to this one, that changes by itself."""
+        twin = Profile.__new__(Profile)
+        twin._site, twin._head, twin.now, twin._running = self._site, self._head, self.now, self._running
+        twin._falls, twin._free = self._falls.copy(), [free.copy() for free in self._free]
+        twin._scores = self._scores
+        twin._least, twin._totals = [], []
+        twin._rises, twin._holds = self._rises, self._holds.copy()
+        return twin
 
     def room(self, end: float) -> Amounts:
         """What work that starts now and stays until `end` may use of each node; not to be written to."""
@@ -99,6 +110,10 @@ class Profile:
             subtract(free, (slot,), sign=-sign)
         return free
 
+    def room_after(self, instant: float, end: float) -> Amounts:
+        """What work that starts at `instant` and stays until `end` may use of each node."""
+        return self._room_from(self.free_at(instant), instant, end)
+
     def earliest_start(self, shape: Shape, duration_s: float, horizon_s: float) -> tuple[float, Attempt] | None:
         """The first instant after now at which a gang fits, and stays possible for `duration_s`.
 
@@ -112,7 +127,7 @@ class Profile:
         """
         for instant, free in self._instants(shape, self.now + horizon_s):
             room = self._room_from(free, instant, instant + duration_s)
-            attempt = place(shape, room, self._site, self._head)
+            attempt = place(shape, room, self._site, self._head, scores=self._scores)
             if not attempt.lacks:
                 return instant, attempt
         return None

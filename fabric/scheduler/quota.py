@@ -44,6 +44,8 @@ class Tree:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     counted: Mapping[str, Resources] = field(default_factory=dict)
     """By tier, above zero for the amounts that some project is guaranteed."""
+    projects: tuple[Project, ...] = ()
+    """What it was made from."""
 
     def path(self, project: str) -> tuple[str, ...]:
         """What the work of `project` counts towards, from its leaf up; itself alone where the site does not list it."""
@@ -119,7 +121,7 @@ def tree(projects: Sequence[Project]) -> Tree:
         if below:
             rest = granted[project.name] - sum(below, _NOTHING)
             entries[project.name + OWN] = Entry(project.name + OWN, (project.name + OWN, *path), 1.0, rest, {}, {})
-    return Tree(entries, counted)
+    return Tree(entries, counted, tuple(projects))
 
 
 def take(tree: Tree, held: Held, project: str, amounts: Amounts) -> Held:

@@ -159,7 +159,8 @@ def lines(needs: Needs, terms: Terms) -> tuple[Line, ...]:
 def _object_store(needs: Needs, caps: Caps) -> tuple[Bytes, str]:
     if needs.object_store is not None:
         return max(needs.object_store, OBJECT_STORE_LEAST), "its workload says so"
-    share = Bytes(needs.asked.memory.count * caps.object_store_permille // 1000)
+    # Rounded up, so that slices never cost less together than one for all of their workers.
+    share = Bytes(-(-needs.asked.memory.count * caps.object_store_permille // 1000))
     most = max(caps.object_store_most, OBJECT_STORE_LEAST)
     part = f"{caps.object_store_permille / 10:g} % of application memory"
     if share > most:

@@ -5,22 +5,26 @@ Knows nothing of files.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from fabric.config.projects import Project
 from fabric.core.errors import BadInput
-from fabric.core.topology import Place as NodePlace
-from fabric.scheduler.columns import Node, NodeState, amount_of, resources_of
+from fabric.scheduler.columns import amount_of, resources_of
 from fabric.scheduler.cycle import decide
+from fabric.scheduler.forecast import Demand
+from fabric.scheduler.machines import node_from, node_to
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.snapshot import Claim, Promise, Running, Snapshot, Waiting
+from fabric.scheduler.quota import tree
+from fabric.scheduler.snapshot import Claim, Promise, Running, Snapshot, Told, Waiting
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 1
+VERSION = 2
 """Of the text; one that is not known is refused."""
 
 
@@ -59,8 +63,11 @@ def write_decision(decision: Decision) -> str:
             "now": decision.now,
             "policy": decision.policy.model_dump(mode="json"),
             "head": amount_of(seen.head),
-            "nodes": [_node_to(node) for node in seen.nodes],
-            "running": [{"name": w.name, "ends": w.ends, **_grant_to(w.grant)} for w in seen.running],
+            "nodes": [node_to(node) for node in seen.nodes],
+            "grace_s": seen.grace_s,
+            "usage": asdict(seen.usage),
+            "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
+            "running": [_running_to(work) for work in seen.running],
             "waiting": [_waiting_to(work) for work in seen.waiting],
             "claims": [
                 [c.name, c.start, c.end, c.nodes, None if c.amount is None else amount_of(c.amount)]
@@ -87,14 +94,17 @@ def replay(text: str, where: str) -> Replayed:
         if document["version"] != VERSION:
             raise BadInput(f"{where}: is of version {document['version']}, but this fabric reads {VERSION}.")
         snapshot = Snapshot.of(
-            [_node_from(value) for value in document["nodes"]],
-            [Running(v["name"], _grant_from(v), v["ends"]) for v in document["running"]],
+            [node_from(value) for value in document["nodes"]],
+            [_running_from(value) for value in document["running"]],
             [_waiting_from(value) for value in document["waiting"]],
             head=resources_of(document["head"]),
             claims=[
                 Claim(name, start, end, tuple(nodes), None if amount is None else resources_of(amount))
                 for name, start, end, nodes, amount in document["claims"]
             ],
+            grace_s=document["grace_s"],
+            usage=Usage(**document["usage"]),
+            tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))
         again = plan_to(decide(snapshot, policy, document["now"]))
@@ -107,6 +117,11 @@ def plan_to(plan: Plan) -> dict[str, Any]:
     """A plan as JSON holds it."""
     return {
         "placed": [{"workload": place.workload, **_grant_to(place.grant)} for place in plan.placed],
+        "preempted": [[action.workload, action.grace_s, action.reason] for action in plan.preempted],
+        "resized": [
+            {"workload": r.workload, "after": r.after, "grace_s": r.grace_s, "why": r.reason, **_grant_to(r.grant)}
+            for r in plan.resized
+        ],
         "waits": [
             {
                 "workload": wait.workload,
@@ -119,16 +134,6 @@ def plan_to(plan: Plan) -> dict[str, Any]:
         "promises": {name: [kept.start, kept.slots] for name, kept in sorted(plan.promises.items())},
         "passed": dict(sorted(plan.passed.items())),
     }
-
-
-def _node_to(node: Node) -> list[Any]:
-    place = [node.place.group, node.place.rack]
-    return [node.name, node.tier, amount_of(node.capacity), node.heads, str(node.state), place]
-
-
-def _node_from(value: list[Any]) -> Node:
-    name, tier, capacity, heads, state, place = value
-    return Node(name, tier, resources_of(capacity), heads, NodeState(state), NodePlace(*place))
 
 
 def _grant_to(grant: Grant) -> dict[str, Any]:
@@ -144,6 +149,30 @@ def _grant_from(value: Mapping[str, Any]) -> Grant:
     return Grant(tuple(slices), value["reason"])
 
 
+_PLAIN = ("rank", "project", "submitted", "since", "staged_s", "settled", "service", "wants")
+"""Fields of a running workload that are numbers, flags or texts."""
+
+
+def _running_to(work: Running) -> dict[str, Any]:
+    plain = {name: getattr(work, name) for name in _PLAIN}
+    elastic = None if work.elastic is None else work.elastic.model_dump(mode="json")
+    told = None if work.told is None else asdict(work.told)
+    return {"name": work.name, "ends": work.ends, **plain, "elastic": elastic, "told": told, **_grant_to(work.grant)}
+
+
+def _running_from(value: Mapping[str, Any]) -> Running:
+    plain = {name: value[name] for name in _PLAIN}
+    elastic = None if value["elastic"] is None else Group.model_validate(value["elastic"])
+    told = None if value["told"] is None else _told_from(value["told"])
+    return Running(value["name"], _grant_from(value), value["ends"], **plain, elastic=elastic, told=told)
+
+
+def _told_from(value: Mapping[str, Any]) -> Told:
+    demand = value["demand"]
+    known = None if demand is None else Demand(**{**demand, "replicas": tuple(demand["replicas"])})
+    return Told(**{**value, "demand": known})
+
+
 def _waiting_to(work: Waiting) -> dict[str, Any]:
     return {
         "name": work.name,
@@ -153,6 +182,10 @@ def _waiting_to(work: Waiting) -> dict[str, Any]:
         "walltime_s": work.walltime_s,
         "blocked_by": work.blocked_by,
         "passed": work.passed,
+        "project": work.project,
+        "saves": work.saves,
+        "expected_s": work.expected_s,
+        "deadline": work.deadline,
         "promise": None if work.promise is None else [work.promise.start, work.promise.slots],
     }
 
@@ -167,5 +200,9 @@ def _waiting_from(value: Mapping[str, Any]) -> Waiting:
         walltime_s=value["walltime_s"],
         blocked_by=tuple(value["blocked_by"]),
         passed=value["passed"],
+        project=value["project"],
+        saves=value["saves"],
+        expected_s=value["expected_s"],
+        deadline=value["deadline"],
         promise=None if kept is None else Promise(kept[0], tuple((s[0], s[1], s[2], s[3]) for s in kept[1])),
     )

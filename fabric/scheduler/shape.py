@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import GPUS, Amount, amount_of
+from fabric.scheduler.staging import Artifact
 from fabric.workloads.spec import HEAD_GROUP, Group
 
 
@@ -25,6 +26,9 @@ class Part:
     """Of each worker: thousandths of CPUs and of accelerators, bytes."""
     needs: tuple[tuple[int, int], ...] = field(compare=False)
     """Column and amount of what is not zero in `request`."""
+    image: Artifact | None = None
+    """What must be on a node before its workers start there."""
+    weights: Artifact | None = None
 
     def times_in(self, free: Sequence[int]) -> int:
         """How many of the workers fit into `free` together, at most all of them."""
@@ -48,26 +52,48 @@ class Shape:
 
 def part_of(name: str, request: Resources, count: int = 1, tier: str | None = None) -> Part:
     """Workers that ask for `request` each."""
-    return _part(name, tier, count, amount_of(request))
+    return _part((name, tier, count, amount_of(request), None, None))
+
+
+def part_of_group(group: Group) -> Part:
+    """The workers of a group."""
+    return _part(_key(group))
 
 
 def shape_of(groups: Sequence[Group]) -> Shape:
     """The shape that `groups` have together."""
-    return _interned(tuple((group.name, group.tier, group.count, amount_of(group.request)) for group in groups))
+    return _interned(tuple(map(_key, groups)))
+
+
+_Key = tuple[str, str | None, int, Amount, Artifact | None, Artifact | None]
+
+
+def _key(group: Group) -> _Key:
+    """What tells groups apart."""
+    image, weights = group.image, group.weights
+    return (
+        group.name,
+        group.tier,
+        group.count,
+        amount_of(group.request),
+        None if image is None else Artifact(image.name, image.num_bytes),
+        None if weights is None else Artifact(weights.name, weights.num_bytes),
+    )
 
 
 @lru_cache(maxsize=1 << 14)
-def _interned(groups: tuple[tuple[str, str | None, int, Amount], ...]) -> Shape:
+def _interned(groups: tuple[_Key, ...]) -> Shape:
     ordered = sorted(groups, key=lambda g: (-g[3][GPUS], g[1] is None, g[0]))
-    total = [sum(request[column] * count for _, _, count, request in groups) for column in range(3)]
-    tiers = tuple(tier for _, tier, _, _ in ordered)
-    return Shape(tuple(_part(*group) for group in ordered), (total[0], total[1], total[2]), tiers)
+    total = [sum(request[column] * count for _, _, count, request, *_ in groups) for column in range(3)]
+    tiers = tuple(tier for _, tier, *_ in ordered)
+    return Shape(tuple(map(_part, ordered)), (total[0], total[1], total[2]), tiers)
 
 
 @lru_cache(maxsize=1 << 14)
-def _part(name: str, tier: str | None, count: int, request: Amount) -> Part:
+def _part(key: _Key) -> Part:
+    name, tier, count, request, image, weights = key
     needs = tuple((column, need) for column, need in enumerate(request) if need)
-    return Part(name, tier, count, request, needs)
+    return Part(name, tier, count, request, needs, image, weights)
 
 
 @lru_cache(maxsize=64)

@@ -15,14 +15,18 @@ from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.shape import Shape, shape_of
+from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Record
-from fabric.workloads.spec import Group
+from fabric.workloads.spec import Group, Priority
 from fabric.workloads.states import State
 
 __all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Told", "Waiting", "snapshot"]
 
 DEFAULT_PROJECT = "default"
 """Project of work that names none."""
+
+NO_USAGE = Usage(0.0)
+"""Of projects that have used nothing."""
 
 T = TypeVar("T", "Running", "Waiting")
 
@@ -101,6 +105,12 @@ class Waiting:
     walltime_s: float | None
     blocked_by: tuple[str, ...] = ()
     """Jobs it comes after that have not succeeded yet."""
+    saves: bool = False
+    """Whether it leaves in time when it is asked to: it saves its state, or accepts to lose it."""
+    expected_s: float | None = None
+    """How long it should run by what earlier runs of its owner took; for the order, never for a promise."""
+    deadline: float | None = None
+    """When it should have ended, in seconds since the epoch."""
     project: str = DEFAULT_PROJECT
     passed: int = 0
     """How many that came after it have started before it."""
@@ -108,9 +118,12 @@ class Waiting:
     """What an earlier plan set aside for it, where the policy keeps promises."""
     shape: Shape = field(init=False, compare=False, repr=False)
     """What the groups ask for; equal requests share it."""
+    elastic: Group | None = field(init=False, compare=False, repr=False)
+    """The group whose size may change."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", shape_of(self.groups))
+        object.__setattr__(self, "elastic", next((group for group in self.groups if group.elastic), None))
 
     @property
     def key(self) -> tuple[int, float, str]:
@@ -121,6 +134,11 @@ class Waiting:
     def duration_s(self) -> float:
         """How long it may stay; without a walltime, for ever."""
         return math.inf if self.walltime_s is None else self.walltime_s
+
+    @property
+    def likely_s(self) -> float:
+        """How long it should run, where something says; at most as long as it may stay."""
+        return self.duration_s if self.expected_s is None else min(self.expected_s, self.duration_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +173,8 @@ class Snapshot:
     """Seconds between asking work to leave and killing it."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
+    usage: Usage = NO_USAGE
+    """What projects have used of late."""
 
     @classmethod
     def of(
@@ -167,6 +187,7 @@ class Snapshot:
         claims: Iterable[Claim] = (),
         grace_s: float = 0.0,
         tree: Tree | None = None,
+        usage: Usage = NO_USAGE,
     ) -> Self:
         """A snapshot of values in any order; equal worlds give equal snapshots."""
         ordered = tuple(sorted(nodes, key=lambda node: node.name))
@@ -186,6 +207,7 @@ class Snapshot:
             claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
             grace_s=grace_s,
             tree=tree or Tree(),
+            usage=usage,
         )
 
     def updated(
@@ -276,12 +298,18 @@ def running_of(record: Record, told: Told | None = None) -> Running:
         submitted=at.submitted,
         since=at.resized or at.running or at.granted or at.submitted,
         staged_s=at.running - at.granted if at.running is not None and at.granted is not None else 0.0,
-        settled=record.state is State.RUNNING and not record.stop_requested,
+        settled=_settled(record),
         service=spec.kind == "service",
         elastic=spec.elastic,
         wants=record.wants,
         told=told if told is not None and told.attempt == record.attempt else None,
     )
+
+
+def _settled(record: Record) -> bool:
+    """Whether it may be asked to leave or to change; a service also while it still grows."""
+    grows = record.state is State.RESIZING and record.target is None and record.spec.kind == "service"
+    return (record.state is State.RUNNING or grows) and not record.stop_requested
 
 
 def giving_back(record: Record) -> Running | None:
@@ -293,13 +321,20 @@ def giving_back(record: Record) -> Running | None:
     return Running(f"{record.name} (shrinks)", Grant(parts), record.leave_by) if parts else None
 
 
-def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise | None = None) -> Waiting:
+def waiting_of(
+    record: Record,
+    records: Mapping[str, Record],
+    promise: Promise | None = None,
+    *,
+    expected_s: float | None = None,
+) -> Waiting:
     """A queued record as a decision sees it.
 
     Args:
         record: The record.
         records: Those it may come after, among others.
         promise: What an earlier plan set aside for it.
+        expected_s: How long it should run, by earlier runs.
     """
     after = record.spec.after
     return Waiting(
@@ -311,5 +346,8 @@ def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise |
         blocked_by=tuple(n for n in after if n in records and records[n].state is not State.SUCCEEDED) if after else (),
         passed=record.passed,
         project=record.spec.project,
+        saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
+        expected_s=expected_s,
+        deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

@@ -3,10 +3,16 @@
 Knows nothing of where changes come from. A change costs what it touches, not what there is.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from fabric.core.resources import Resources
+from fabric.scheduler.columns import NodeColumns
+from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
+from fabric.scheduler.limits import amounts_of, held_of
+from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
+from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
     Claim,
     Node,
@@ -19,36 +25,57 @@ from fabric.scheduler.snapshot import (
     running_of,
     waiting_of,
 )
-from fabric.workloads.record import Grant, Record, Slice
+from fabric.scheduler.usage import Usage, advance
+from fabric.workloads.record import Grant, Record, SetAside, Slice
 from fabric.workloads.states import State
+
+_UNKNOWN = Promise(-math.inf)
+"""Equal to no promise of a plan."""
 
 
 class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes."""
 
     def __init__(
-        self, records: Mapping[str, Record], nodes: tuple[Node, ...], head: Resources, claims: tuple[Claim, ...] = ()
+        self,
+        records: Mapping[str, Record],
+        nodes: tuple[Node, ...],
+        head: Resources,
+        claims: tuple[Claim, ...] = (),
+        *,
+        predicts: bool = False,
+        grace_s: float = 0.0,
+        tree: Tree | None = None,
+        overhead_s: float = 0.0,
+        due: Mapping[str, float] | None = None,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
         """Names by the cluster that each one should have now."""
         self.changed = True
         """Whether the snapshot changed since `looked_at` was last called."""
-        self._nodes, self._head, self._claims = nodes, head, claims
+        self._nodes, self._overhead_s = nodes, overhead_s
         self._running: dict[str, Running] = {}
         self._waiting: dict[str, Waiting] = {}
         self._dependents: dict[str, set[str]] = {}
-        self._promised: set[str] = set()
         self._told: dict[str, Told] = {}
+        self.due = dict(due or {})
+        """By when clusters should be gone whose records hold nothing any more."""
+        self._predicts, self._runs = predicts, Runs()
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
-        self._snapshot = Snapshot.of(nodes, head=head, claims=claims)
+        self._snapshot = Snapshot.of(nodes, head=head, claims=claims, grace_s=grace_s, tree=tree)
         for record in records.values():
             self._take_in(record)
         for record in records.values():
             self._follow(None, record)
+        promises = promises_in(records, self._snapshot.site)
+        self._recorded = {name: promise or _UNKNOWN for name, promise in promises.items()}
+        """What the records say is set aside."""
+        for name, promise in promises.items():
+            self._wait(name, replace(self._waiting[name], promise=promise))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -62,6 +89,17 @@ class World:
             )
             self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
         return self._snapshot
+
+    def use(self, now: float, half_life_s: float) -> None:
+        """Count what projects have held until now; where the site lists none, nothing is counted."""
+        seen = self.snapshot
+        if seen.tree.entries:
+            usage = seen.usage if seen.usage.at else Usage(now)
+            site = seen.site
+            slots = [(row, *amount) for row, amount in enumerate(site.capacity.tolist())]
+            capacity = amounts_of(slots, site)
+            used = advance(usage, held_of(seen), seen.tree, capacity, now=now, half_life_s=half_life_s)
+            self._snapshot = replace(seen, usage=used)
 
     def looked_at(self) -> None:
         """Say that a decision was made on what there is now."""
@@ -99,27 +137,52 @@ class World:
         self.changed = changed or before is None or before.demand != told.demand
         return True
 
-    def move_nodes(self, nodes: tuple[Node, ...]) -> None:
-        """Take in nodes that came, left or changed state; promises rest on nodes, so they are made anew."""
+    def move_nodes(self, nodes: tuple[Node, ...]) -> bool:
+        """Take in nodes that came, left or changed state; a promise that rests on one that is not there is dropped.
+
+        Returns:
+            Whether any did.
+        """
         if nodes == self._nodes:
-            return
+            return False
+        before, asides = self._snapshot, self._set_aside()
         self._nodes, self.changed = nodes, True
-        self._waiting = {name: replace(work, promise=None) for name, work in self._waiting.items()}
         self._left, self._started, self._unqueued, self._queued = {}, {}, {}, {}
-        waiting, running = self._waiting.values(), self._running.values()
-        self._snapshot = Snapshot.of(nodes, running, waiting, head=self._head, claims=self._claims)
+        site = NodeColumns.of(nodes)
+        for name, kept in asides.items():
+            self._waiting[name] = replace(self._waiting[name], promise=promise_of(kept, site))
+        self._recorded = dict.fromkeys(self._recorded, _UNKNOWN)
+        self._snapshot = Snapshot.of(
+            nodes, self._running.values(), self._waiting.values(),
+            head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree, usage=before.usage,
+        )  # fmt: skip
+        return True
 
-    def promises(self) -> dict[str, Promise]:
-        """What is set aside for those who wait."""
-        return {name: work.promise for name, work in self._waiting.items() if work.promise}
+    def move_claims(self, claims: tuple[Claim, ...]) -> None:
+        """Take in other claims on nodes, as when time has gone on."""
+        ordered = tuple(sorted(claims, key=lambda claim: (claim.start, claim.name)))
+        if ordered != self._snapshot.claims:
+            self._snapshot, self.changed = replace(self._snapshot, claims=ordered), True
 
-    def keep_promises(self, promises: Mapping[str, Promise]) -> None:
-        """Remember what a plan set aside, and nothing else, for the next decision; that is no change of the world."""
-        for name in self._promised | promises.keys():
+    def keep_promises(self, promises: Mapping[str, Promise]) -> dict[str, SetAside | None]:
+        """Remember what a plan set aside, and nothing else, for the next decision; that is no change of the world.
+
+        Returns:
+            By name, what the records do not say yet; None where nothing is set aside any more.
+        """
+        site, news = self._snapshot.site, dict[str, SetAside | None]()
+        for name in self._recorded.keys() | promises.keys():
             work, promise = self._waiting.get(name), promises.get(name)
             if work is not None and work.promise != promise:
                 self._wait(name, replace(work, promise=promise))
-        self._promised = set(promises)
+            if self._recorded.get(name) != promise:
+                news[name] = set_aside_of(promise, site) if promise else None
+        self._recorded = dict(promises)
+        return news
+
+    def _set_aside(self) -> dict[str, SetAside]:
+        site = self._snapshot.site
+        return {name: set_aside_of(work.promise, site) for name, work in self._waiting.items() if work.promise}
 
     def born(self, cluster: str) -> float | None:
         """When the workload was submitted that should have a cluster of that name; None if none should."""
@@ -130,10 +193,13 @@ class World:
         """Count what the processes of a cluster occupy that no record holds any more; nothing once it is gone."""
         name = f"{cluster} (leaving)"
         known = self._running.get(name)
+        if not slices:
+            self.due.pop(cluster, None)
         if known is None and not slices:
             return
         if known is None or known.grant.slices != slices:
-            self._run(name, Running(name, Grant(slices), now) if slices else None)
+            due = self.due[cluster] = min(self.due.get(cluster, math.inf), now + self._overhead_s)
+            self._run(name, Running(name, Grant(slices), due) if slices else None)
 
     def dependents(self, name: str) -> list[str]:
         """Names of the active records that come after `name`."""
@@ -159,16 +225,38 @@ class World:
             known = self._waiting.get(record.name)
             same = known is not None and old is not None and old.attempt == record.attempt
             promise = known.promise if known is not None and same else None
-            now = waiting_of(record, self.records, promise) if queued else None
+            now = self._queues(record, promise) if queued else None
             if now != known:
                 self.changed = True
                 self._wait(record.name, now)
         holds = record.grant is not None and record.state.holds_grant
+        held = self._running.get(record.name)
+        if held is not None and held.ends is not None and old is not None and not holds:
+            self.due[old.cluster] = held.ends
         if holds or record.name in self._running:
-            self._run(record.name, running_of(record, self._told.get(record.name)) if holds else None)
+            self._run(record.name, self._holds(record) if holds else None)
         shrinks = f"{record.name} (shrinks)"
         if record.target is not None or shrinks in self._running:
             self._run(shrinks, giving_back(record) if holds else None)
+
+    def _queues(self, record: Record, promise: Promise | None) -> Waiting:
+        """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
+        waits = waiting_of(record, self.records, promise, expected_s=self._expected(record) if self._predicts else None)
+        if waits.walltime_s is None or not self._overhead_s:
+            return waits
+        return replace(waits, walltime_s=waits.walltime_s + self._overhead_s)
+
+    def _holds(self, record: Record) -> Running:
+        """The same of a record that holds a grant; one that began to run late ends late."""
+        runs, at = running_of(record, self._told.get(record.name)), record.at
+        if runs.ends is None or at.granted is None or not self._overhead_s or record.state is State.DRAINING:
+            return runs
+        late_s = (at.running or at.granted) - at.granted
+        return replace(runs, ends=runs.ends + max(0.0, self._overhead_s - late_s))
+
+    def _expected(self, record: Record) -> float | None:
+        """How long a queued record should run by what is known of earlier ones."""
+        return estimate(self._runs, owner_of(record.spec), record.spec.walltime_s).expected_s
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)
@@ -191,6 +279,9 @@ class World:
 
     def _forget(self, record: Record) -> None:
         """Let go of a final record, and of those before it that nobody else comes after."""
+        if self._predicts and record.state is State.SUCCEEDED and record.at.running is not None and record.at.ended:
+            ran_s = max(0.0, record.at.ended - record.at.running)
+            self._runs = self._runs.after(Run(owner_of(record.spec), ran_s, record.spec.walltime_s))
         for first in record.spec.after:
             others = self._dependents.get(first, set())
             others.discard(record.name)

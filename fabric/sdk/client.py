@@ -23,7 +23,7 @@ from fabric.workloads.states import FINAL, State
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin
+    from fabric.api import admin, overview
     from fabric.sdk import package, specs
     from fabric.sdk import transport as sending
     from fabric.sdk.specs import Engine
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 else:
     # What loads pydantic or httpx waits for the first call.
     admin, sending = Later("fabric.api.admin"), Later("fabric.sdk.transport")
+    overview = Later("fabric.api.overview")
     package, specs = Later("fabric.sdk.package"), Later("fabric.sdk.specs")
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -285,6 +286,19 @@ class AsyncClient:
     async def nodes(self) -> tuple[admin.NodeView, ...]:
         """Every node of the site, by name, and what is on it."""
         return (await self._control.read(admin.NodeList, "GET", admin.NODES, patience_s=self._patience_s)).nodes
+
+    async def overview(self) -> overview.Overview:
+        """The site at one glance: tiers, queue, services, and how promises were kept."""
+        return await self._control.read(overview.Overview, "GET", overview.OVERVIEW, patience_s=self._patience_s)
+
+    async def decision(self) -> str:
+        """What was decided last, as `fabric replay` reads it; for administrators.
+
+        Raises:
+            Denied: If the key is no administrator's.
+            Unavailable: If nothing has been decided yet.
+        """
+        return (await self._control.ask("GET", overview.DECISION, patience_s=self._patience_s)).text
 
     async def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""

@@ -17,7 +17,7 @@ from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin
+    from fabric.api import admin, overview
     from fabric.sdk.specs import Engine
     from fabric.workloads.spec import WorkloadSpec
 
@@ -155,6 +155,14 @@ class Client:
     def nodes(self) -> tuple[admin.NodeView, ...]:
         """Every node of the site, by name, and what is on it."""
         return self._run(self._client.nodes())
+
+    def overview(self) -> overview.Overview:
+        """The site at one glance; see `AsyncClient.overview`."""
+        return self._run(self._client.overview())
+
+    def decision(self) -> str:
+        """What was decided last; see `AsyncClient.decision`."""
+        return self._run(self._client.decision())
 
     def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""

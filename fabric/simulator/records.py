@@ -3,19 +3,54 @@
 Knows nothing of time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from fabric.scheduler.ports import News, WantedCluster
-from fabric.workloads.record import Event, Record
+from fabric.scheduler.snapshot import Told
+from fabric.workloads.record import Event, Grant, Record
+
+
+class Tells(Protocol):
+    """What work said of itself."""
+
+    def __call__(self, *, everything: bool = False) -> Mapping[str, Told]:
+        """By workload: since the last question, or all that was last said."""
+        ...
+
+
+Shrinks = Callable[[str, int], None]
+"""Takes a cluster's name and the number of workers that it keeps."""
+_NOTHING: Mapping[str, Told] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A time in which a workload held the same slices; seconds since the epoch of the simulated world."""
+
+    workload: str
+    grant: Grant
+    start_s: float
+    end_s: float | None = None
+    """None while it holds them."""
 
 
 class SimulatedRecords:
     """Implements `fabric.scheduler.ports.Records`; what has ended goes to `ended` once nobody comes after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tells: Tells | None = None, shrinks: Shrinks | None = None) -> None:
+        """Keep nothing yet.
+
+        Args:
+            tells: What work says of itself; nothing is said where it is left out.
+            shrinks: Is told which cluster shall go on with how many workers.
+        """
+        self._tells, self._shrinks = tells, shrinks
         self.kept: dict[str, Record] = {}
         """Every record as it was saved last."""
+        self.holdings: list[Holding] = []
+        """What each held over time, where somebody notes it."""
         self.events: list[Event] = []
         """History of all, in the order of saving."""
         self.num_saves = 0
@@ -54,11 +89,12 @@ class SimulatedRecords:
 
     def news(self, since: int) -> News:
         """Those that came after the first `since`, and those that shall end or have another size."""
+        said = self._tells(everything=since == 0) if self._tells is not None else _NOTHING
         if since == len(self._came) and not self._asked:
-            return News({}, since)
+            return News({}, since, said)
         told = [*self._came[since:], *sorted(self._asked)]
         live = (name for name in told if not self.kept[name].state.final)
-        return News(self._with_those_before(live), len(self._came))
+        return News(self._with_those_before(live), len(self._came), said)
 
     def save(self, changes: Sequence[Record], events: Sequence[Event]) -> None:
         """Write all of them; what people asked for stays."""
@@ -69,6 +105,8 @@ class SimulatedRecords:
             self.kept[record.name] = asked
             if record.state.final:
                 self._asked.discard(record.name)
+            elif record.target is not None and self._shrinks is not None and record.spec.elastic is not None:
+                self._shrinks(record.cluster, record.target.size(record.spec.elastic.name))
         self.events += events
         self.num_saves += 1
 

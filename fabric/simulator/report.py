@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.simulator.metrics import TAU_S
+from fabric.simulator.records import Holding
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 
@@ -57,10 +58,21 @@ class Report:
         return sum(self.waits_s) / len(self.waits_s) if self.waits_s else 0.0
 
 
-def report_of(records: Iterable[Record], nodes: Sequence[Node]) -> Report:
-    """The report of finished records."""
+def report_of(records: Iterable[Record], nodes: Sequence[Node], holdings: Iterable[Holding] = ()) -> Report:
+    """The report of finished records.
+
+    Args:
+        records: Of everything that came.
+        nodes: Of the site.
+        holdings: What each held over time; without them each counts with its last grant, from that to its end.
+    """
     done = sorted(records, key=lambda record: record.name)
     started = [record for record in done if record.at.granted is not None]
+    held = list(holdings) or [
+        Holding(record.name, record.grant, record.at.granted, record.at.ended)
+        for record in started
+        if record.grant is not None and record.at.granted is not None
+    ]
     first = min((record.at.submitted for record in done), default=0.0)
     last = max((record.at.ended for record in done if record.at.ended is not None), default=first)
     jobs = [record for record in started if record.spec.kind == "job" and record.state is State.SUCCEEDED]
@@ -70,7 +82,7 @@ def report_of(records: Iterable[Record], nodes: Sequence[Node]) -> Report:
         waits_s=tuple((r.at.granted or 0.0) - r.at.submitted for r in started),
         avebsld=sum(slowdowns) / len(slowdowns) if slowdowns else 1.0,
         late_s=tuple((r.at.granted or 0.0) - r.promised_start for r in started if r.promised_start is not None),
-        occupancy=tuple(_occupancy(tier, nodes, started) for tier in sorted({node.tier for node in nodes})),
+        occupancy=tuple(_occupancy(tier, nodes, held) for tier in sorted({node.tier for node in nodes})),
         span_s=last - first,
         states=tuple((state, count) for state, count in counts.items() if count),
     )
@@ -83,18 +95,16 @@ def _slowdown(record: Record) -> float:
     return max(1.0, ((at.ended or 0.0) - at.submitted) / max(ran, TAU_S))
 
 
-def _occupancy(tier: str, nodes: Sequence[Node], records: Iterable[Record]) -> Occupancy:
+def _occupancy(tier: str, nodes: Sequence[Node], holdings: Iterable[Holding]) -> Occupancy:
     mine = [node for node in nodes if node.tier == tier]
     there = sum((node.capacity for node in mine), Resources())
     device = "GPUs" if there.gpus else "CPUs"
     changes: dict[float, float] = {}
-    for record in records:
-        held = sum(
-            _devices(p.resources, device) for p in (record.grant.slices if record.grant else ()) if p.tier == tier
-        )
-        if held and record.at.granted is not None and record.at.ended is not None:
-            changes[record.at.granted] = changes.get(record.at.granted, 0.0) + held
-            changes[record.at.ended] = changes.get(record.at.ended, 0.0) - held
+    for holding in holdings:
+        held = sum(_devices(part.resources, device) for part in holding.grant.slices if part.tier == tier)
+        if held and holding.end_s is not None:
+            changes[holding.start_s] = changes.get(holding.start_s, 0.0) + held
+            changes[holding.end_s] = changes.get(holding.end_s, 0.0) - held
     now, steps = 0.0, []
     for at in sorted(changes):
         now += changes[at]

@@ -3,7 +3,10 @@
 Knows nothing of how it is decided. One seed draws all that is left to chance.
 """
 
+import math
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -12,15 +15,36 @@ from pydantic import Field, model_validator
 from fabric.config.settings import Settings
 from fabric.config.site import Site
 from fabric.core.errors import BadInput
+from fabric.scheduler import machines
+from fabric.scheduler.forecast import Sample, forecast
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Outcome, WantedCluster
-from fabric.scheduler.snapshot import Claim, Node
+from fabric.scheduler.snapshot import Claim, Node, Told
 from fabric.simulator.cluster import Course
-from fabric.simulator.engine import Act, Engine
+from fabric.simulator.engine import Act, Engine, Habits
+from fabric.simulator.holdings import HoldingRecords
+from fabric.simulator.progress import Work
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
+
+DEMAND_STEP_S = 600.0
+"""Seconds of a step of a service's forecast."""
+DEMAND_HORIZON_S = 6 * 3600.0
+"""How far it looks, in seconds."""
+DEMAND_QUANTILE = 0.95
+"""Share of steps in which it should be enough."""
+
+
+class Needed(Settings):
+    """A step of a demand."""
+
+    at_s: float = Field(ge=0)
+    """Seconds from the beginning."""
+
+    replicas: int = Field(ge=0)
+    """Needed from then on."""
 
 
 class Arrival(Settings):
@@ -53,6 +77,24 @@ class Arrival(Settings):
     spread: float = Field(default=0.0, ge=0, le=5)
     """How much run times differ: sigma of the log-normal factor that each is multiplied by; its median is 1."""
 
+    checkpoint_s: float | None = Field(default=None, gt=0)
+    """Seconds between two checkpoints of a job; without it, a job that is not elastic begins anew with each attempt."""
+
+    save_s: float = Field(default=0.0, ge=0)
+    """Seconds that saving takes when it is asked to leave or to shrink."""
+
+    restart_s: float = Field(default=0.0, ge=0)
+    """Seconds without progress after every start but the first, and after every resize."""
+
+    exponent: float = Field(default=1.0, gt=0, le=1)
+    """How an elastic job speeds up: workers relative to `count`, to this power; one is linear."""
+
+    demand: tuple[Needed, ...] = ()
+    """Replicas that an elastic service really needs over time; it forecasts from what it has seen."""
+
+    cold_start_s: float = Field(default=0.0, ge=0)
+    """Seconds from the start of a replica until it is ready, as a service with a demand tells it."""
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.workload.name is None:
@@ -62,6 +104,38 @@ class Arrival(Settings):
         if self.count > 1 and self.poisson and not self.every_s:
             raise ValueError(f"{self.workload.name}: poisson arrivals need every_s, the mean gap in seconds")
         return self
+
+    @model_validator(mode="after")
+    def _demanded(self) -> Self:
+        if not self.demand:
+            return self
+        if self.workload.kind != "service" or self.workload.elastic is None or self.count > 1:
+            raise ValueError(f"{self.workload.name}: demand is for one service whose replicas have a min and a max")
+        instants = [step.at_s for step in self.demand]
+        if any(after <= before for before, after in pairwise(instants)):
+            raise ValueError(f"{self.workload.name}: the instants of its demand must rise, got {instants}")
+        return self
+
+    @property
+    def keeps_work(self) -> bool:
+        """Whether what it has done outlives an attempt."""
+        return self.workload.kind == "job" and (self.checkpoint_s is not None or self.workload.elastic is not None)
+
+    def course(self, runs_s: float) -> Course:
+        """What becomes of each attempt of work that takes `runs_s` at the size asked for, uninterrupted."""
+        outcome = Outcome.FAILED if self.fails else Outcome.SUCCEEDED
+        if not self.keeps_work:
+            return Course(runs_s, self.staging_s, outcome)
+        group, exponent = self.workload.elastic or self.workload.groups[0], self.exponent
+
+        def rate(workers: int, tier: str) -> float:
+            return float((workers / group.count) ** exponent)
+
+        work = Work(
+            runs_s, rate, group.name,
+            restart_s=self.restart_s, period_s=self.checkpoint_s or math.inf, save_s=self.save_s,
+        )  # fmt: skip
+        return Course(math.inf, self.staging_s, outcome, work=work)
 
 
 class Window(Settings):
@@ -89,6 +163,25 @@ class Window(Settings):
         return self
 
 
+class Loss(Settings):
+    """A node that dies."""
+
+    node: str
+    """Its name."""
+
+    at_s: float = Field(ge=0)
+    """Seconds from the beginning."""
+
+    back_s: float | None = None
+    """When it takes work again, in seconds from the beginning; never if left out."""
+
+    @model_validator(mode="after")
+    def _back_later(self) -> Self:
+        if self.back_s is not None and self.back_s <= self.at_s:
+            raise ValueError(f"node {self.node} is back at {self.back_s:g} s, not after its loss at {self.at_s:g} s")
+        return self
+
+
 class Scenario(Settings):
     """What happens at a site."""
 
@@ -107,6 +200,13 @@ class Scenario(Settings):
     windows: tuple[Window, ...] = ()
     """When nodes are taken away."""
 
+    losses: tuple[Loss, ...] = ()
+    """Nodes that die."""
+
+    look_s: float | None = Field(default=None, gt=0)
+    """Seconds between two looks of the loop where nothing happens, so that elastic work grows in time; by default it
+    looks when something happens."""
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         names = [arrival.workload.name or "" for arrival in self.arrivals]
@@ -114,8 +214,9 @@ class Scenario(Settings):
             raise ValueError(f"workloads need different names, got {names}")
         self._check_order(set(names))
         endless = [a.workload.name for a in self.arrivals if a.runs_s is None]
-        if endless and self.until_s is None:
-            raise ValueError(f"{', '.join(map(str, endless))} has no end; give until_s for the scenario")
+        demanding = [a.workload.name for a in self.arrivals if a.demand]
+        if (endless or demanding) and self.until_s is None:
+            raise ValueError(f"{', '.join(map(str, endless or demanding))} has no end; give until_s for the scenario")
         return self
 
     def _check_order(self, names: set[str]) -> None:
@@ -141,9 +242,7 @@ class Scenario(Settings):
 
 def nodes_of(site: Site) -> tuple[Node, ...]:
     """Every node of a site, ready."""
-    return tuple(
-        Node(name, tier.name, tier.capacity.resources, tier.heads) for tier in site.tiers for name in tier.node_names
-    )
+    return machines.nodes_of(site.tiers)
 
 
 def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engine:
@@ -170,13 +269,73 @@ def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engin
     def course(wanted: WantedCluster) -> Course:
         return courses[wanted.workload]
 
+    habits = Habits(review_s=math.inf if scenario.look_s is None else scenario.look_s)
     engine = Engine(
-        nodes, course, policy=policy, head=site.head.resources, grace_s=site.grace_s, tell_s=0.0, claims=claims
-    )
-    edges = [Act(at) for claim in claims for at in (claim.start, claim.end)]
-    endless = [record.name for record in records if courses[record.name].runs_s == float("inf")]
-    engine.run(records, [*edges, *(Act(scenario.until_s or 0.0, name) for name in endless)])
+        nodes, course, policy=policy, head=site.head.resources, habits=habits, grace_s=site.grace_s, tell_s=0.0,
+        claims=claims, records=HoldingRecords,
+    )  # fmt: skip
+    endless = [name for name, course in courses.items() if course.runs_s == math.inf and course.work is None]
+    acts = [Act(at) for claim in claims for at in (claim.start, claim.end)]
+    acts += [Act(scenario.until_s or 0.0, name) for name in endless]
+    engine.run(records, [*acts, *_losses(scenario, engine), *_demands(scenario, engine), *_looks(scenario, engine)])
     return engine
+
+
+def _losses(scenario: Scenario, engine: Engine) -> list[Act]:
+    """Nodes that die and come back.
+
+    Raises:
+        BadInput: If the site has no such node.
+    """
+    known = {node.name for node in engine.cluster.nodes()}
+    acts = []
+    for loss in scenario.losses:
+        if loss.node not in known:
+            raise BadInput(f"node {loss.node} is to be lost, but the site has {', '.join(sorted(known)[:5])} ...")
+        acts.append(Act(loss.at_s, does=partial(engine.cluster.lose_node, loss.node)))
+        if loss.back_s is not None:
+            acts.append(Act(loss.back_s, does=partial(engine.cluster.return_node, loss.node)))
+    return acts
+
+
+def _demands(scenario: Scenario, engine: Engine) -> list[Act]:
+    """Services that tell what they will need, at every step of their forecasts and whenever their need changes."""
+    acts = []
+    for arrival in scenario.arrivals:
+        if arrival.demand and scenario.until_s is not None:
+            whole = range(math.ceil(scenario.until_s / DEMAND_STEP_S))
+            instants = {number * DEMAND_STEP_S for number in whole} | {step.at_s for step in arrival.demand}
+            samples: list[Sample] = []
+            acts += [
+                Act(at, does=partial(_tell, arrival, engine, samples))
+                for at in sorted(instants)
+                if arrival.at_s <= at < scenario.until_s
+            ]
+    return acts
+
+
+def _tell(arrival: Arrival, engine: Engine, samples: list[Sample]) -> None:
+    """Take note of what is needed now, and tell the forecast."""
+    now, name = engine.clock.at, str(arrival.workload.name)
+    needed = max((step for step in arrival.demand if step.at_s <= now), key=lambda step: step.at_s, default=None)
+    samples.append(Sample(now, needed.replicas if needed else 0))
+    record = engine.records.kept.get(name)
+    if record is not None and not record.state.final:
+        demand = forecast(samples, now, quantile=DEMAND_QUANTILE, horizon_s=DEMAND_HORIZON_S, step_s=DEMAND_STEP_S)
+        engine.cluster.working.tell(name, Told(record.attempt, demand=demand, lead_s=arrival.cold_start_s))
+
+
+def _looks(scenario: Scenario, engine: Engine) -> list[Act]:
+    """The first of the looks where nothing happens; each plans the next as long as anybody is there."""
+    look_s = scenario.look_s
+    if look_s is None:
+        return []
+
+    def again() -> None:
+        if not engine.ended:
+            engine.also(Act(engine.clock.at + look_s, does=again))
+
+    return [Act(look_s, does=again)]
 
 
 def _claims(scenario: Scenario, site: Site) -> tuple[Claim, ...]:
@@ -208,8 +367,7 @@ def _draw(scenario: Scenario, chance: np.random.Generator) -> tuple[list[Record]
             name = str(arrival.workload.name) if arrival.count == 1 else f"{arrival.workload.name}-{number:05d}"
             spec = arrival.workload.model_copy(update={"name": name})
             runs_s = float("inf") if arrival.runs_s is None else arrival.runs_s * float(factor)
-            outcome = Outcome.FAILED if arrival.fails else Outcome.SUCCEEDED
-            courses[name] = Course(runs_s, arrival.staging_s, outcome)
+            courses[name] = arrival.course(runs_s)
             records.append(Record(name, spec, State.QUEUED, Instants(at)))
             at += float(gap)
     return sorted(records, key=lambda record: (record.at.submitted, record.name)), courses

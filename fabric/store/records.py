@@ -121,6 +121,24 @@ class SqlRecords(SqlReports, SqlKeys):
         with reading(self._engine) as connection:
             return tuple(record_of(row) for row in connection.execute(query).mappings())
 
+    def starts(self, project: str | None = None, limit: int = MOST_LISTED) -> tuple[tuple[float, float], ...]:
+        """First promised and actual start of present or last attempts that have both, newest workload first.
+
+        Args:
+            project: Only of this one.
+            limit: The most to look at.
+
+        Returns:
+            Pairs of instants in seconds since the epoch.
+        """
+        promised, granted = WORKLOADS.c.promised_start, WORKLOADS.c.granted
+        query = select(promised, granted).where(promised.is_not(None), granted.is_not(None))
+        if project is not None:
+            query = query.where(WORKLOADS.c.project == project)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(WORKLOADS.c.id.desc()).limit(limit))
+            return tuple((row[0], row[1]) for row in rows)
+
     def request_stop(self, name: str, reason: str) -> Record:
         """Remember that somebody wants a workload ended; the first reason stays, and one that has ended is left alone.
 

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from fabric.core.errors import BadInput, Corrupt
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
-from fabric.workloads.record import Event, Grant, Instants, Record, Slice
+from fabric.workloads.record import Event, Grant, Instants, Record, SetAside, Slice
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
 
@@ -39,6 +39,8 @@ def loop_columns(record: Record) -> dict[str, Any]:
         "expected_start": record.expected_start,
         "promised_start": record.promised_start,
         "passed": record.passed,
+        "promised": record.promised,
+        "set_aside": None if record.set_aside is None else set_aside_json(record.set_aside),
         "condition": storable(record.condition),
         "exit_code": record.exit_code,
         "stop_reason": storable(record.stop_reason),
@@ -102,6 +104,8 @@ def record_of(row: RowMapping) -> Record:
             expected_start=row["expected_start"],
             promised_start=row["promised_start"],
             passed=row["passed"],
+            promised=row["promised"],
+            set_aside=None if row["set_aside"] is None else set_aside_of(row["set_aside"]),
             condition=row["condition"],
             exit_code=row["exit_code"],
             stop_reason=row["stop_reason"] or row["stop_request_reason"],
@@ -145,6 +149,22 @@ def grant_of(text: str) -> Grant:
     return Grant(tuple(_slice_from(part) for part in value["slices"]), value["reason"])
 
 
+def set_aside_json(kept: SetAside) -> str:
+    """What is set aside as text; amounts in thousandths and bytes, exact."""
+    parts = [[node, held.cpus.count, held.gpus.count, held.memory.count] for node, held in kept.parts]
+    return json.dumps({"start": kept.start, "parts": parts})
+
+
+def set_aside_of(text: str) -> SetAside:
+    """What `set_aside_json` wrote."""
+    value = json.loads(text)
+    return SetAside(value["start"], tuple((node, _resources(*amount)) for node, *amount in value["parts"]))
+
+
+def _resources(cpus: int, gpus: int, memory: int) -> Resources:
+    return Resources(MilliCpus(cpus), MilliGpus(gpus), Bytes(memory))
+
+
 def _slice_to(part: Slice) -> dict[str, Any]:
     return {
         "name": part.name,
@@ -166,8 +186,6 @@ def _slice_from(value: Mapping[str, Any]) -> Slice:
         node=value["node"],
         tier=value["tier"],
         workers=value["workers"],
-        resources=Resources(
-            MilliCpus(value["milli_cpus"]), MilliGpus(value["milli_gpus"]), Bytes(value["memory_bytes"])
-        ),
+        resources=_resources(value["milli_cpus"], value["milli_gpus"], value["memory_bytes"]),
         head=value["head"],
     )

@@ -65,6 +65,8 @@ WORKLOADS = Table(
     Column("expected_start", Float),
     Column("promised_start", Float),
     Column("passed", Integer, nullable=False, server_default="0"),
+    Column("promised", Boolean, nullable=False, server_default="0"),
+    Column("set_aside", Text),
     Column("condition", String, nullable=False),
     Column("exit_code", Integer),
     Column("stop_reason", Text, nullable=False),

@@ -51,6 +51,16 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """The start that is kept for a waiting workload, and what is kept for it from then on."""
+
+    start: float
+    """Seconds since the epoch."""
+    parts: tuple[tuple[str, Resources], ...]
+    """Nodes with the amount that is kept there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Instants:
     """When it happened, in seconds since the epoch; None where it has not yet."""
 
@@ -93,6 +103,10 @@ class Record:
     expected_start: float | None = None
     promised_start: float | None = None
     """First start that a plan promised to the present attempt, in seconds since the epoch."""
+    promised: bool = False
+    """Whether the expected start is set aside for it, so that nobody may delay it."""
+    set_aside: SetAside | None = None
+    """What that is, where the policy keeps several promises, which must know each other after a restart."""
     passed: int = 0
     """How many that came after it have started before the present attempt."""
     condition: str = ""

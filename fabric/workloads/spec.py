@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from fabric.config.settings import Settings
 from fabric.core.errors import BadInput
 from fabric.core.ids import check_name
+from fabric.core.quantity import Bytes
 from fabric.core.resources import Resources
 
 HEAD_GROUP = "head"
@@ -43,6 +44,27 @@ class Priority(StrEnum):
         return list(Priority).index(self)
 
 
+class ArtifactSpec(Settings):
+    """An image or weights that must be on a node before a worker starts there."""
+
+    name: str = Field(min_length=1)
+    """Name, by which nodes are asked whether they hold it."""
+
+    size: str
+    """Size on the node, with unit: of an image its unpacked layers."""
+
+    @model_validator(mode="after")
+    def _amount(self) -> Self:
+        if not self.num_bytes:
+            raise ValueError(f"{self.name} has no size; leave it out, or say how large it is")
+        return self
+
+    @property
+    def num_bytes(self) -> Bytes:
+        """The size."""
+        return Bytes(_checked(Bytes.of, self.size).count)
+
+
 class Group(Settings):
     """Equal workers of a workload."""
 
@@ -72,6 +94,12 @@ class Group(Settings):
 
     memory: str = "1 GiB"
     """Memory of each worker, with unit."""
+
+    image: ArtifactSpec | None = None
+    """Container image of its workers; counts in the RAM bill, in what a start costs and in where it is cheapest."""
+
+    weights: ArtifactSpec | None = None
+    """Model weights that its workers read; counts in the same."""
 
     @field_validator("name")
     @classmethod
@@ -157,6 +185,12 @@ class WorkloadSpec(Settings):
 
     walltime_s: float | None = Field(default=None, gt=0)
     """Longest run in seconds; without it there is no promise of a start for those behind."""
+
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds after submission by which it should have ended; it is promised a start, or told that it will be late."""
+
+    checkpoints: bool = False
+    """Whether it saves its state and leaves when asked to, so that it may run on what others will want back."""
 
     max_failures: int = Field(default=3, ge=0, le=1000)
     """Lost attempts that are started again; one more, and the workload is failed."""

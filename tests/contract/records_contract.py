@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+from fabric.core.resources import Resources
 from fabric.scheduler.ports import Records
-from fabric.workloads.record import Event, Grant, Instants, Record
+from fabric.workloads.record import Event, Grant, Instants, Record, SetAside
 from fabric.workloads.states import State
 from tests.builders import job, piece, record
 
@@ -48,6 +49,8 @@ class RecordsContract(ABC):
             expected_start=9.5,
             promised_start=8.5,
             passed=3,
+            promised=True,
+            set_aside=SetAside(8.5, (("c0", Resources.of(0.125, 0, "1 MiB")), ("g1", Resources.of(2, 0.5, "3 GiB")))),
             condition="degraded",
             exit_code=None,
         )

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric.core.resources import Resources
+from fabric.scheduler.loop import Loop
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.simulator.batch import EASY, PYSS, run_batch
 from fabric.simulator.cluster import Course
 from fabric.simulator.engine import Engine, Habits
+from fabric.simulator.records import SimulatedBlueprint
 from fabric.simulator.swf import SwfJob
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.states import State
@@ -27,7 +29,19 @@ JOBS = st.lists(
 """Submission, run time, workers, how much too long the walltime is, and whether it wants GPUs."""
 
 
-def day(drawn: list[tuple[int, int, int, int, bool]], policy: Policy) -> dict[str, Record]:
+class Forgetful(Engine):
+    """Starts a new loop for every look, as if the process had died in between."""
+
+    def look(self) -> None:
+        self.loop = Loop(
+            self.records, self.cluster, SimulatedBlueprint(), clock=self.clock, settings=self.loop._settings
+        )
+        super().look()
+
+
+def day(
+    drawn: list[tuple[int, int, int, int, bool]], policy: Policy, engine_of: type[Engine] = Engine
+) -> dict[str, Record]:
     """Run what was drawn on two GPU nodes and two commodity nodes."""
     nodes: tuple[Node, ...] = (gpu_node("g0"), gpu_node("g1"), cpu_node("c0", 8), cpu_node("c1", 8))
     records, runs = [], {}
@@ -40,7 +54,7 @@ def day(drawn: list[tuple[int, int, int, int, bool]], policy: Policy) -> dict[st
     def course(wanted: WantedCluster) -> Course:
         return Course(runs[wanted.workload])
 
-    engine = Engine(nodes, course, policy=policy, head=HEAD)
+    engine = engine_of(nodes, course, policy=policy, head=HEAD)
     engine.run(sorted(records, key=lambda record: (record.at.submitted, record.name)))
     return engine.records.kept
 
@@ -54,6 +68,17 @@ def test_with_a_promise_for_everybody_nobody_starts_after_his_first(
         assert record.state is State.SUCCEEDED
         assert record.at.granted is not None
         assert record.promised_start is None or record.at.granted <= record.promised_start
+
+
+@given(JOBS)
+@settings(max_examples=100)
+def test_promises_survive_a_restart_at_every_moment(drawn: list[tuple[int, int, int, int, bool]]) -> None:
+    restarted, through = day(drawn, CONSERVATIVE, Forgetful), day(drawn, CONSERVATIVE)
+    for name, record in restarted.items():
+        assert record.at.granted is not None
+        assert record.promised_start is None or record.at.granted <= record.promised_start
+        assert record.set_aside is None
+        assert (record.at, record.promised_start) == (through[name].at, through[name].promised_start)
 
 
 @given(JOBS)

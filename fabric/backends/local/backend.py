@@ -31,6 +31,7 @@ from fabric.config import env
 from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
+from fabric.scheduler.machines import nodes_of
 from fabric.scheduler.ports import ClusterView, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
@@ -46,11 +47,7 @@ class LocalBackend:
         self._around = around
         self._keepers: dict[str, Keeper] = {}
         self._sightings = Sightings()
-        self._nodes = tuple(
-            Node(name, tier.name, tier.capacity.resources, tier.heads)
-            for tier in site.tiers
-            for name in tier.node_names
-        )
+        self._nodes = nodes_of(site.tiers)
         self._lock = threading.Lock()
 
     def start(self) -> None:

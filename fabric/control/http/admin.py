@@ -21,6 +21,7 @@ from fabric.api.admin import (
     WorkloadList,
     as_json,
 )
+from fabric.api.overview import DECISION, OVERVIEW
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import body_of, json_of, raw_body
@@ -111,6 +112,14 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
     @router.get(NODES)
     def nodes(caller: Caller = see) -> Response:
         return json_of(NodeList(nodes=service.nodes()))
+
+    @router.get(OVERVIEW)
+    def overview(caller: Caller = see) -> Response:
+        return json_of(service.overview(caller))
+
+    @router.get(DECISION)
+    def decision(caller: Caller = admin) -> Response:
+        return Response(service.decision(caller), media_type="application/json")
 
     @router.get(MODELS)
     def models(caller: Caller = see) -> Response:

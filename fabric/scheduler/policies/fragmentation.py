@@ -6,7 +6,7 @@ devices that have less left than the task needs of one; the node's fragmentation
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +47,18 @@ def task_mix(asks: Sequence[Ask], models: tuple[str, ...], popularity: float = P
     Raises:
         BadInput: If the sample is empty, or the share out of bounds.
     """
-    if not asks or not 0 < popularity <= 1:
-        raise BadInput(f"a task mix needs tasks and a share in (0, 1], got {len(asks)} tasks and {popularity}")
-    typical = _most_frequent(asks, popularity)
+    return mix_of(Counter(asks), models, popularity)
+
+
+def mix_of(counts: Mapping[Ask, int], models: tuple[str, ...], popularity: float = POPULARITY) -> TaskMix:
+    """The mix of a sample of which each ask is told once, with how often it occurs; see `task_mix`.
+
+    Raises:
+        BadInput: If the sample is empty, or the share out of bounds.
+    """
+    if not counts or not 0 < popularity <= 1:
+        raise BadInput(f"a task mix needs tasks and a share in (0, 1], got {len(counts)} tasks and {popularity}")
+    typical = _most_frequent(counts, popularity)
     total = sum(typical.values())
     shapes = sorted({(a.cpus.count, a.num_gpus, a.gpu.count) for a in typical if a.num_gpus})
     index = {shape: column for column, shape in enumerate(shapes)}
@@ -70,14 +79,16 @@ def task_mix(asks: Sequence[Ask], models: tuple[str, ...], popularity: float = P
     )
 
 
-def _most_frequent(asks: Sequence[Ask], popularity: float) -> dict[Ask, int]:
+def _most_frequent(asks: Mapping[Ask, int], popularity: float) -> dict[Ask, int]:
     """How often each shape occurs, until the share is reached; of equally frequent ones the larger is taken first."""
-    counts = Counter(Ask(cpus=a.cpus, num_gpus=a.num_gpus, gpu=a.gpu, models=a.models) for a in asks)
+    counts: Counter[Ask] = Counter()
+    for a, times in asks.items():
+        counts[Ask(cpus=a.cpus, num_gpus=a.num_gpus, gpu=a.gpu, models=a.models)] += times
     order = sorted(counts, key=lambda a: (-counts[a], -a.cpus.count, -a.gpu.count, -a.num_gpus, sorted(a.models)))
     taken: dict[Ask, int] = {}
     seen = 0
     for ask in order:
-        if seen >= popularity * len(asks):
+        if seen >= popularity * counts.total():
             break
         taken[ask] = counts[ask]
         seen += counts[ask]

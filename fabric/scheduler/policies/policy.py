@@ -65,6 +65,8 @@ class Policy:
     share: ChooseDevice = tightest_device
     by_row: bool = True
     """Whether a node's score depends on the ask and on that node alone, so that it holds until the node changes."""
+    beside: bool = False
+    """Whether it looks at the slices that the workload holds already, so that each of a gang changes the scores."""
 
 
 def devices(policy: Policy, ask: Ask, node: NodeColumns, context: Context) -> tuple[int, ...]:

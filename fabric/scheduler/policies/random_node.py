@@ -18,8 +18,11 @@ def score(ask: Ask, nodes: NodeColumns, context: Context) -> Floats:
         The policy "Random" of the experiments of Weng et al., USENIX ATC 2023.
     """
     drawn = np.zeros(len(nodes))
+    held = 0 if context.siblings is None else len(context.siblings)
+    # Each slice of a gang draws anew.
+    seed = (*context.seed, held, _NODES) if held else (*context.seed, _NODES)
     if len(nodes):
-        drawn[np.random.default_rng((*context.seed, _NODES)).integers(len(nodes))] = 1.0
+        drawn[np.random.default_rng(seed).integers(len(nodes))] = 1.0
     return drawn
 
 

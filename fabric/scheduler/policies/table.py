@@ -25,15 +25,15 @@ from fabric.scheduler.policies.columns import Ask, Floats, NodeColumns
 from fabric.scheduler.policies.policy import Context, Policy
 
 POLICIES: Mapping[str, Policy] = {
-    "random": Policy(random_node.score, random_node.share, by_row=False),
+    "random": Policy(random_node.score, random_node.share, by_row=False, beside=True),
     "dotprod": Policy(dotprod.score),
     "gpu-clustering": Policy(gpu_clustering.score),
     "gpu-packing": Policy(gpu_packing.score),
     "best-fit": Policy(best_fit.score),
     "fgd": Policy(fgd.score, fgd.share),
     "pack": Policy(pack.score),
-    "spread": Policy(spread.score, by_row=False),
-    "gather": Policy(gather.score, by_row=False),
+    "spread": Policy(spread.score, by_row=False, beside=True),
+    "gather": Policy(gather.score, by_row=False, beside=True),
     "locality": Policy(locality.score, by_row=False),
     "keep-gpus-free": Policy(keep_gpus_free.score),
 }

@@ -68,6 +68,12 @@ class Staging(Settings):
     checkpoint_period_s: float = Field(default=1800.0, gt=0)
     """Between two checkpoints; work since the last one is done again after a preemption without notice."""
 
+    save_s: float = Field(default=30.0, ge=0)
+    """Saving a checkpoint when asked to leave or to shrink. Assumed."""
+
+    grace_s: float = Field(default=60.0, ge=0)
+    """From the notice to the kill. Assumed: room for one checkpoint, and below the 120 s of the goals for a reclaim."""
+
 
 class ReplicaRates(Settings):
     """How fast one replica of a service answers."""

@@ -109,7 +109,7 @@ def test_stop_tells_the_state_and_waits_on_wish(control: FakeControl, run: Run) 
 
 
 def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeControl, run: Run) -> None:
-    waits = view("a", "queued", message="waits", failures=1, attempt=2)
+    waits = view("a", "queued", message="waits", failures=1, attempt=2, expected_start=2_000.0)
     event = admin.EventView(at=1_000.0, state="queued", reason="submitted", attempt=1)
     told = admin.ExplanationView(
         workload=waits, missing="2 GPUs on tier gpu; b is ahead", expected_start=2_000.0, events=(event,)
@@ -119,7 +119,7 @@ def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeCon
         "a (job, batch) is queued, attempt 2, 1 lost",
         "  waits",
         "missing    2 GPUs on tier gpu; b is ahead",
-        f"starts     about {show.clock(2_000.0)}",
+        f"starts     expected about {show.clock(2_000.0)}",
         f"{show.clock(1_000.0)}  #1 queued     submitted",
     ]
     assert admin.ExplanationView.model_validate_json(run("explain", "a", "--json").stdout) == told

@@ -102,3 +102,12 @@ def test_a_decision_that_comes_out_otherwise_fails(tmp_path: Path) -> None:
     assert found.exit_code == 1
     assert '-   "reason": "no reason"' in found.stdout.replace("-   ", "-   ")
     assert run("replay", tmp_path / "none.json").exit_code == 2
+
+
+def test_a_scenario_tells_how_promises_were_kept() -> None:
+    found = json.loads(run("simulate", "run", ROOT / "configs" / "simulate" / "busy-day.yaml", "--json").stdout)
+    for report in found["seeds"]:
+        promises = report["promises"]
+        assert promises["num"] == report["promised"]
+        assert promises["worst_s"] == report["latest_after_promise_s"]
+        assert 0 < promises["num_kept"] <= promises["num"]

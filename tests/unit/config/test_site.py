@@ -60,6 +60,7 @@ def test_anonymous_access_is_for_loopback_alone() -> None:
     [
         ({"heads": False}, "site.yaml: top level: no tier may hold Ray heads"),
         ({"name": "c c"}, "site.yaml: tiers.0.name: 'c c' is not a tier name"),
+        ({"speed": 0.0}, "site.yaml: tiers.0.speed: Input should be greater than 0 (got 0.0)"),
         ({"nodes": 0}, "site.yaml: tiers.0.nodes: Input should be greater than or equal to 1 (got 0)"),
         ({"capacity": {**CAPACITY, "memory": "6 Gib"}}, "site.yaml: tiers.0.capacity: '6 Gib' is not a size"),
         ({"capacity": {**CAPACITY, "memory": 6}}, "site.yaml: tiers.0.capacity.memory: Input should be a valid string"),

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 
 from fabric.api.admin import ErrorBody, ExplanationView, Health, ModelVersionView, NodeList, WorkloadList, WorkloadView
-from fabric.core.errors import Unavailable
+from fabric.config.projects import Project
+from fabric.control.callers import LOCAL_ADMIN
+from fabric.control.service import Service
+from fabric.core.errors import BadInput, Unavailable
+from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
-from tests.unit.control.world import START, World
+from tests.unit.control.world import SITE, START, World
 
 WORKLOADS = "/api/fabric/workloads"
 JOB = {"entrypoint": "python x.py"}
@@ -240,3 +244,14 @@ def test_health_counts_what_is_alive_and_notices_a_stuck_loop(world: World) -> N
 def test_a_shutdown_is_begun(world: World, body: bytes, kill: bool) -> None:
     assert world.client().post("/api/fabric/shutdown", content=body).status_code == 202
     assert world.process.ended == [kill]
+
+
+def test_a_site_that_lists_projects_refuses_others_with_the_list(world: World) -> None:
+    projects = (Project(name="physics"), Project(name="biology"))
+    service = Service(world.service._ports, SITE.model_copy(update={"projects": projects}))
+    spec = WorkloadSpec(name="a", entrypoint="x", project="physics")
+    assert service.submit(spec, LOCAL_ADMIN).spec.project == "physics"
+    for unknown in ("phisics", "default"):
+        with pytest.raises(BadInput, match=f"no project '{unknown}' on toy; its projects are biology, physics") as no:
+            service.submit(spec.model_copy(update={"name": "b", "project": unknown}), LOCAL_ADMIN)
+        assert no.value.fields["project"] == unknown

@@ -37,6 +37,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/workloads/mine/size", None, Permission.REPORT),
     ("POST", "/api/fabric/workloads/mine/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
+    ("GET", "/api/fabric/overview", None, Permission.SITE),
+    ("GET", "/api/fabric/decision", None, Permission.ADMIN),
     ("GET", "/api/fabric/models", None, Permission.SITE),
     ("GET", "/api/fabric/health", None, Permission.PUBLIC),
     ("POST", "/api/fabric/shutdown", {}, Permission.ADMIN),

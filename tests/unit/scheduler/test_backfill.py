@@ -152,3 +152,18 @@ def test_names_of_those_ahead_are_few_and_their_number_is_told() -> None:
     many = [waiting(f"w{n}", group("t", 5, "gpu", gpus=1.0), at=float(n)) for n in range(9)]
     last = decide(world(*many), Policy(), 0.0).waits[-1]
     assert last.reason.endswith("behind w0, w1, w2, w3, w4 and 3 more")
+
+
+def test_work_with_a_deadline_is_promised_a_start_beside_those_protected_or_told_that_it_will_be_late() -> None:
+    held = [running("r", piece("g0", resources=Resources.of(1, 2, "1 GiB")), ends=100.0)]
+    first = waiting("first", group("t", 1, "gpu", gpus=2.0), walltime_s=50.0)
+    due = [
+        waiting("in-time", group("t", 1, "gpu", gpus=2.0), at=1.0, walltime_s=50.0, deadline=200.0),
+        waiting("late", group("t", 1, "gpu", gpus=2.0), at=2.0, walltime_s=50.0, deadline=210.0),
+        waiting("patient", group("t", 1, "gpu", gpus=2.0), at=3.0, walltime_s=50.0),
+    ]
+    plan = decide(world(*held, first, *due, nodes=[gpu_node("g0"), cpu_node("c0", cpus=9)]), Policy(protect=1), 0.0)
+    waits = {wait.workload: wait for wait in plan.waits}
+    assert [waits[name].promised for name in ("first", "in-time", "late", "patient")] == [True, True, True, False]
+    assert waits["in-time"].note == ""
+    assert waits["late"].note == "by its walltime it would end 40 s after its deadline"

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.config.windows import DAY_S, Window, instant
-from fabric.scheduler.calendar import Closure, closures, open_until, upcoming
+from fabric.scheduler.calendar import Closure, claims_of, closures, open_until, upcoming
+from fabric.scheduler.snapshot import Claim
+from tests.builders import hybrid
 
 HOUR_S = 3600.0
 EPOCH = instant("2026-12-02T07:00:00Z")
@@ -144,3 +146,14 @@ def test_claims_are_apart_in_order_and_exactly_where_windows_are(windows: list[W
     for hour in range(now, now + horizon):
         inside = any(start <= hour + 0.5 < end for start, end, _, _ in found)
         assert inside == closed_at(windows, at(hour + 0.5))
+
+
+def test_what_is_alike_is_one_claim_on_several_nodes() -> None:
+    update, fan = window("update", 2, 4), window("fan", 3, 5, tiers=(), nodes=("g1",))
+    assert set(claims_of([update, fan], hybrid(), at(0), 24 * HOUR_S)) == {
+        Claim("update", at(2), at(4), ("g0",)),
+        Claim("update", at(2), at(3), ("g1",)),
+        Claim("fan and update", at(3), at(4), ("g1",)),
+        Claim("fan", at(4), at(5), ("g1",)),
+    }
+    assert claims_of([update], hybrid(), at(0), 24 * HOUR_S) == (Claim("update", at(2), at(4), ("g0", "g1")),)

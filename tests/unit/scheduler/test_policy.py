@@ -9,7 +9,7 @@ from fabric.config.load import load
 from fabric.core.errors import BadConfig
 from fabric.scheduler.order import SCORES, in_order
 from fabric.scheduler.policy import Policy, QueueOrder
-from tests.builders import group, waiting
+from tests.builders import group, waiting, world
 
 
 def written(folder: Path, text: str) -> Policy:
@@ -72,7 +72,7 @@ def test_an_order_puts_first_what_it_pulls_for(order: QueueOrder, first: str) ->
         waiting("early-wide-long", group(count=64), at=10.0, walltime_s=20.0),
         waiting("short", group(count=2), at=12.0, walltime_s=10.0),
     ]
-    assert in_order(queue, Policy(order=order), 20.0)[0].name == first
+    assert in_order(world(*queue), Policy(order=order), 20.0)[0].name == first
 
 
 @pytest.mark.parametrize("order", get_args(QueueOrder))
@@ -82,5 +82,5 @@ def test_the_class_comes_before_any_order(order: QueueOrder) -> None:
         waiting("urgent", group(count=50), at=99.0, walltime_s=900.0, priority="interactive"),
         waiting("also-batch", at=1.0, walltime_s=1.0),
     ]
-    names = [work.name for work in in_order(sorted(queue, key=lambda w: w.key), Policy(order=order), 100.0)]
+    names = [work.name for work in in_order(world(*queue), Policy(order=order), 100.0)]
     assert names == ["urgent", "also-batch", "batch"]

@@ -73,7 +73,7 @@ def test_on_a_tier_with_disks_files_are_limits_and_cost_nothing() -> None:
     assert "  emptyDir b                 1 GiB  medium: Memory\n" in text
     assert "  page cache of weights   (15 GiB)  given up under pressure, read again from disk\n" in text
     assert bill(needs, terms(tier(diskless=False))).total == Bytes.of("96 GiB") + Bytes(
-        96 * GIB * 300 // 1000 + 64 * 2**20 + GIB + 512 * 2**20
+        -(-96 * GIB * 300 // 1000) + 64 * 2**20 + GIB + 512 * 2**20
     )
 
 

@@ -3,13 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fabric.config.projects import Project
 from fabric.core.resources import Resources
-from fabric.scheduler.snapshot import Node, NodeState, Promise, snapshot
+from fabric.scheduler import quota
+from fabric.scheduler.columns import NodeColumns
+from fabric.scheduler.promises import set_aside_of
+from fabric.scheduler.quota import tree
+from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, snapshot
 from fabric.scheduler.world import World
-from fabric.workloads.record import Grant, Instants, Record
+from fabric.workloads.record import Grant, Instants, Record, SetAside
 from fabric.workloads.states import State
 from tests.builders import HEAD, group, hybrid, job, piece, record
 
@@ -41,6 +47,8 @@ def test_after_any_changes_the_snapshot_is_the_one_made_from_scratch(moves: list
             changed = replace(changed, grant=None)
         records[name] = changed
         world.put(changed)
+        if after and "a" in records:  # what a record comes after is told with it
+            world.put(records["a"])
         if len(records) % 2:
             same(world, records)
     same(world, records)
@@ -65,18 +73,75 @@ def test_a_job_that_succeeds_lets_its_dependents_be_looked_at() -> None:
     assert world.dependents("a") == ["b"]
 
 
-def test_a_promise_is_kept_while_its_owner_waits_and_forgotten_when_the_nodes_change() -> None:
+def test_a_promise_is_kept_while_its_owner_waits() -> None:
     kept = Promise(50.0, ((0, 1, 0, 0),))
     world = World({"a": record(job("a")), "b": record(job("b"))}, NODES, HEAD)
-    world.keep_promises({"a": kept})
+    world.looked_at()
+    assert world.keep_promises({"a": kept}) == {"a": set_aside_of(kept, NodeColumns.of(NODES))}
     world.put(replace(record(job("a")), message="told"))
     assert [work.promise for work in world.snapshot.waiting] == [kept, None]
-    world.keep_promises({"b": kept})
+    assert world.keep_promises({"a": kept}) == {}
+    assert world.keep_promises({"b": kept}).keys() == {"a", "b"}
     assert [work.promise for work in world.snapshot.waiting] == [None, kept]
-    down = tuple(replace(node, state=NodeState.DOWN) if node.name == "g0" else node for node in NODES)
-    world.move_nodes(down)
-    assert [work.promise for work in world.snapshot.waiting] == [None, None]
+    assert not world.changed
+
+
+def test_a_promise_goes_with_its_node_and_stays_when_another_one_changes() -> None:
+    first, second = Promise(50.0, ((2, 1, 0, 0),)), Promise(60.0, ((3, 1, 0, 0),))
+    world = World({"a": record(job("a")), "b": record(job("b"))}, NODES, HEAD)
+    world.keep_promises({"a": first, "b": second})
+    fewer = tuple(replace(n, state=NodeState.DOWN) if n.name == "g0" else n for n in NODES if n.name != "c1")
+    world.move_nodes(fewer)
+    # g0 had row 2 and is down; g1 had row 3 and has row 2 now.
+    assert [work.promise for work in world.snapshot.waiting] == [None, Promise(60.0, ((2, 1, 0, 0),))]
     assert world.snapshot.idle[world.snapshot.site.row["g0"]].tolist() == [0, 0, 0]
+    assert world.keep_promises({}) == {"a": None, "b": None}
+
+
+SMALL = Resources.of(1, 0, "1 GiB")
+
+
+@pytest.mark.parametrize(
+    ("what", "parts", "kept"),
+    [
+        ("its nodes are as they were", (("c0", SMALL), ("c1", SMALL)), True),
+        ("a node is gone", (("c0", SMALL), ("c9", SMALL)), False),
+        ("a node is down", (("c0", SMALL), ("g0", SMALL)), False),
+        ("two slices fill a node", (("c1", SMALL * 2), ("c1", SMALL * 2)), True),
+        ("a node has become too small for both", (("c1", SMALL * 3), ("c1", SMALL * 2)), False),
+    ],
+)
+def test_what_a_record_says_is_set_aside_comes_back_if_its_nodes_can_hold_it(
+    what: str, parts: tuple[tuple[str, Resources], ...], kept: bool
+) -> None:
+    nodes = tuple(replace(node, state=NodeState.DOWN) if node.name == "g0" else node for node in NODES)
+    world = World({"a": replace(record(job("a")), set_aside=SetAside(50.0, parts))}, nodes, HEAD)
+    (waits,) = world.snapshot.waiting
+    assert (waits.promise is not None) is kept, what
+    if waits.promise:
+        assert set_aside_of(waits.promise, world.snapshot.site) == SetAside(50.0, parts)
+        assert world.keep_promises({"a": waits.promise}) == {}
+    # What the record says wrongly is corrected by the next plan, also if that promises nothing.
+    assert world.keep_promises({}) == {"a": None}
+
+
+def test_other_claims_are_a_change_and_the_same_ones_are_none() -> None:
+    window = Claim("service", 10.0, 20.0, ("g0",))
+    world = World({}, NODES, HEAD, claims=(window,))
+    world.looked_at()
+    world.move_claims((window,))
+    assert not world.changed
+    later = replace(window, name="again", start=30.0, end=40.0)
+    world.move_claims((later, window))
+    assert world.changed
+    assert world.snapshot.claims == (window, later)
+
+
+def test_grace_and_projects_are_in_the_snapshot_also_after_nodes_moved() -> None:
+    projects = quota.tree([Project(name="physics")])
+    world = World({}, NODES, HEAD, grace_s=7.0, tree=projects)
+    world.move_nodes(NODES[1:])
+    assert (world.snapshot.grace_s, world.snapshot.tree) == (7.0, projects)
 
 
 def test_a_node_that_comes_back_has_what_its_workloads_leave() -> None:
@@ -87,3 +152,27 @@ def test_a_node_that_comes_back_has_what_its_workloads_leave() -> None:
     idle = world.snapshot.idle[world.snapshot.site.row["g0"]].tolist()
     assert idle == [3000, 2000, 7 * 2**30]
     assert Resources.of(4, 2, "8 GiB") == NODES[2].capacity
+
+
+def test_how_long_the_owners_last_two_runs_took_is_what_the_next_is_expected_to_take() -> None:
+    world = World({}, NODES, HEAD, predicts=True)
+    for number, ran_s in enumerate((500.0, 10.0, 30.0)):
+        ran = holding(f"sweep-{number}", State.RUNNING, "c0")
+        world.put(replace(ran, at=replace(ran.at, running=100.0)))
+        world.put(replace(ran, state=State.SUCCEEDED, at=replace(ran.at, running=100.0, ended=100.0 + ran_s)))
+    world.put(record(job("sweep-3", "true", walltime_s=100.0)))
+    world.put(record(job("other-1", "true", walltime_s=100.0)))
+    assert {work.name: work.likely_s for work in world.snapshot.waiting} == {"sweep-3": 20.0, "other-1": 100.0}
+
+
+def test_what_projects_hold_is_counted_as_time_goes_on() -> None:
+    projects = tree((Project(name="a"), Project(name="b")))
+    world = World({}, NODES, HEAD, tree=projects)
+    world.use(100.0, 1e9)
+    busy = holding("x", State.RUNNING, "g0")
+    world.put(replace(busy, spec=busy.spec.model_copy(update={"project": "a"})))
+    world.use(100.0, 1e9)
+    world.use(108.0, 1e9)
+    usage = world.snapshot.usage
+    # One of eight CPUs of the commodity tier for eight seconds.
+    assert (usage.at, round(usage.of("a"), 3), usage.of("b")) == (108.0, 1.0, 0.0)

@@ -1,0 +1,139 @@
+"""The command `top`: the site at one glance.
+
+Knows nothing of how it is found out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fabric.cli import show
+from fabric.cli.jobs import LOOK_EVERY_S, Json, placement
+from fabric.cli.session import Session, session
+from fabric.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from fabric.api.admin import WorkloadView
+    from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+
+MOST_SHOWN = 15
+"""Waiting workloads in the list; the others are counted."""
+
+TIERS = ("TIER", "NODES", "GPUS", "CPUS", "MEMORY", "HELD BY")
+"""Heads of the list of tiers; amounts are free / there."""
+QUEUE = ("WAITS", "CLASS", "AGE", "STARTS", "WHY")
+"""Heads of the list of waiting workloads."""
+SERVICES = ("SERVES", "STATE", "AGE", "ON", "MESSAGE")
+"""Heads of the list of services."""
+
+
+def top(
+    ctx: typer.Context,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show changes until Ctrl-C; usual on a terminal.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show it once; usual where no terminal is.")] = False,
+) -> None:
+    """Show tiers, queue, services, and how promised starts were kept.
+
+    Raises:
+        BadInput: If it shall go on and not go on.
+    """
+    if watch and once:
+        raise BadInput("--watch goes on and --once does not. Give one of them.")
+    to = session(ctx)
+    if watch or (sys.stdout.isatty() and not once and not json):
+        _watch(to, json)
+    else:
+        _print(_look(to), json)
+
+
+def _look(to: Session) -> Overview:
+    with to.client() as client:
+        return client.overview()
+
+
+def _print(found: Overview, json: bool) -> None:
+    if json:
+        show.as_json(found)
+    else:
+        show.console().print(_drawn(found))
+
+
+def _watch(to: Session, json: bool) -> None:
+    import time
+
+    from rich.live import Live
+
+    if json:
+        seen: Overview | None = None
+        while True:
+            found = _look(to)
+            if seen is None or found.model_copy(update={"at": seen.at}) != seen:
+                _print(found, json)
+                seen = found
+            time.sleep(LOOK_EVERY_S)
+    with Live(console=show.console(), auto_refresh=False) as live:
+        while True:
+            live.update(_drawn(_look(to)), refresh=True)
+            time.sleep(LOOK_EVERY_S)
+
+
+def _drawn(found: Overview) -> RenderableType:
+    from rich.console import Group
+
+    return Group(*_parts(found))
+
+
+def _parts(found: Overview) -> Iterator[RenderableType]:
+    running = ", ".join(f"{count} {name}" for name, count in found.running.items()) or "none"
+    yield f"{found.site} at {show.clock(found.at)}: {found.num_waiting} wait, jobs that run: {running}"
+    yield show.table(TIERS, (_tier(tier) for tier in found.tiers))
+    if found.queue:
+        yield ""
+        yield show.table(QUEUE, (_waits(view, found.at) for view in found.queue[:MOST_SHOWN]))
+        if found.num_waiting > MOST_SHOWN:
+            yield f"and {found.num_waiting - MOST_SHOWN} more"
+    if found.services:
+        yield ""
+        yield show.table(SERVICES, (_serves(view, found.at) for view in found.services))
+    yield ""
+    yield promises_line(found.promises)
+
+
+def _tier(tier: TierView) -> tuple[object, ...]:
+    nodes = str(tier.nodes) if tier.ready == tier.nodes else f"{tier.ready} of {tier.nodes}"
+    gpus = f"{tier.free.gpus:g} / {tier.total.gpus:g}" if tier.total.gpus else "-"
+    held = "; ".join(f"{name} {_amounts(amounts)}" for name, amounts in tier.held.items()) or "-"
+    memory = f"{show.size(tier.free.memory_bytes)} / {show.size(tier.total.memory_bytes)}"
+    return tier.name, nodes, gpus, f"{tier.free.cpus:g} / {tier.total.cpus:g}", memory, held
+
+
+def _amounts(amounts: Amounts) -> str:
+    return show.amounts(amounts.cpus, amounts.gpus, amounts.memory_bytes)
+
+
+def _waits(view: WorkloadView, now: float) -> tuple[object, ...]:
+    starts = "-"
+    if view.expected_start is not None:
+        starts = f"{'by' if view.promised else 'about'} {show.clock(view.expected_start)}"
+    return view.name, view.priority, show.since(view.submitted_at, now), starts, view.message
+
+
+def _serves(view: WorkloadView, now: float) -> tuple[object, ...]:
+    state = f"{view.state} ({view.condition})" if view.condition else view.state
+    return view.name, state, show.since(view.submitted_at, now), placement(view), view.message
+
+
+def promises_line(found: PromisesView) -> str:
+    """How promised starts were kept, in one line."""
+    if found.p50_s is None or found.p95_s is None or found.worst_s is None:
+        return "promises   nobody who has started was promised a start"
+    share = f"{found.num_kept} of {found.num} kept ({found.num_kept / found.num:.1%}, within {found.within_s:g} s)"
+    errors = f"median {found.p50_s:+.1f} s, p95 {found.p95_s:+.1f} s, worst {found.worst_s:+.1f} s"
+    return f"promises   {share}; start against promise: {errors}"

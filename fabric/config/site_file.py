@@ -1,0 +1,67 @@
+"""Read a site file together with the policy file that it may name.
+
+Knows nothing of what a policy says: who reads a site gives the class.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fabric.config.load import apply_sets, decode, read_yaml
+from fabric.config.settings import Settings
+from fabric.config.site import Site
+from fabric.core.errors import BadConfig
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_site(path: Path, sets: Sequence[str] = (), *, policy: type[Settings]) -> Site:
+    """Read a site; in the answer a policy file has been replaced by what is in it, so that it can be written elsewhere.
+
+    Args:
+        path: The site file.
+        sets: Overrides such as `ports.control=9270`, or `policy.protect=all`.
+        policy: The class that decodes the policy.
+
+    Raises:
+        BadConfig: If one of the files is missing, no YAML, or has an unknown key, wrong type or impossible value.
+    """
+    document = apply_sets(_with_policy(read_yaml(path), path), sets)
+    site = decode(Site, _with_policy(document, path), str(path))
+    policy_of(site, policy, str(path))
+    return site
+
+
+def policy_of(site: Site, policy: type[S], where: str = "") -> S:
+    """The policy of a site; the class's defaults where it says nothing.
+
+    Args:
+        site: As `load_site` gives it.
+        policy: The class that decodes it.
+        where: What the site was read from, for messages.
+
+    Raises:
+        BadConfig: Naming every wrong place of it.
+    """
+    if isinstance(site.policy, str):
+        raise BadConfig(f"{where or site.name}: policy: {site.policy} is a file; read the site with `load_site`")
+    return decode(policy, site.policy or {}, f"{where or site.name}: policy")
+
+
+def _with_policy(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A site's document with what is in the policy file that it names.
+
+    Raises:
+        BadConfig: If there is no such file beside the site file or in the folder above.
+    """
+    named = document.get("policy")
+    if not isinstance(named, str):
+        return document
+    places = [folder / named for folder in (path.parent, path.parent.parent)]
+    for place in places:
+        if place.is_file():
+            return {**document, "policy": read_yaml(place)}
+    looked = " or ".join(str(place) for place in places)
+    raise BadConfig(
+        f"{path}: policy: there is no file {looked}. Name one relative to the site file or the folder above"
+    )

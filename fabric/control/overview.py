@@ -1,0 +1,92 @@
+"""The site at one glance: what each tier has free, who waits, who serves, and how promises were kept.
+
+Knows nothing of stores or HTTP: values in, values out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from fabric.api.admin import ProgressView, WorkloadView
+from fabric.api.overview import Amounts, PromisesView, TierView
+from fabric.control.views import workload_view
+from fabric.core.resources import Resources
+from fabric.scheduler.punctuality import KEPT_WITHIN_S, punctuality
+from fabric.scheduler.snapshot import Node, NodeState
+from fabric.workloads.record import Record
+from fabric.workloads.states import State
+
+MOST_STARTS = 10_000
+"""Newest starts whose promises are looked at."""
+
+
+def tier_views(nodes: Iterable[Node], records: Iterable[Record]) -> tuple[TierView, ...]:
+    """Every tier, by name.
+
+    Args:
+        nodes: Of the site.
+        records: Those that may hold a grant, of all projects.
+    """
+    held: dict[str, dict[str, Resources]] = {}
+    on_node: dict[str, Resources] = {}
+    for record in records:
+        for part in record.grant.slices if record.grant and record.state.holds_grant else ():
+            of_tier, name = held.setdefault(part.tier, {}), str(record.spec.priority)
+            of_tier[name] = of_tier.get(name, Resources()) + part.resources
+            on_node[part.node] = on_node.get(part.node, Resources()) + part.resources
+    by_tier: dict[str, list[Node]] = {}
+    for node in nodes:
+        by_tier.setdefault(node.tier, []).append(node)
+    return tuple(_tier(name, by_tier[name], held.get(name, {}), on_node) for name in sorted(by_tier))
+
+
+def _tier(name: str, nodes: Sequence[Node], held: dict[str, Resources], on_node: dict[str, Resources]) -> TierView:
+    ready = [node for node in nodes if node.state is NodeState.READY]
+    free = (node.capacity.shortfall(on_node.get(node.name, Resources())) for node in ready)
+    return TierView(
+        name=name,
+        nodes=len(nodes),
+        ready=len(ready),
+        total=_amounts(sum((node.capacity for node in ready), Resources())),
+        free=_amounts(sum(free, Resources())),
+        held={name: _amounts(amount) for name, amount in sorted(held.items())},
+    )
+
+
+def _amounts(resources: Resources) -> Amounts:
+    return Amounts(
+        cpus=resources.cpus.whole(), gpus=resources.gpus.whole(), memory_bytes=resources.memory.count
+    )  # fmt: skip
+
+
+def queue_of(records: Iterable[Record]) -> list[Record]:
+    """Who waits: most urgent class first, then first come first served."""
+    waiting = (record for record in records if record.state is State.QUEUED)
+    return sorted(waiting, key=lambda record: (record.spec.priority.rank, record.at.submitted, record.name))
+
+
+def services_of(records: Iterable[Record]) -> list[Record]:
+    """Services that are not final, by name."""
+    services = (record for record in records if record.spec.kind == "service" and not record.state.final)
+    return sorted(services, key=lambda record: record.name)
+
+
+def running_by_class(records: Iterable[Record]) -> dict[str, int]:
+    """How many jobs of each priority class hold nodes."""
+    jobs = (record for record in records if record.spec.kind == "job" and record.state.holds_grant)
+    return dict(sorted(Counter(str(record.spec.priority) for record in jobs).items()))
+
+
+def brief_view(record: Record, endpoint: str | None = None) -> WorkloadView:
+    """A record without what it tells of itself."""
+    return workload_view(record, ProgressView(), endpoint)
+
+
+def promises_view(starts: Iterable[tuple[float, float]]) -> PromisesView:
+    """How promises were kept.
+
+    Args:
+        starts: Promised and actual start of each that had been promised one, in seconds since the epoch.
+    """
+    found = punctuality(actual - promised for promised, actual in starts)
+    return PromisesView(within_s=KEPT_WITHIN_S, **asdict(found))

@@ -1,0 +1,88 @@
+"""What projects hold while a decision is made, and whom a limit keeps waiting.
+
+Knows nothing of nodes: what is allowed may still not fit.
+"""
+
+from collections.abc import Sequence
+
+from fabric.core.resources import Resources
+from fabric.scheduler.amounts import Amounts
+from fabric.scheduler.columns import NodeColumns, Slot, resources_of
+from fabric.scheduler.quota import Held, Refused, give_back, may_start, take
+from fabric.scheduler.reclaim import recoverable, within_guarantee
+from fabric.scheduler.shape import Part, Shape
+from fabric.scheduler.snapshot import Snapshot
+
+_NOTHING = Amounts()
+
+
+class Limits:
+    """Private to one decision. Where the site lists no projects, nobody is kept waiting and nothing is counted."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._tree, self._site = snapshot.tree, snapshot.site
+        self.held = held_of(snapshot) if self.apply else Held()
+
+    @property
+    def apply(self) -> bool:
+        """Whether the site lists projects."""
+        return bool(self._tree.entries)
+
+    def refused(self, project: str, shape: Shape, head: Part | None) -> Refused | None:
+        """The limit in the way of a gang, as far as it can be said before it is placed."""
+        return self._refused(project, _asked(shape, head, self._site)) if self.apply else None
+
+    def refused_slots(self, project: str, slots: Sequence[Slot]) -> Refused | None:
+        """The limit in the way of what was placed."""
+        return self._refused(project, amounts_of(slots, self._site)) if self.apply else None
+
+    def take(self, project: str, slots: Sequence[Slot]) -> None:
+        """Count what `project` gets."""
+        if self.apply:
+            self.held = take(self._tree, self.held, project, amounts_of(slots, self._site))
+
+    def give_back(self, project: str, slots: Sequence[Slot]) -> None:
+        """Count what `project` gives back."""
+        if self.apply:
+            self.held = give_back(self._tree, self.held, project, amounts_of(slots, self._site))
+
+    def owes(self, victim: str, claimant: str, shape: Shape) -> bool:
+        """Whether work of `victim` uses what is guaranteed to `claimant`, which would be within it with `shape`."""
+        if not self.apply:
+            return False
+        ask = _asked(shape, None, self._site)
+        within = within_guarantee(self._tree, self.held, claimant, ask)
+        return within and bool(recoverable(self._tree, self.held, claimant, ask, victim=victim))
+
+    def _refused(self, project: str, ask: Amounts) -> Refused | None:
+        answer = may_start(self._tree, self.held, project, ask)
+        return answer if isinstance(answer, Refused) else None
+
+
+def held_of(snapshot: Snapshot) -> Held:
+    """What every project holds."""
+    slots: dict[str, list[Slot]] = {}
+    for work in snapshot.running:
+        slots.setdefault(work.project, []).extend(work.slots)
+    held = Held()
+    for project in sorted(slots):
+        held = take(snapshot.tree, held, project, amounts_of(slots[project], snapshot.site))
+    return held
+
+
+def amounts_of(slots: Sequence[Slot], site: NodeColumns) -> Amounts:
+    """What slots hold, by tier."""
+    total: dict[str, Resources] = {}
+    for row, *amount in slots:
+        tier = site.tier_of[row]
+        total[tier] = total.get(tier, Resources()) + resources_of(amount)
+    return Amounts(total)
+
+
+def _asked(shape: Shape, head: Part | None, site: NodeColumns) -> Amounts:
+    """What the parts ask for that can only go to one tier."""
+    parts = [(part.tier, part.request, part.count) for part in shape.parts]
+    if head is not None and len(site.head_tiers) == 1:
+        parts.append((site.head_tiers[0], head.request, 1))
+    asked = (Amounts({tier: resources_of(request) * count}) for tier, request, count in parts if tier is not None)
+    return sum(asked, _NOTHING)

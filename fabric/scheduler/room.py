@@ -1,0 +1,176 @@
+"""Make room for somebody who waits: less urgent work leaves or shrinks, and what grew beyond what it asked for shrinks.
+
+Knows nothing of who is asked about first. Costs and the search are in `preemption`.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+
+from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
+from fabric.scheduler.placement import place
+from fabric.scheduler.plan import Preempt, Resize
+from fabric.scheduler.preemption import Asker, Holder, NoRoom, Victim, preempt
+from fabric.scheduler.shape import Shape
+from fabric.scheduler.sizes import devices, freed, request_of, shrunk, sizes_below
+from fabric.scheduler.snapshot import Running, Waiting
+from fabric.scheduler.whatif import WhatIf
+from fabric.workloads.spec import Priority
+
+MOST_HOLDERS = 256
+"""Holders that are looked at for one who asks, the least urgent and cheapest first; bounds the time of a decision."""
+
+SURPLUS = "+"
+"""Ending of the holder that stands for what a gang holds beyond what it asked for."""
+
+
+class RoomMaker:
+    """Asks running work to leave or shrink; private to one decision."""
+
+    def __init__(self, world: WhatIf) -> None:
+        self._world = world
+        policy, running = world.policy, world.snapshot.running
+        movable = (work for work in running if work.settled and not work.service) if policy.preemption else ()
+        self._by_name = {work.name: work for work in movable}
+        self._in_vain: set[tuple[Shape, int, str, float]] = set()
+        self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
+
+    def make(self, work: Waiting, shape: Shape) -> bool:
+        """Decide who makes room for `work`, if anybody can; its promise is the caller's.
+
+        Args:
+            work: Who wants room.
+            shape: The least that it needs.
+        """
+        world = self._world
+        question = (shape, work.rank, work.project, work.duration_s)
+        if not self._by_name or question in self._in_vain or not self._could_help(work):
+            return False
+        # Whoever asks for the same later in this decision has no better chances.
+        self._in_vain.add(question)
+        by = world.now + world.snapshot.grace_s
+        base = world.profile.room_after(by, by + work.duration_s).copy()
+        for slots in world.surplus.values():
+            subtract(base, slots)
+        holders = self._candidates(work, shape)
+        if not holders:
+            return False
+
+        def fits(what_if: Mapping[str, int]) -> bool:
+            room = base.copy()
+            for name, workers in what_if.items():
+                subtract(room, self._gives(name, workers), sign=-1)
+            return not place(shape, room, world.snapshot.site, world.head).lacks
+
+        if fits({}):
+            return False
+        asker = Asker(work.name, work.rank)
+        answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=world.policy.min_run_s)
+        if isinstance(answer, NoRoom):
+            return False
+        for victim in answer.victims:
+            self._disturb(victim, work.name, by)
+        self._in_vain.discard(question)
+        names = ", ".join(victim.workload.removesuffix(SURPLUS) for victim in answer.victims)
+        world.notes[work.name] = f"room is made by {names} within {world.snapshot.grace_s:.0f} s"
+        return True
+
+    def _candidates(self, work: Waiting, shape: Shape) -> list[Holder]:
+        """Those that hold something on a tier that the gang may use, where they are many the cheapest."""
+        tiers = set(self._world.touched(shape))
+        near = (one for one in self._by_name.values() if not tiers.isdisjoint(part.tier for part in one.grant.slices))
+        holders = [holder for one in near for holder in self._holders(one, work)]
+        if len(holders) > MOST_HOLDERS:
+            holders.sort(key=lambda h: (-h.rank, h.cost(0).slot_s / (h.workers * h.slots_per_worker), h.name))
+        return holders[:MOST_HOLDERS]
+
+    def _could_help(self, work: Waiting) -> bool:
+        """Whether anybody is less urgent, has grown, or may owe a guarantee."""
+        return self._least_urgent > work.rank or bool(self._world.surplus) or self._world.limits.apply
+
+    def _holders(self, one: Running, work: Waiting) -> list[Holder]:
+        """What may be taken of one that runs, for `work`."""
+        world = self._world
+        if world.disturbed(one.name):
+            return []
+        if one.rank > work.rank or (
+            one.rank == work.rank and world.limits.owes(one.project, work.project, world.least(work))
+        ):
+            return [self._whole[one.name]]
+        if one.rank == work.rank and one.name in world.surplus:
+            return [self._surplus_of(one)]
+        return []
+
+    @cached_property
+    def _whole(self) -> dict[str, Holder]:
+        return {name: self._holder(work) for name, work in self._by_name.items()}
+
+    def _holder(self, work: Running) -> Holder:
+        world, group = self._world, work.elastic
+        size = work.grant.size(group.name) if group else 1
+        can_shrink = group is not None and world.policy.elastic
+        return self._priced(
+            work, work.name, size,
+            smaller=sizes_below(group, size) if group is not None and can_shrink else (),
+            slots_per_worker=devices(request_of(group)) if group else max(1, _devices_held(work)),
+        )  # fmt: skip
+
+    def _surplus_of(self, work: Running) -> Holder:
+        """What a gang has beyond what it asked for, as a holder that may be sent away."""
+        group = work.elastic
+        assert group is not None  # noqa: S101 - only an elastic gang has a surplus
+        extra = work.grant.size(group.name) - group.count
+        smaller = tuple(size - group.count for size in sizes_below(group, group.count + extra) if size > group.count)
+        return self._priced(
+            work, work.name + SURPLUS, extra, smaller=smaller, slots_per_worker=devices(request_of(group))
+        )
+
+    def _priced(
+        self, work: Running, name: str, workers: int, *, smaller: tuple[int, ...], slots_per_worker: int
+    ) -> Holder:
+        world, told = self._world, work.told
+        ran_s = max(0.0, world.now - work.since)
+        saved = told.saved if told is not None else None
+        cheap = world.policy.victims == "cheapest"
+        unsaved_s = ran_s if saved is None or not cheap else max(0.0, world.now - max(saved, work.since))
+        return Holder(
+            name=name,
+            rank=work.rank,
+            workers=workers,
+            ran_s=math.inf if work.rank == Priority.HARVEST.rank else ran_s,
+            unsaved_s=unsaved_s,
+            restart_s=world.policy.restart_s if cheap else 0.0,
+            staging_s=work.staged_s if cheap else 0.0,
+            grace_s=world.snapshot.grace_s,
+            checkpoint_s=told.save_s if told is not None and cheap else None,
+            slots_per_worker=slots_per_worker,
+            smaller=smaller,
+            nodes=frozenset(part.node for part in work.grant.slices),
+        )
+
+    def _gives(self, holder: str, workers: int) -> tuple[Slot, ...]:
+        """What nodes get back if a holder keeps so many workers."""
+        work, size = self._size_left(holder, workers)
+        return freed(work.grant, work.elastic, size, self._world.snapshot.site) if size else work.slots
+
+    def _size_left(self, holder: str, workers: int) -> tuple[Running, int]:
+        name = holder.removesuffix(SURPLUS)
+        work = self._by_name[name]
+        return work, workers + (work.elastic.count if work.elastic and name != holder else 0)
+
+    def _disturb(self, victim: Victim, asker: str, by: float) -> None:
+        world = self._world
+        work, size = self._size_left(victim.workload, victim.after)
+        world.leaves(work, freed(work.grant, work.elastic, size, world.snapshot.site) if size else work.slots, by)
+        why = f"room for {asker}: {victim.cost}"
+        kept = shrunk(work.grant, work.elastic.name, size) if work.elastic and size else None
+        if kept is None or work.elastic is None:
+            world.preempted[work.name] = Preempt(work.name, victim.grace_s, why)
+        else:
+            before = work.grant.size(work.elastic.name)
+            world.resized[work.name] = Resize(work.name, before, size, kept, victim.grace_s, f"shrinks, {why}")
+
+
+def _devices_held(work: Running) -> int:
+    gpus, cpus = (sum(slot[1 + column] for slot in work.slots) // 1000 for column in (GPUS, CPUS))
+    return gpus or cpus

@@ -1,0 +1,160 @@
+"""Give services the replicas that they need: now what is needed by the time a replica would be ready, later on claims.
+
+Knows nothing of requests: the need comes as a forecast in replicas, or from a person as a number.
+"""
+
+from dataclasses import dataclass, replace
+
+from fabric.scheduler.forecast import Demand
+from fabric.scheduler.loans import WORTH_STAGINGS
+from fabric.scheduler.placement import Piece, place
+from fabric.scheduler.plan import Resize
+from fabric.scheduler.room import RoomMaker
+from fabric.scheduler.shape import Shape, shape_of
+from fabric.scheduler.sizes import at_size, freed, grown, shrunk
+from fabric.scheduler.snapshot import Running, Waiting
+from fabric.scheduler.whatif import WhatIf
+from fabric.workloads.spec import Group
+
+CLAIM_EDGES_S = (1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
+"""Ends of the spans ahead for each of which the largest need is claimed, in seconds; a choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How many replicas a service should have."""
+
+    service: Running
+    group: Group
+    size: int
+    """Present one."""
+    now: int
+    """Needed by the time at which a replica that starts now would be ready."""
+    lasting: int
+    """Needed at some time before giving one back would have been worth it."""
+    demand: Demand | None
+    lead_s: float
+    why: str
+
+
+def serve(world: WhatIf, rooms: RoomMaker) -> None:
+    """Grow services that need more, shrink those that lend, and lay claims on what they will need again.
+
+    The growth of all comes first, so that nobody's claim is in the way of anybody's need.
+    """
+    needs = [need for work in world.snapshot.running if (need := need_of(work, world)) is not None]
+    for need in needs:
+        if need.now > need.size:
+            _grow(need, world, rooms)
+        elif need.lasting < need.size:
+            _shrink(need, world)
+    for need in needs:
+        if need.demand is not None and world.policy.loans:
+            _claim(need, need.demand, world)
+
+
+def need_of(work: Running, world: WhatIf) -> Need | None:
+    """What a service needs; None where nothing says, or where it is leaving or letting go of replicas just now."""
+    group, told = work.elastic, work.told
+    if not work.service or not work.settled or group is None:
+        return None
+    size = work.grant.size(group.name)
+    if work.wants is not None:
+        wanted = _within(group, work.wants)
+        return Need(work, group, size, wanted, wanted, None, 0.0, f"scaled to {wanted} replicas by request")
+    if told is None or told.demand is None:
+        return None
+    demand, lead_s = told.demand, told.lead_s + world.snapshot.grace_s
+    soon = _within(group, demand.peak(world.now, world.now + lead_s))
+    lasting = _within(group, demand.peak(world.now, world.now + (1 + WORTH_STAGINGS) * lead_s))
+    lasting = max(lasting, soon) if world.policy.loans else size
+    return Need(work, group, size, soon, lasting, demand, lead_s, f"needs {soon} replicas in {lead_s:.0f} s")
+
+
+def _within(group: Group, replicas: int) -> int:
+    return min(group.most, max(group.least, replicas))
+
+
+def _grow(need: Need, world: WhatIf, rooms: RoomMaker) -> None:
+    """Add the replicas that fit now, and let others make room for the rest."""
+    work, group, missing = need.service, need.group, need.now - need.size
+    for count in range(missing, 0, -1):
+        pieces = _placed(group, count, world)
+        if pieces:
+            slots = tuple(piece.slot for piece in pieces)
+            world.take(work.project, slots, float("inf"))
+            grant = grown(work.grant, pieces, world.snapshot.site)
+            why = f"grows from {need.size} to {need.size + count} replicas: {need.why}"
+            world.resized[work.name] = Resize(work.name, need.size, need.size + count, grant, 0.0, why)
+            missing -= count
+            break
+    if missing:
+        _ask(need, missing, world, rooms)
+
+
+def _ask(need: Need, missing: int, world: WhatIf, rooms: RoomMaker) -> None:
+    """Let others make room for replicas, as many as they can, and keep it until the replicas can start."""
+    work, group = need.service, need.group
+    for count in range(missing, 0, -1):
+        shape = _shape(group, count)
+        asker = Waiting(f"{work.name}: {count} replicas", work.rank, work.submitted, (_group(group, count),), None)
+        made = rooms.make(asker, shape)
+        if made or count == 1 or _comes_back(shape, world):
+            found = world.profile.earliest_start(shape, float("inf"), world.snapshot.grace_s + 1.0)
+            if found:
+                world.hold(found[1].slots, found[0], float("inf"))
+            if made or found:
+                return
+
+
+def _comes_back(shape: Shape, world: WhatIf) -> bool:
+    by = world.now + world.snapshot.grace_s
+    room = world.profile.room_after(by, float("inf"))
+    return not place(shape, room, world.snapshot.site, None).lacks
+
+
+def _shrink(need: Need, world: WhatIf) -> None:
+    work, group = need.service, need.group
+    kept = shrunk(work.grant, group.name, need.lasting)
+    if kept is None:
+        return
+    slots = freed(work.grant, group, need.lasting, world.snapshot.site)
+    world.leaves(work, slots, world.now + world.snapshot.grace_s)
+    why = f"shrinks from {need.size} to {need.lasting} replicas: {need.why}"
+    world.resized[work.name] = Resize(work.name, need.size, need.lasting, kept, world.snapshot.grace_s, why)
+
+
+def _claim(need: Need, demand: Demand, world: WhatIf) -> None:
+    """Keep what the service will need again, from when it must have it so that replicas are ready in time."""
+    have, since = max(need.size, need.now), world.now
+    for edge_s in CLAIM_EDGES_S:
+        until = world.now + edge_s
+        peak = _within(need.group, demand.peak(since, until))
+        if peak > have:
+            rises = demand.rises_above(have, since)
+            start = max(world.now + 1.0, (rises if rises is not None else until) - need.lead_s)
+            _keep(_shape(need.group, peak - have), start, world)
+            have = peak
+        since = until
+
+
+def _keep(shape: Shape, start: float, world: WhatIf) -> None:
+    """Lay a claim on as many of the replicas as fit at an instant."""
+    attempt = place(shape, world.profile.room_after(start, start + 1.0), world.snapshot.site, None)
+    if not attempt.lacks:
+        world.lend_until(attempt.slots, start, float("inf"))
+
+
+def _placed(group: Group, count: int, world: WhatIf) -> tuple[Piece, ...]:
+    """Where so many more replicas can start now and stay; nowhere if they do not all fit."""
+    room = world.profile.room(float("inf"))
+    attempt = place(_shape(group, count), room, world.snapshot.site, None, scores=world.scores)
+    return tuple(replace(piece, head=False) for piece in attempt.pieces) if not attempt.lacks else ()
+
+
+def _shape(group: Group, count: int) -> Shape:
+    return at_size(shape_of((group,)), group.name, count)
+
+
+def _group(group: Group, count: int) -> Group:
+    return group.model_copy(update={"count": count, "min": None, "max": None})

@@ -1,0 +1,179 @@
+"""Who makes room for whom, in small worlds."""
+
+from dataclasses import replace
+from typing import Any
+
+from fabric.config.projects import Project, Share
+from fabric.core.resources import Resources
+from fabric.scheduler.cycle import decide
+from fabric.scheduler.plan import Plan, Wait
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.quota import tree
+from fabric.scheduler.snapshot import Running, Snapshot, Told, Waiting
+from fabric.scheduler.usage import Usage
+from fabric.workloads.record import Grant, Slice
+from fabric.workloads.spec import Group, Priority
+from tests.builders import HEAD, cpu_node, gpu_node, group, waiting
+
+GRACE_S = 20.0
+NOW = 10_000.0
+EAGER = Policy(min_run_s=0.0)
+
+
+def trains(name: str, *nodes: str, gpus: int = 2, priority: str = "batch", **more: Any) -> Running:
+    """A job with a worker of `gpus` on each node, that runs since long ago."""
+    slices = tuple(Slice(f"w-{i}", "w", node, "gpu", 1, Resources.of(1, gpus, "1 GiB")) for i, node in enumerate(nodes))
+    head = Slice("head", "head", "c0", "commodity", 1, HEAD, head=True)
+    fields: dict[str, Any] = {"since": 0.0, "settled": True, "rank": Priority(priority).rank, **more}
+    return Running(name, Grant((head, *slices)), fields.pop("ends", None), **fields)
+
+
+def asks(name: str, workers: int, *, priority: str = "batch", gpus: int = 2, **more: Any) -> Waiting:
+    """A job that waits for GPU workers."""
+    return waiting(name, group("w", workers, "gpu", gpus=gpus), priority=priority, at=NOW, **more)
+
+
+def elastic(least: int, count: int, most: int, gpus: int = 2) -> Group:
+    return Group(name="w", count=count, min=least, max=most, tier="gpu", cpus=1.0, gpus=gpus, memory="1 GiB")
+
+
+def seen(*work: Running | Waiting, gpu_nodes: int = 2, projects: tuple[Project, ...] = ()) -> Snapshot:
+    nodes = [*(gpu_node(f"g{i}") for i in range(gpu_nodes)), cpu_node("c0", cpus=16)]
+    return Snapshot.of(
+        nodes,
+        [item for item in work if isinstance(item, Running)],
+        [item for item in work if isinstance(item, Waiting)],
+        head=HEAD,
+        grace_s=GRACE_S,
+        tree=tree(projects),
+    )
+
+
+def leaving(plan: Plan) -> list[str]:
+    return [action.workload for action in plan.preempted]
+
+
+def wait_of(plan: Plan, name: str) -> Wait:
+    return next(wait for wait in plan.waits if wait.workload == name)
+
+
+def test_a_more_urgent_gang_gets_the_room_of_less_urgent_work_and_a_start_within_the_grace() -> None:
+    plan = decide(seen(trains("low", "g0", "g1"), asks("high", 2, priority="interactive")), EAGER, NOW)
+    assert leaving(plan) == ["low"]
+    wait = wait_of(plan, "high")
+    assert (wait.promised, wait.expected_start) == (True, NOW + GRACE_S)
+    assert "room is made by low within 20 s" in wait.reason
+    assert "room for high: 4 slots x" in plan.preempted[0].reason
+
+
+def test_nobody_is_asked_to_leave_for_work_of_his_own_class() -> None:
+    plan = decide(seen(trains("first", "g0", "g1"), asks("second", 1)), EAGER, NOW)
+    assert (leaving(plan), plan.resized) == ([], ())
+
+
+def test_of_two_the_one_that_saved_its_work_lately_leaves() -> None:
+    saved = trains("saved", "g0", told=Told(1, saved=NOW - 5, save_s=1.0))
+    plan = decide(seen(trains("unsaved", "g1"), saved, asks("high", 1, priority="interactive")), EAGER, NOW)
+    assert leaving(plan) == ["saved"]
+
+
+def test_with_newest_first_what_was_saved_does_not_count() -> None:
+    saved = trains("saved", "g0", since=100.0, told=Told(1, saved=NOW - 5, save_s=1.0))
+    unsaved = trains("unsaved", "g1", since=5_000.0)
+    newest = EAGER.model_copy(update={"victims": "newest"})
+    assert leaving(decide(seen(saved, unsaved, asks("high", 1, priority="interactive")), newest, NOW)) == ["unsaved"]
+
+
+def test_no_more_leave_than_are_needed() -> None:
+    world = seen(
+        trains("a", "g0"), trains("b", "g1"), trains("c", "g2"), asks("high", 2, priority="serving"), gpu_nodes=3
+    )
+    assert len(leaving(decide(world, EAGER, NOW))) == 2
+
+
+def test_nobody_is_asked_twice_while_the_first_are_still_leaving() -> None:
+    going = trains("low", "g0", "g1", ends=NOW + 7, settled=False)
+    other = trains("other", "g2")
+    plan = decide(seen(going, other, asks("high", 2, priority="interactive"), gpu_nodes=3), EAGER, NOW)
+    assert leaving(plan) == []
+    assert wait_of(plan, "high").expected_start == NOW + 7
+
+
+def test_work_in_its_first_minutes_stays_but_harvest_leaves_at_any_time() -> None:
+    patient = Policy(min_run_s=600.0)
+    young = trains("young", "g0", since=NOW - 60)
+    assert leaving(decide(seen(young, asks("high", 2, priority="interactive")), patient, NOW)) == []
+    crop = trains("crop", "g0", priority="harvest", since=NOW - 60)
+    assert leaving(decide(seen(crop, asks("high", 2, priority="interactive")), patient, NOW)) == ["crop"]
+
+
+def test_without_preemption_everybody_stays() -> None:
+    off = Policy(preemption=False, min_run_s=0.0)
+    assert leaving(decide(seen(trains("low", "g0"), asks("high", 2, priority="serving")), off, NOW)) == []
+
+
+def test_elastic_work_shrinks_before_anybody_leaves() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 2, 4))
+    plan = decide(seen(gang, asks("high", 1, priority="interactive")), EAGER, NOW)
+    (resize,) = plan.resized
+    assert (leaving(plan), resize.before, resize.after) == ([], 2, 1)
+    assert [part.node for part in resize.grant.slices] == ["c0", "g0"]
+    assert wait_of(plan, "high").expected_start == NOW + GRACE_S
+
+
+def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_its_own_class() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4))
+    plan = decide(seen(gang, asks("next", 1)), EAGER, NOW)
+    (resize,) = plan.resized
+    assert (resize.before, resize.after) == (2, 1)
+    wait = wait_of(plan, "next")
+    assert (wait.promised, wait.expected_start) == (True, NOW + GRACE_S)
+
+
+def test_a_gang_that_has_what_it_asked_for_keeps_it_against_its_own_class() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 2, 4))
+    assert decide(seen(gang, asks("next", 1)), EAGER, NOW).resized == ()
+
+
+def test_elastic_work_starts_smaller_where_it_does_not_fit_as_asked() -> None:
+    work = replace(asks("gang", 1), groups=(elastic(1, 4, 8),))
+    plan = decide(seen(trains("other", "g0"), work), EAGER, NOW)
+    assert plan.placed[0].grant.size("w") == 1
+
+
+def shares(name: str, gpus: float) -> Project:
+    return Project(name=name, guaranteed={"gpu": Share(gpus=gpus)})
+
+
+def test_a_guaranteed_share_is_had_back_from_a_borrower_of_the_same_class() -> None:
+    projects = (shares("ours", 2.0), shares("theirs", 2.0))
+    borrower = [trains("b0", "g0", project="theirs", since=5.0), trains("b1", "g1", project="theirs")]
+    plan = decide(seen(*borrower, asks("mine", 1, project="ours"), projects=projects), EAGER, NOW)
+    assert len(leaving(plan)) == 1
+    more = decide(seen(*borrower, asks("mine", 2, project="ours"), projects=projects), EAGER, NOW)
+    assert leaving(more) == [], "two workers would be more than what is guaranteed"
+
+
+def test_a_limit_keeps_work_waiting_and_says_so_and_holds_up_nobody() -> None:
+    small = Project(name="small", limit={"gpu": Share(gpus=2.0)})
+    projects = (small, Project(name="big"))
+    over, other = asks("over", 2, project="small"), asks("other", 1, project="big")
+    plan = decide(seen(over, other, projects=projects), EAGER, NOW)
+    assert [place.workload for place in plan.placed] == ["other"]
+    assert "more than the limit of project small allows" in wait_of(plan, "over").reason
+    assert not wait_of(plan, "over").promised
+
+
+def test_the_limit_counts_what_the_same_plan_gives() -> None:
+    projects = (Project(name="small", limit={"gpu": Share(gpus=2.0)}),)
+    plan = decide(seen(asks("a", 1, project="small"), asks("b", 1, project="small"), projects=projects), EAGER, NOW)
+    assert [place.workload for place in plan.placed] == ["a"]
+
+
+def test_inside_a_class_the_project_that_used_least_for_its_weight_comes_first() -> None:
+    projects = (Project(name="heavy"), Project(name="light", weight=2.0))
+    works = [asks("first", 2, project="heavy"), replace(asks("second", 2, project="light"), submitted=NOW + 1)]
+    used = replace(seen(*works, projects=projects), usage=Usage(NOW, {"heavy": 60.0, "light": 100.0}))
+    assert [place.workload for place in decide(used, EAGER, NOW).placed] == ["second"]
+    unfair = EAGER.model_copy(update={"fair": False})
+    assert [place.workload for place in decide(used, unfair, NOW).placed] == ["first"]
