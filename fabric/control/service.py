@@ -28,7 +28,7 @@ from fabric.control.ports import Ports
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
-from fabric.control.views import event_view, message_of, node_views, workload_view
+from fabric.control.views import ANSWERS, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated, Unavailable
 from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
@@ -191,7 +191,7 @@ class Service:
 
     def _endpoint(self, record: Record) -> str | None:
         """Where a ready service answers: at the gateway, under its model's name."""
-        if record.spec.kind != "service" or record.state is not State.RUNNING or record.condition != "ready":
+        if record.spec.kind != "service" or record.state not in ANSWERS or record.condition != "ready":
             return None
         return f"http://{self._site.host}:{self._site.ports.gateway}/v1"
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
 from fabric.control.callers import Role
 from fabric.control.ports import KeyRecord, Ports
+from fabric.control.views import ANSWERS
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, Phase
 from fabric.workloads.record import Record
-from fabric.workloads.states import State
 
 _SITE_PROJECT = "default"
 """Project whose quota a key of the whole site uses at the gateway."""
@@ -50,7 +50,7 @@ def served_models(records: Iterable[Record], views: Mapping[str, ClusterView]) -
 
 def _endpoints(record: Record, views: Mapping[str, ClusterView]) -> tuple[EndpointView, ...]:
     view = views.get(record.cluster)
-    if record.state is not State.RUNNING or view is None or not view.endpoint:
+    if record.state not in ANSWERS or view is None or not view.endpoint:
         return ()
     return (EndpointView(url=view.endpoint, secret=view.secret),)
 
@@ -71,7 +71,7 @@ def key_views(keys: Mapping[str, KeyRecord], now: float) -> tuple[KeyView, ...]:
 
 def _adopting(records: Iterable[Record], views: Mapping[str, ClusterView]) -> list[str]:
     """Running services of which it is not known yet whether they answer."""
-    services = [r for r in records if r.spec.kind == "service" and r.state is State.RUNNING]
+    services = [r for r in records if r.spec.kind == "service" and r.state in ANSWERS]
     broken = {name for name, view in views.items() if view.phase is Phase.BROKEN}
     return [r.name for r in services if r.cluster not in broken and not _endpoints(r, views)]
 

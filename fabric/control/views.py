@@ -13,6 +13,9 @@ from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record, Slice
 from fabric.workloads.states import RAY_STATUS, State
 
+ANSWERS = frozenset({State.RUNNING, State.RESIZING})
+"""States in which a service may answer; one that is resized goes on."""
+
 _HIDDEN = "<hidden>"
 
 

@@ -17,6 +17,8 @@ from fabric.train.settings import TrainerSettings
 from fabric.train.task import StopFile, resume
 
 _LOOK_EVERY_S = 1.0
+_LOOKS_WITHOUT_ANSWER = 30
+"""After so many looks without any answer the ranks start as the settings say: work does not wait for a lost control."""
 
 
 class Sized(Protocol):
@@ -118,13 +120,17 @@ def _ended(outcome: Any, lost: ClusterLost | None) -> Any:
 
 
 def _first(reporter: Reporter, trainers: TrainerSettings, stopping: threading.Event) -> SizeView | None:
-    """The size to begin with, once it is known; None where it never changes."""
+    """The size to begin with, once it is known; None where it never changes, or nobody answers for a long time."""
+    looks = 0
     while True:
         said = reporter.size()
         if said is None or (said.workers is not None and said.group != trainers.group):
             return None
-        if said.workers is not None or stopping.wait(_LOOK_EVERY_S):
-            return said if said.workers is not None else None
+        if said.workers is not None:
+            return said
+        looks += 1
+        if stopping.wait(_LOOK_EVERY_S) or (not said.group and looks > _LOOKS_WITHOUT_ANSWER):
+            return None
 
 
 class _Watch:

@@ -130,6 +130,10 @@ class BackendContract(ABC):
         backend.realise(smaller)
         self.until(backend, "sized-1", lambda v: v.generation == smaller.generation)
         self.is_made_of(backend, smaller)
+        again = replace(large, generation=smaller.generation + 1)
+        backend.realise(again)
+        self.until(backend, "sized-1", lambda v: v.generation == again.generation)
+        self.is_made_of(backend, again)
         self.gone(backend, "sized-1")
 
     def test_a_backend_that_is_started_again_in_the_middle_of_a_resize_goes_on_with_it(self, backend: Backend) -> None:

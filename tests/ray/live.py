@@ -47,6 +47,8 @@ class Live:
     ports: list[int] = field(default_factory=lambda: free_ports(2))
     process: subprocess.Popen[bytes] | None = None
     grace_s: float = 5.0
+    sets: tuple[str, ...] = ()
+    """What else is unlike the site file."""
 
     @property
     def state(self) -> Path:
@@ -83,6 +85,7 @@ class Live:
             f"ports.gateway={self.ports[1]}",
             "--set",
             f"grace_s={self.grace_s:g}",
+            *(word for change in self.sets for word in ("--set", change)),
         ]
         command = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(self.state), *sets]
         log = self.folder / "up.log"

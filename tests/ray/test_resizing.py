@@ -18,7 +18,7 @@ from tests.ray.live import ROOT, Live, spec_file, until
 from tests.ray.small_data import write_data_set
 
 pytestmark = pytest.mark.timeout(900)
-STEPS, ROWS, EVERY = 1500, 12, 20
+STEPS, ROWS, EVERY = 2400, 12, 20
 PATIENCE_S = 240
 """For a start, and for a change of size: a busy machine takes minutes to import torch in every rank."""
 CONFIG = f"""
@@ -137,13 +137,13 @@ def told(live: Live, name: str) -> str:
     """What `fabric explain` says, without what another run of the same says otherwise."""
     lines = [line for line in live.explained(name).splitlines() if not line.startswith(("reports", "saved"))]
     text = re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d", "TIME", "\n".join(lines))
-    return re.sub(r"\d+(\.\d+)?( ?)(s|min|h)\b", r"N\2\3", text)
+    return re.sub(r"\d+(\.\d+)?( ?)(s|min|h|slot-seconds)\b", r"N\2\3", text)
 
 
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A fabric of this file's own."""
-    live = Live(tmp_path_factory.mktemp("fab"), grace_s=30.0)
+    live = Live(tmp_path_factory.mktemp("fab"), grace_s=30.0, sets=("policy.min_run_s=5.0", "policy.restart_s=5.0"))
     live.up()
     try:
         yield live
@@ -164,14 +164,14 @@ def test_a_job_is_resized_and_preempted_for_others_and_learns_from_every_sample_
         "deploy", "parrot", "--engine", "echo", "--name", "chat", "--replicas", "1-2", "--cpus", "1",
         "--memory", "1 GiB", "--wait",
     )  # fmt: skip
-    hold(fabric, tmp_path, "other", 2)
-    fabric.wait("other", "running")
+    hold(fabric, tmp_path, "neighbour", 2)
+    fabric.wait("neighbour", "running")
     training = Training(fabric, tmp_path, "train")
     training.works_with(1)
     cluster, head = fabric.layout("train-1"), fabric.raylet("train-1", "head")
     note("on the one accelerator that is free")
 
-    fabric.fabric("stop", "other")
+    fabric.fabric("stop", "neighbour")
     training.works_with(3)
     fabric.wait("train", "running")
     note("after the others have left")

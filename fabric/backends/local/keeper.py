@@ -187,7 +187,7 @@ class Keeper(threading.Thread):
     def _join(self) -> None:
         """Ready once every slice is a live Ray node; given up if that takes too long."""
         answers = self._head.answers()
-        missing = sorted(set(self.layout.staying) - self._head.slices()) if answers else []
+        missing = sorted(set(self.layout.staying) - self._head.slices(self.layout)) if answers else []
         if answers and not missing:
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)
@@ -269,7 +269,7 @@ class Keeper(threading.Thread):
 
     def _failed_by_itself(self, ended_at: float) -> bool:
         """Whether no Ray node was lost that would explain it; a lost one shows a little later than the failure."""
-        if lost := self.slices.lost() or sorted(self._settled() - self._head.slices()):
+        if lost := self.slices.lost() or sorted(self._settled() - self._head.slices(self.layout)):
             self._broken_by(lost[0])
             return False
         return time.monotonic() - ended_at >= _SETTLES_S

@@ -28,6 +28,9 @@ OBJECT_STORE_SHARE = 0.3
 MIN_OBJECT_STORE_BYTES = 80 * 2**20
 """Ray refuses less than 75 MiB."""
 
+START_LABEL = "fabric/start"
+"""Label of a Ray node that tells it from an earlier one of the same slice, which Ray shows as alive for a while."""
+
 _HEAD_PORTS = ("gcs", "dashboard", "serve")
 _NODE_PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port", "metrics_export_port")
 
@@ -76,6 +79,10 @@ class Layout(Settings):
 
     service: bool = False
     """Whether it serves instead of running an entrypoint."""
+
+    def start_of(self, name: str) -> str:
+        """What tells the present Ray node of a slice from earlier ones."""
+        return str(self.ports.get(f"{name}.{_NODE_PORTS[-1]}", ""))
 
     @property
     def staying(self) -> tuple[str, ...]:
@@ -185,11 +192,11 @@ def node_launch(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores
         "num_gpus": gpus,
         "memory": memory,
         "object_store_memory": store,
-        "labels": labels(part),
+        "labels": {**labels(part), START_LABEL: layout.start_of(part.name)},
         "temp_dir": layout.temp_dir,
         # Ray would number them by looking which exist, and nodes that start together would choose the same.
-        "plasma_store_socket_name": f"{layout.temp_dir}/{part.name}.store",
-        "raylet_socket_name": f"{layout.temp_dir}/{part.name}.raylet",
+        "plasma_store_socket_name": f"{layout.temp_dir}/{part.name}.{layout.start_of(part.name)}.store",
+        "raylet_socket_name": f"{layout.temp_dir}/{part.name}.{layout.start_of(part.name)}.raylet",
         "include_log_monitor": True,
         **{port: layout.ports[f"{part.name}.{port}"] for port in _NODE_PORTS},
     }

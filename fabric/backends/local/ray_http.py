@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from fabric.backends.local.demand import Bundle, Demand
+from fabric.backends.local.layout import START_LABEL, Layout
 from fabric.core.errors import BadInput, ClusterLost, FabricError, NotFound
 
 
@@ -33,23 +34,27 @@ class RayHead:
             return False
         return True
 
-    def slices(self) -> set[str]:
-        """Slices whose Ray nodes are alive."""
-        return set(self._slice_of_node().values())
+    def slices(self, layout: Layout) -> set[str]:
+        """Slices of `layout` whose Ray nodes are alive; an earlier node of the same slice is none of them."""
+        return {
+            labels["fabric/slice"]
+            for labels in self._alive().values()
+            if (start := layout.start_of(labels["fabric/slice"])) == labels.get(START_LABEL, start)
+        }
 
     def slices_with_replicas(self) -> set[str]:
         """Slices on which Serve has replicas, those included that are ending."""
-        where, apps = self._slice_of_node(), self.serve_status().get("applications", {}).values()
+        where, apps = self._alive(), self.serve_status().get("applications", {}).values()
         deployments = [deployment for app in apps for deployment in app.get("deployments", {}).values()]
         nodes = {replica.get("node_id") for deployment in deployments for replica in deployment.get("replicas", ())}
-        return {where[node] for node in nodes & where.keys()}
+        return {where[node]["fabric/slice"] for node in nodes & where.keys()}
 
-    def _slice_of_node(self) -> dict[str, str]:
-        """Names of slices by Ray's number of their live node."""
+    def _alive(self) -> dict[str, dict[str, str]]:
+        """Labels of the live nodes of slices, by Ray's number of the node."""
         body = self._call("GET", "/nodes", params={"view": "summary"})
         raylets = [node.get("raylet", {}) for node in body["data"]["summary"]]
         return {
-            raylet["nodeId"]: raylet["labels"]["fabric/slice"]
+            raylet["nodeId"]: raylet["labels"]
             for raylet in raylets
             if raylet.get("state") == "ALIVE" and "fabric/slice" in raylet.get("labels", {})
         }

@@ -57,7 +57,7 @@ class Resizing:
         return wanted is not None and _is(self._slices.layout, wanted)
 
     def _let_join(self, now: float) -> None:
-        joined = self._head.slices()
+        joined = self._head.slices(self._slices.layout)
         self._slices.change(lambda layout: _joined(layout, joined))
         for name in self._slices.layout.joining:
             if now - self._since.setdefault(name, now) > START_TIMEOUT_S:

@@ -37,7 +37,7 @@ class FakeHead:
     def answers(self) -> bool:
         return self.up
 
-    def slices(self) -> set[str]:
+    def slices(self, layout: Layout) -> set[str]:
         return self.joined
 
     def job(self, submission_id: str) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ from fabric.backends.local import processes
 from fabric.backends.local.backend import LocalBackend
 from fabric.backends.local.entrypoint import driver_slice
 from fabric.backends.local.keeper import Keeper, Surroundings
-from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
+from fabric.backends.local.layout import START_LABEL, Layout, gpu_ids_by_slice, labels, node_launch, port_names
+from fabric.backends.local.ray_http import RayHead
 from fabric.backends.local.slices import Slices
 from fabric.config import env
 from fabric.core.errors import Unavailable
@@ -22,6 +23,8 @@ from fabric.scheduler.ports import Phase
 from fabric.workloads.record import Slice
 from tests.builders import FakeLogs, FakePackages, piece, tiny_site, wanted
 
+OWN = f"test-{os.getpid()}-"
+"""Begins the names of clusters whose processes are ended by name alone, which a fabric of this machine may have too."""
 HEAD = piece("c0", "head", Resources.of(1, 0, "1 GiB"), head=True)
 TRAINERS = Slice("trainers-0", "trainers", "g0", "gpu", 2, Resources.of(4, 2, "4 GiB"))
 
@@ -53,7 +56,9 @@ def test_a_worker_slice_offers_exactly_its_grant_and_carries_its_labels() -> Non
     launch = node_launch(TRAINERS, cluster, layout(HEAD, TRAINERS), num_cores=2)
     params = launch.config["params"]
     assert (params["num_cpus"], params["num_gpus"], params["memory"]) == (4.0, 2.0, 4 * 2**30)
-    assert params["labels"] == labels(TRAINERS)
+    start = layout(HEAD, TRAINERS).start_of(TRAINERS.name)
+    assert params["labels"] == {**labels(TRAINERS), START_LABEL: start}
+    assert start in params["raylet_socket_name"], "what an earlier node of this slice left is in nobody's way"
     assert launch.env["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert launch.env["OMP_NUM_THREADS"] == "2", "two CPUs per worker, and no more than the machine has"
     assert launch.env[env.WORKLOAD] == "w"
@@ -161,24 +166,24 @@ def wait_for(mark: str, count: int) -> None:
 
 
 def test_everything_with_the_mark_is_ended_and_nothing_else() -> None:
-    mine, other = marked_child("mine-1"), marked_child("other-1")
+    mine, other = marked_child(f"{OWN}mine-1"), marked_child(f"{OWN}other-1")
     try:
-        wait_for("mine-1", 2)
-        wait_for("other-1", 2)
-        assert processes.end_all(("FABRIC_CLUSTER=mine-1",), patience_s=2.0)
-        assert processes.marked(("FABRIC_CLUSTER=mine-1",)) == []
-        assert len(processes.marked(("FABRIC_CLUSTER=other-1",))) == 2
+        wait_for(f"{OWN}mine-1", 2)
+        wait_for(f"{OWN}other-1", 2)
+        assert processes.end_all((f"FABRIC_CLUSTER={OWN}mine-1",), patience_s=2.0)
+        assert processes.marked((f"FABRIC_CLUSTER={OWN}mine-1",)) == []
+        assert len(processes.marked((f"FABRIC_CLUSTER={OWN}other-1",))) == 2
     finally:
-        processes.end_all(("FABRIC_CLUSTER=other-1",), patience_s=2.0)
+        processes.end_all((f"FABRIC_CLUSTER={OWN}other-1",), patience_s=2.0)
         mine.wait(5)
         other.wait(5)
 
 
 def test_who_does_not_listen_is_killed() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    child = marked_child("deaf-1", deaf)
-    wait_for("deaf-1", 2)
-    assert processes.end_all(("FABRIC_CLUSTER=deaf-1",), patience_s=0.2)
+    child = marked_child(f"{OWN}deaf-1", deaf)
+    wait_for(f"{OWN}deaf-1", 2)
+    assert processes.end_all((f"FABRIC_CLUSTER={OWN}deaf-1",), patience_s=0.2)
     child.wait(5)
 
 
@@ -199,15 +204,15 @@ def test_slices_that_no_process_belongs_to_are_lost(tmp_path: Path) -> None:
 
 def test_a_census_names_processes_by_their_environment_and_forgets_the_dead() -> None:
     census = processes.Census(lambda _, environment: environment.get(b"FABRIC_CLUSTER", b"").decode() or None)
-    mine = marked_child("counted-1")
+    mine = marked_child(f"{OWN}counted-1")
     try:
-        wait_for("counted-1", 2)
-        assert {process.pid for process in census.take()["counted-1"]} >= {mine.pid}
-        assert len(census.take()["counted-1"]) == 2
+        wait_for(f"{OWN}counted-1", 2)
+        assert {process.pid for process in census.take()[f"{OWN}counted-1"]} >= {mine.pid}
+        assert len(census.take()[f"{OWN}counted-1"]) == 2
     finally:
-        processes.end_all(("FABRIC_CLUSTER=counted-1",), patience_s=2.0)
+        processes.end_all((f"FABRIC_CLUSTER={OWN}counted-1",), patience_s=2.0)
         mine.wait(5)
-    assert "counted-1" not in census.take()
+    assert f"{OWN}counted-1" not in census.take()
 
 
 def test_what_a_census_has_read_of_an_old_process_is_not_read_again() -> None:
@@ -287,3 +292,20 @@ def test_a_fabric_that_adopts_forgets_slices_of_which_nothing_was_started(tmp_pa
     slices.adopt()
     assert slices.layout == layout(HEAD)
     assert Layout.model_validate_json((tmp_path / "cluster.json").read_text()) == layout(HEAD)
+
+
+def test_an_earlier_ray_node_of_a_slice_that_ray_still_shows_is_not_taken_for_the_present_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = layout(HEAD, TRAINERS)
+
+    def node(name: str, **more: str) -> dict[str, object]:
+        return {"raylet": {"state": "ALIVE", "nodeId": f"{name}{more}", "labels": {"fabric/slice": name, **more}}}
+
+    earlier = node(TRAINERS.name, **{START_LABEL: "1"})
+    present = node(TRAINERS.name, **{START_LABEL: told.start_of(TRAINERS.name)})
+    older_fabric = node(HEAD.name)
+    head = RayHead("http://head", "t")
+    for nodes, alive in (([older_fabric, earlier], {HEAD.name}), ([earlier, present], {TRAINERS.name})):
+        monkeypatch.setattr(head, "_call", lambda *_, nodes=nodes, **__: {"data": {"summary": nodes}})
+        assert head.slices(told) == alive

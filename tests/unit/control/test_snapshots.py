@@ -44,6 +44,16 @@ def test_a_ready_service_is_told_with_its_endpoint_and_all_its_names(world: Worl
     assert snapshot(world).anonymous is True
 
 
+def test_a_service_goes_on_answering_while_it_is_resized(world: World) -> None:
+    serve(world, "chat", "small@champion")
+    ready(world, "chat", 21001)
+    before = snapshot(world).models
+    world.change("chat", State.RESIZING, condition="ready")
+    assert snapshot(world).models == before
+    assert before[0].endpoints
+    assert world.client().get("/api/fabric/workloads/chat").json()["endpoint"]
+
+
 def test_a_service_that_is_not_ready_is_known_without_an_endpoint(world: World) -> None:
     serve(world, "chat", "tale")
     assert [(m.id, m.endpoints) for m in snapshot(world).models] == [("tale", ())]
