@@ -74,10 +74,10 @@ def admit(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> list[Wai
         Those behind that many promises, who may only pass; whoever was passed too often is not among them.
     """
     behind: list[Waiting] = []
-    policy, most = world.policy, world.policy.max_passed
+    most = world.policy.max_passed
     for _, same_class in groupby(ready, key=lambda work: work.rank):
         works = list(same_class)
-        if policy.protected > 1:
+        if world.keeps:
             world.keep(works)
         for work in works:
             passed_enough = most is not None and work.passed >= most

@@ -239,7 +239,8 @@ class Loop:
             changes[name] = _remembered(world.records[name], plan)
         for record in self._telling.told(plan.waits, lambda name: changes.get(name) or world.records[name], now):
             changes[record.name] = record
-        for name, kept in world.keep_promises(plan.promises if settings.policy.keeps_promises else {}).items():
+        keeps = settings.policy.keeps_promises(len(seen.site.tiers))
+        for name, kept in world.keep_promises(plan.promises if keeps else {}).items():
             waits = changes.get(name) or world.records.get(name)
             if waits is not None and waits.state is State.QUEUED:
                 changes[name] = replace(waits, set_aside=kept)

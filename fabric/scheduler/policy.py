@@ -94,7 +94,10 @@ class Policy(Settings):
             return 1
         return float("inf") if self.protect == "all" else self.protect
 
-    @property
-    def keeps_promises(self) -> bool:
-        """Whether a decision must know what earlier ones set aside: one promise alone is never worse when made anew."""
-        return self.sticky or self.protected > 1
+    def keeps_promises(self, num_tiers: int) -> bool:
+        """Whether a decision must know what earlier ones set aside: one promise alone is never worse when made anew.
+
+        Args:
+            num_tiers: Of the site; each has a promise of its own.
+        """
+        return self.sticky or self.protected > 1 or (self.protected == 1 and num_tiers > 1)

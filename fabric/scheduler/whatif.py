@@ -47,6 +47,9 @@ class WhatIf:
         """What running gangs hold beyond what they asked for, which they give back as soon as others want it."""
         self._site = snapshot.site
         self._heads = snapshot.site.head_tiers if self.head else ()
+        several = snapshot.site.tiers if policy.backfill_rule == "spare" else ()
+        self.keeps = policy.keeps_promises(len(several)) and not policy.sticky
+        """Whether what earlier plans set aside is laid down first, since one promise may be in another's way."""
         self._options: dict[str, tuple[Waiting, ...]] = {}
         self._protected: Counter[str] = Counter()
         self._full: dict[tuple[str | None, ...], tuple[bool, bool]] = {}
@@ -125,7 +128,7 @@ class WhatIf:
             other = self.profile.earliest_start(self.least(slower), slower.duration_s, self.policy.horizon_s)
             if other and (found is None or other[0] + slower.duration_s < found[0] + stays_s):
                 found, stays_s = other, slower.duration_s
-        kept = work.promise if self.policy.protected > 1 else None
+        kept = work.promise if self.keeps else None
         self._protected.update(lacking)
         self._full.clear()
         if kept and (found is None or found[0] > kept.start) and self._lay_down(work, kept):

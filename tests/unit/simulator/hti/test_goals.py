@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def found(table: dict[str, list[Result]], goal: str, about: str) -> Check:
 def test_a_peer_that_takes_twice_as_long_in_every_seed_is_beaten() -> None:
     table = {"ours": results("ours", 10.0, 12.0, 11.0), "b1-static": results("b1-static", 20.0, 24.0, 22.0)}
     check = found(table, "H2", "jct_mean_s")
-    assert (check.found, check.met) == (pytest.approx(0.5), True)
+    assert check.found == pytest.approx(0.5)
+    assert check.met is True
 
 
 def test_a_peer_that_is_only_a_little_slower_is_not() -> None:
@@ -45,7 +47,8 @@ def test_a_peer_that_is_only_a_little_slower_is_not() -> None:
 def test_one_seed_is_not_judged() -> None:
     table = {"ours": results("ours", 10.0), "b1-static": results("b1-static", 30.0)}
     check = found(table, "H2", "jct_mean_s")
-    assert (check.found, check.interval, check.met) == (pytest.approx(1 / 3), None, None)
+    assert check.found == pytest.approx(1 / 3)
+    assert (check.interval, check.met) == (None, None)
 
 
 def test_only_seeds_that_both_have_are_compared() -> None:
@@ -84,7 +87,8 @@ def test_the_better_of_kueue_and_kai_is_what_counts() -> None:
 )
 def test_a_figure_of_one_run_beyond_its_limit_is_a_miss(figure: str, value: float, goal: str, about: str) -> None:
     assert found({"ours": results("ours", 1.0, 1.0)}, goal, about).met is True
-    assert found({"ours": results("ours", 1.0, 1.0, **{figure: value})}, goal, about).met is False
+    more: dict[str, Any] = {figure: value}
+    assert found({"ours": results("ours", 1.0, 1.0, **more)}, goal, about).met is False
 
 
 def test_nothing_that_was_reclaimed_is_not_judged() -> None:
