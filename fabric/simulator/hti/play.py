@@ -115,9 +115,10 @@ def play(settings: HtiSettings, workload: Workload, traffic: Sequence[Traffic], 
         made.append(HtiRecords(what, replicas, cluster, clock, grace_s=settings.staging.grace_s))
         return made[0]
 
+    guaranteed = projects(settings, workload) if manner.guarantees else ()
     engine = Engine(
         site, what.course, policy=manner.policy, head=HEAD, habits=Habits(review_s=manner.beat_s),
-        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(projects(settings, workload) if manner.guarantees else ())),
+        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(guaranteed)),
     )  # fmt: skip
     stage = _Stage(settings, what, manner, engine=engine, records=made[0])
     engine.run(what.records, stage.acts(site))
