@@ -5,7 +5,6 @@ Knows nothing of nodes: what is allowed may still not fit.
 
 from collections.abc import Sequence
 
-from fabric.core.resources import Resources
 from fabric.scheduler.amounts import Amounts
 from fabric.scheduler.columns import NodeColumns, Slot, resources_of
 from fabric.scheduler.quota import Held, Refused, give_back, may_start, take
@@ -72,11 +71,13 @@ def held_of(snapshot: Snapshot) -> Held:
 
 def amounts_of(slots: Sequence[Slot], site: NodeColumns) -> Amounts:
     """What slots hold, by tier."""
-    total: dict[str, Resources] = {}
-    for row, *amount in slots:
-        tier = site.tier_of[row]
-        total[tier] = total.get(tier, Resources()) + resources_of(amount)
-    return Amounts(total)
+    total: dict[str, list[int]] = {}
+    for row, cpus, gpus, memory in slots:
+        have = total.setdefault(site.tier_of[row], [0, 0, 0])
+        have[0] += cpus
+        have[1] += gpus
+        have[2] += memory
+    return Amounts({tier: resources_of(amount) for tier, amount in total.items()})
 
 
 def _asked(shape: Shape, head: Part | None, site: NodeColumns) -> Amounts:

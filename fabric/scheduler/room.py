@@ -81,7 +81,8 @@ class RoomMaker:
         """Those that hold something on a tier that the gang may use, where they are many the cheapest."""
         tiers = set(self._world.touched(shape))
         near = (one for one in self._by_name.values() if not tiers.isdisjoint(part.tier for part in one.grant.slices))
-        holders = [holder for one in near for holder in self._holders(one, work)]
+        owing: dict[str, bool] = {}
+        holders = [holder for one in near for holder in self._holders(one, work, owing)]
         if len(holders) > MOST_HOLDERS:
             holders.sort(key=lambda h: (-h.rank, h.cost(0).slot_s / (h.workers * h.slots_per_worker), h.name))
         return holders[:MOST_HOLDERS]
@@ -90,18 +91,18 @@ class RoomMaker:
         """Whether anybody is less urgent, has grown, or may owe a guarantee."""
         return self._least_urgent > work.rank or bool(self._world.surplus) or self._world.limits.apply
 
-    def _holders(self, one: Running, work: Waiting) -> list[Holder]:
-        """What may be taken of one that runs, for `work`."""
+    def _holders(self, one: Running, work: Waiting, owing: dict[str, bool]) -> list[Holder]:
+        """What may be taken of one that runs, for `work`; `owing` remembers which projects owe it something."""
         world = self._world
-        if world.disturbed(one.name):
+        if one.rank < work.rank or world.disturbed(one.name):
             return []
-        if one.rank > work.rank or (
-            one.rank == work.rank and world.limits.owes(one.project, work.project, world.least(work))
-        ):
+        if one.rank > work.rank:
             return [self._whole[one.name]]
-        if one.rank == work.rank and one.name in world.surplus:
-            return [self._surplus_of(one)]
-        return []
+        if one.project not in owing:
+            owing[one.project] = world.limits.owes(one.project, work.project, world.least(work))
+        if owing[one.project]:
+            return [self._whole[one.name]]
+        return [self._surplus_of(one)] if one.name in world.surplus else []
 
     @cached_property
     def _whole(self) -> dict[str, Holder]:

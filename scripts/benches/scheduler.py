@@ -43,13 +43,14 @@ def main(words: Sequence[str]) -> int:
         print("scheduler: set FABRIC_TRACES to the folder of public traces", file=sys.stderr)
         return 2
     settings = load_settings(HtiSettings, SCENARIO).model_copy(update={"days": chosen.days})
-    runs = Runs(settings, read_traces(Path(folder)), chosen.results)
+    runs = Runs(settings, read_traces(Path(folder)), chosen.results, guarantees=not chosen.no_guarantees)
     tables: dict[float, dict[str, list[Result]]] = {}
     failed: dict[str, str] = {}
     for load, seed, name in _wanted(chosen):
         if name in failed:
             continue
-        key = Key(name, load, seed, chosen.days, code_digest(ROOT / "fabric", SCENARIO, name))
+        code = code_digest(ROOT / "fabric", SCENARIO, name) + ("-unguaranteed" if chosen.no_guarantees else "")
+        key = Key(name, load, seed, chosen.days, code)
         began = time.perf_counter()
         try:
             result = runs.get(key)
@@ -78,6 +79,7 @@ def _chosen(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tune", action="store_true", help="the tuning seeds, which are never reported, instead")
     parser.add_argument("--loads", type=float, nargs="*")
     parser.add_argument("--days", type=int, help="length of the benchmark")
+    parser.add_argument("--no-guarantees", action="store_true", help="a site that guarantees its projects nothing")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "hti", help="folder of the result files")
     chosen = parser.parse_args(words)
     full = chosen.full
@@ -124,6 +126,7 @@ def _provenance(chosen: argparse.Namespace, failed: Mapping[str, str]) -> dict[s
     return {
         "commit": commit or "unknown",
         "length": f"{chosen.days} days",
+        "guarantees": "none" if chosen.no_guarantees else "serving its peak, projects their shares of the rest",
         "made on": f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}",
         "left out": "; ".join(f"{name}: {why}" for name, why in failed.items()) or "nothing",
     }

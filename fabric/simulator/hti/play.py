@@ -60,6 +60,8 @@ class Manner:
     """Whether services may be resized; otherwise each holds its peak."""
     told: Mapping[str, tuple[Demand, ...]] | None = None
     """What each service says of its demand, window by window (`demand.demands`); forecast where it is left out."""
+    guarantees: bool = True
+    """Whether the site guarantees its projects their shares; else it lists no projects."""
     beat_s: float = 300.0
     """Seconds between two looks of the loop where nothing happens; at each it decides anew."""
 
@@ -113,9 +115,10 @@ def play(settings: HtiSettings, workload: Workload, traffic: Sequence[Traffic], 
         made.append(HtiRecords(what, replicas, cluster, clock, grace_s=settings.staging.grace_s))
         return made[0]
 
+    guaranteed = projects(settings, workload) if manner.guarantees else ()
     engine = Engine(
         site, what.course, policy=manner.policy, head=HEAD, habits=Habits(review_s=manner.beat_s),
-        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(projects(settings, workload))),
+        grace_s=settings.staging.grace_s, parts=Parts(timed, records, tree(guaranteed)),
     )  # fmt: skip
     stage = _Stage(settings, what, manner, engine=engine, records=made[0])
     engine.run(what.records, stage.acts(site))

@@ -84,7 +84,16 @@ def code_digest(package: Path, scenario: Path, name: str) -> str:
 class Runs:
     """Draws workloads once for all arms, and runs what has not been run yet."""
 
-    def __init__(self, settings: HtiSettings, traces: Traces, folder: Path) -> None:
+    def __init__(self, settings: HtiSettings, traces: Traces, folder: Path, *, guarantees: bool = True) -> None:
+        """Read nothing yet but the tables of the services.
+
+        Args:
+            settings: The benchmark.
+            traces: What it is drawn from.
+            folder: Of the result files.
+            guarantees: Whether the site guarantees its projects their shares.
+        """
+        self._guarantees = guarantees
         self._settings, self._traces, self._folder = settings, traces, folder
         self._tables: Sequence[ReplicaTable] = [table_of(service, settings, traces) for service in settings.services]
         self._told: dict[tuple[float, int, Method], dict[str, tuple[Demand, ...]]] = {}
@@ -122,7 +131,9 @@ class Runs:
     def _run(self, key: Key) -> Result:
         workload, settings = self.workload(key.load, key.seed), self._settings
         traffic = [traffic_of(service, settings, self._traces, seed=key.seed) for service in workload.services]
-        how = replace(manner(key.arm, settings), told=self._demands(workload, arm(key.arm).method))
+        how = replace(
+            manner(key.arm, settings), told=self._demands(workload, arm(key.arm).method), guarantees=self._guarantees
+        )
         began = time.process_time()
         played = play(settings, asked(key.arm, workload), traffic, how)
         cpu_s = time.process_time() - began
