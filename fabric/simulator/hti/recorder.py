@@ -3,13 +3,8 @@
 Knows nothing of who decides.
 
 A walltime is for the size asked for on the GPU tier. When a job starts on slower accelerators or is resized, and when
-<<<<<<< HEAD
 it waits for another attempt, its walltime is set anew from the part of its class that its saved progress leaves. Nobody
 learns the true run time by that.
-=======
-it waits for another attempt, its walltime is set anew from the part of its class that its saved progress leaves.
-Nobody learns the true run time by that.
->>>>>>> s2-sim
 """
 
 from collections.abc import Sequence
