@@ -6,7 +6,6 @@ Knows nothing of requests: the need comes as a forecast in replicas, or from a p
 from dataclasses import dataclass, replace
 
 from fabric.scheduler.forecast import Demand
-from fabric.scheduler.loans import WORTH_STAGINGS
 from fabric.scheduler.placement import Piece, place
 from fabric.scheduler.plan import Resize
 from fabric.scheduler.room import RoomMaker
@@ -15,6 +14,10 @@ from fabric.scheduler.sizes import at_size, freed, grown, shrunk
 from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.spec import Group
+
+WORTH_STAGINGS = 3
+"""A replica is given up only if it will not be needed for that many times what its start takes, beside the start itself.
+Three keeps at least two thirds of a loan for work; a choice, not a measurement."""
 
 CLAIM_EDGES_S = (1800.0, 7200.0, 21600.0)
 """Ends of the spans ahead for each of which the largest need is claimed, in seconds; a choice."""
