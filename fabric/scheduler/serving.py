@@ -16,7 +16,7 @@ from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.spec import Group
 
 WORTH_STAGINGS = 3
-"""A replica is given up only if it will not be needed for that many times what its start takes, beside the start itself.
+"""A replica is given up only if it will not be needed for that many times what its start takes, beside the start.
 Three keeps at least two thirds of a loan for work; a choice, not a measurement."""
 
 CLAIM_EDGES_S = (1800.0, 7200.0, 21600.0)
