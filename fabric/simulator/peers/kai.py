@@ -113,10 +113,6 @@ class _Session:
     def run(self, jobs: Sequence[Waiting]) -> None:
         """Every action looks at who is still pending."""
         pending = self._walk(jobs, self._allocate)
-        for work in pending:
-            lots = lots_for(work.shape, self._draft.lots)
-            if lots:
-                self._ahead.wait(work.shape, lots[0])
         if self._settings.consolidation:
             pending = self._walk(pending, self._consolidate)
         self._walk(pending, self._make_room)
@@ -193,6 +189,8 @@ class _Session:
         """Start a job: elastic ones with their fewest workers, the others whole."""
         found = place_for(self._draft, work, self._calendar, ahead=self._ahead, shape=self._smallest(work))
         if found is None:
+            for main in lots_for(work.shape, self._draft.lots)[:1]:
+                self._ahead.wait(work.shape, main)
             return False
         lot, pieces = found
         self._draft.start(work, pieces)

@@ -4,8 +4,8 @@ Knows nothing of rounds, names only jobs by their place in the list.
 
 The program is a multiple-choice knapsack with one capacity for each tier. Prices for the devices of each tier are
 found by bisection (Lagrangian relaxation); then tier by tier, the fastest first, an exact knapsack chooses among the
-jobs that have nothing yet, each worth what it has here beyond what it would have elsewhere at the prices. With one tier
-it is exact.
+jobs that have nothing yet, each worth what it has here beyond what it would have elsewhere at the prices. What is left
+then goes to those who have nothing, whatever they might have had elsewhere. With one tier it is exact.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,17 +43,20 @@ def choose(jobs: Sequence[Sequence[Choice]], devices: Sequence[int]) -> list[Cho
     """
     prices = _prices(jobs, devices) if len(devices) > 1 else [0.0]
     result: list[Choice | None] = [None] * len(jobs)
-    for tier, room in enumerate(devices):
-        options: dict[str, tuple[Option, ...]] = {}
-        meant: dict[tuple[str, int], Choice] = {}
-        for number, choices in enumerate(jobs):
-            if result[number] is None:
-                elsewhere = max((c.worth - prices[c.tier] * c.devices for c in choices if c.tier > tier), default=0.0)
-                name = f"{number:06d}"
-                here = [c for c in choices if c.tier == tier]
-                options[name] = _options(here, max(0.0, elsewhere), name=name, meant=meant)
-        for name, option in fill({n: o for n, o in options.items() if o}, max(0, room)).items():
-            result[int(name)] = meant[name, option.size]
+    left = [max(0, room) for room in devices]
+    for passes in range(min(2, len(devices))):
+        for tier in range(len(devices)):
+            options: dict[str, tuple[Option, ...]] = {}
+            meant: dict[tuple[str, int], Choice] = {}
+            for number, choices in enumerate(jobs):
+                if result[number] is not None:
+                    continue
+                others = (c.worth - prices[c.tier] * c.devices for c in choices if c.tier > tier and not passes)
+                name, here = f"{number:06d}", [c for c in choices if c.tier == tier and c.devices <= left[tier]]
+                options[name] = _options(here, max(0.0, max(others, default=0.0)), name=name, meant=meant)
+            for name, option in fill({n: o for n, o in options.items() if o}, left[tier]).items():
+                result[int(name)] = meant[name, option.size]
+                left[tier] -= option.slots
     return result
 
 

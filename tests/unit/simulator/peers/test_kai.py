@@ -103,6 +103,16 @@ def test_nobody_is_moved_who_finds_no_other_place() -> None:
     assert left(decide(kai(settings(shares={})), world(running[0], runs("y", {"g1": 2}), *snapshot.waiting))) == ["y"]
 
 
+def test_those_who_wait_before_a_job_count_when_it_looks_at_the_slower_tier() -> None:
+    # Alone the second would wait half an hour for the faster tier; behind the first it waits for ever.
+    running = (runs("soon", {"g0": 2}, ends=0.5 * HOUR_S), runs("late", {"g0": 2}, ends=None))
+    queue = (waits("wide", gpus(2, "gpu")), waits("j", gpus(2), at=1.0))
+    site = nodes(gpu=1, older=1)
+    older = settings(shares={}, speeds={"older": 0.4})
+    assert started(decide(kai(older), world(*running, queue[1], on=site))) == {}
+    assert started(decide(kai(older), world(*running, *queue, on=site))) == {"j": "2@o0"}
+
+
 def test_elastic_jobs_start_with_their_fewest_workers() -> None:
     job = waits("j", gpus(4, min=2, max=8))
     assert started(decide(kai(settings(shares={})), world(job))) == {"j": "2@g0"}
