@@ -124,6 +124,8 @@ class Progress:
         if self._saves_since is not None or math.isinf(self.work.period_s):
             return math.inf
         at = self._from + (math.floor(max(0.0, now - self._from) / self.work.period_s) + 1) * self.work.period_s
+        # The quotient may be rounded down to the period that ends at this very instant.
+        at += self.work.period_s if at <= now else 0.0
         return at if at < self.ends_at() else math.inf
 
     def told(self, now: float, workers: int) -> Told:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -237,6 +239,17 @@ def resizable(tmp_path: Path, *slices: Slice) -> tuple[LocalBackend, Keeper, lis
     keeper.view = replace(keeper.view, phase=Phase.READY)
     backend._keepers["w-1"] = keeper
     return backend, keeper, started
+
+
+@pytest.fixture(autouse=True)
+def ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports by counting, as no test of this file opens one."""
+
+    def counted(names: Iterable[str], taken: Iterable[int] = ()) -> dict[str, int]:
+        free = (port for port in count(20_000) if port not in set(taken))
+        return dict(zip(names, free, strict=False))
+
+    monkeypatch.setattr("fabric.backends.local.backend.free_ports", counted)
 
 
 def one_gpu(name: str, node: str = "gpu-0") -> Slice:
