@@ -131,9 +131,10 @@ def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
 
 
 def look_at(world: WhatIf) -> float | None:
-    """A grace before the next promise, where somebody who grew may be in its way."""
-    due = (kept.start - world.snapshot.grace_s for kept in world.promises.values())
-    return min((at for at in due if at > world.now), default=None) if world.surplus else None
+    """When a service will need more, or a grace before the next promise where somebody who grew may be in its way."""
+    promises = world.promises.values() if world.surplus else ()
+    due = (*world.looks, *(kept.start - world.snapshot.grace_s for kept in promises))
+    return min((at for at in due if at > world.now), default=None)
 
 
 def expect(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> dict[str, float | None]:

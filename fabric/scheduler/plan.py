@@ -120,7 +120,8 @@ class Plan:
     promises: Mapping[str, Promise] = field(default_factory=dict)
     """What is set aside, by name of who waits for it."""
     look_at: float | None = None
-    """When it should be decided again even if nothing happens: who grew must give back in time for a promise."""
+    """When it should be decided again even if nothing happens: a service will need more, or who grew must give back in
+    time for a promise."""
     passed: Mapping[str, int] = field(default_factory=dict)
     """By how many that start each one that waits is passed, where it is by any."""
 

@@ -52,8 +52,11 @@ def serve(world: WhatIf, rooms: RoomMaker) -> None:
         elif need.lasting < need.size:
             _shrink(need, world)
     for need in needs:
-        if need.demand is not None and world.policy.loans:
-            _claim(need, need.demand, world)
+        if need.demand is not None:
+            rises = need.demand.rises_above(max(need.size, need.now), world.now)
+            world.looks += [rises - need.lead_s] if rises is not None else []
+            if world.policy.loans:
+                _claim(need, need.demand, world)
 
 
 def need_of(work: Running, world: WhatIf) -> Need | None:

@@ -40,6 +40,8 @@ class WhatIf:
         self.promises: dict[str, Promise] = {}
         self.notes: dict[str, str] = {}
         """What else is said to those who wait."""
+        self.looks: list[float] = []
+        """Instants at which it should be decided again even if nothing happens."""
         self.closed: set[str] = set()
         """Tiers that somebody waits for of whom nobody can say when he starts."""
         self.head = head_part(snapshot.head)

@@ -106,7 +106,8 @@ def play(settings: HtiSettings, workload: Workload, traffic: Sequence[Traffic], 
         manner: Who decides, and how.
     """
     what = submissions(settings, workload, elastic_services=manner.elastic_services)
-    replicas = Replicas(what.services, {name: lead_s(service) for name, service in what.services.items()})
+    grace_s = settings.staging.grace_s
+    replicas = Replicas(what.services, {name: lead_s(service) + grace_s for name, service in what.services.items()})
     timed, site = Timed(manner.decider), nodes(settings)
 
     made: list[HtiRecords] = []

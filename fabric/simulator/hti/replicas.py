@@ -23,7 +23,7 @@ class _State:
     slices: dict[str, list[ReplicaLog]] = field(default_factory=dict)
     """Replicas that are there, by slice."""
     asked: list[float] = field(default_factory=list)
-    """Instants since when replicas are wanted that are not granted yet, rising."""
+    """Instants from when on replicas are wanted that are not granted yet, rising."""
     ended: list[ReplicaLog] = field(default_factory=list)
 
     @property
@@ -35,15 +35,18 @@ class Replicas:
     """Of all services."""
 
     def __init__(self, services: Mapping[str, Service], leads_s: Mapping[str, float]) -> None:
+        """Take services, and the seconds before a replica is needed at which it must be asked for, by name."""
         self._states = {name: _State(service, leads_s[name]) for name, service in services.items()}
         self._disturbed = -float("inf")
 
     def wanted(self, name: str, demand: Demand, now: float) -> None:
-        """Note since when a service wants more replicas than it has: its forecast, a cold start ahead."""
+        """Note since when a service wants more replicas than it has: its forecast, ahead by its lead."""
         state = self._states[name]
-        missing = max(0, demand.with_lead(state.lead_s).needed(now) - state.held)
+        missing = max(0, max(demand.replicas) - state.held)
         del state.asked[missing:]
-        state.asked += [now] * (missing - len(state.asked))
+        for number in range(len(state.asked), missing):
+            rises = demand.rises_above(state.held + number, now)
+            state.asked.append(now if rises is None else max(now, rises - state.lead_s))
 
     def disturbed(self, now: float) -> None:
         """Note that others were told to leave or to shrink."""
@@ -73,7 +76,7 @@ class Replicas:
         return tuple(sorted(found, key=lambda log: (log.granted_s or 0.0, log.service, log.ready_s or 0.0)))
 
     def _start(self, state: _State, now: float) -> ReplicaLog:
-        asked = state.asked.pop(0) if state.asked else now
+        asked = min(now, state.asked.pop(0)) if state.asked else now
         colds = state.service.cold_starts_s
         cold_s = colds[state.starts % len(colds)]
         state.starts += 1
