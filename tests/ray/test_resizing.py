@@ -144,7 +144,7 @@ def told(live: Live, name: str) -> str:
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A fabric of this file's own."""
-    live = Live(tmp_path_factory.mktemp("fab"), grace_s=30.0, sets=("policy.min_run_s=5.0", "policy.restart_s=5.0"))
+    live = Live(tmp_path_factory.mktemp("fab"), grace_s=30.0, sets=("policy.min_run_s=30.0", "policy.restart_s=5.0"))
     live.up()
     try:
         yield live
