@@ -203,7 +203,6 @@ def test_a_job_is_resized_and_preempted_for_others_and_learns_from_every_sample_
     training.until(lambda: training.step > left)
     ended = fabric.wait("train", "succeeded", "failed", within_s=PATIENCE_S)
     assert (ended["state"], ended["attempt"], ended["failures"]) == ("succeeded", 2, 0), fabric.explained("train")
-    note("at its end")
     assert f"going on from step-{left:08d}" in fabric.ray("logs", "train").stdout
     assert [record["step"] for record in training.records("losses.jsonl")] == list(range(1, STEPS + 1))
     assert training.samples() == training.every_sample()
