@@ -37,7 +37,7 @@ def grow_running(world: WhatIf) -> None:
 
 def _may_grow(work: Running, world: WhatIf) -> bool:
     group = work.elastic
-    if group is None or work.service or not work.settled or world.disturbed(work.name):
+    if group is None or work.service or not work.resizable or world.disturbed(work.name):
         return False
     return work.grant.size(group.name) < group.most and world.now - work.since >= world.policy.min_run_s
 

@@ -268,7 +268,10 @@ class Loop:
                 update: dict[str, Any] = {"grant": resize.grant, "generation": record.generation + 1}
             else:
                 update = {"target": resize.grant, "leave_by": now + resize.grace_s}
-            changes[record.name] = record.to(State.RESIZING, message=resize.reason, **update)
+            # A service may be given another size while it still grows.
+            same = record.state is State.RESIZING
+            changed = replace(record, **update) if same else record.to(State.RESIZING, **update)
+            changes[record.name] = replace(changed, message=resize.reason)
         return changes
 
     def _record(self, changes: Mapping[str, Record], now: float) -> None:

@@ -111,7 +111,7 @@ class RoomMaker:
     def _holder(self, work: Running) -> Holder:
         world, group = self._world, work.elastic
         size = work.grant.size(group.name) if group else 1
-        can_shrink = group is not None and work.settled and world.policy.elastic
+        can_shrink = work.resizable and world.policy.elastic
         return self._priced(
             work, work.name, size,
             smaller=sizes_below(group, size) if group is not None and can_shrink else (),

@@ -62,7 +62,7 @@ def serve(world: WhatIf, rooms: RoomMaker) -> None:
 def need_of(work: Running, world: WhatIf) -> Need | None:
     """What a service needs; None where nothing says, or where it is leaving or letting go of replicas just now."""
     group, told = work.elastic, work.told
-    if not work.service or not work.settled or group is None:
+    if group is None or not work.service or not work.resizable:
         return None
     size = work.grant.size(group.name)
     if work.wants is not None:

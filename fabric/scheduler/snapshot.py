@@ -80,6 +80,13 @@ class Running:
     """The grant as rows of the site; a snapshot fills it in."""
 
     @property
+    def resizable(self) -> bool:
+        """Whether its size may be changed now. A job that never said at what size it works could not be told of one."""
+        if self.elastic is None or not self.settled:
+            return False
+        return self.service or (self.told is not None and self.told.workers is not None)
+
+    @property
     def key(self) -> tuple[float, str]:
         """Those that end first come first."""
         return (math.inf if self.ends is None else self.ends, self.name)

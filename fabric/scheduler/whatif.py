@@ -57,7 +57,7 @@ class WhatIf:
         self._full: dict[tuple[str | None, ...], tuple[bool, bool]] = {}
         self._failed: dict[tuple[Shape, bool], tuple[float, Tiers]] = {}
         for work in snapshot.running:
-            if work.elastic is not None and work.settled and not work.service:
+            if work.resizable and not work.service:
                 self._count_surplus(work)
 
     def preferred(self, work: Waiting) -> Waiting:

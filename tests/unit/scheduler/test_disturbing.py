@@ -59,13 +59,13 @@ def running(draw: st.DrawFn, name: str, nodes: list[str]) -> Running:
         more |= {"service": True, "wants": draw(st.sampled_from([None, None, 1, 5]))}
     else:
         more["ends"] = draw(st.sampled_from([None, NOW + 5, NOW + 700, NOW + 90_000]))
+    left_s, says = draw(st.sampled_from([None, 50.0, 50_000.0])), draw(st.sampled_from([None, size]))
+    told = Told(1, saved=NOW - 100, save_s=2.0, left_s=left_s, workers=says, demand=demand)
     return Running(
         name, Grant(tuple(slices)), more.pop("ends", None),
         rank=0 if kind == "service" else Priority(draw(CLASSES)).rank, project=draw(st.sampled_from("ab")),
         since=draw(st.sampled_from([0.0, NOW - 60])), staged_s=7.0,
-        movable=draw(st.integers(0, 3)) > 0, settled=settled,
-        told=Told(1, saved=NOW - 100, save_s=2.0, left_s=draw(st.sampled_from([None, 50.0, 50_000.0])), demand=demand),
-        **more,
+        movable=draw(st.integers(0, 3)) > 0, settled=settled, told=told, **more,
     )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def test_only_those_are_disturbed_who_may_be_and_only_within_their_bounds(world:
         assert any(other.rank < work.rank for other in askers) or world.tree.entries
     for resize in plan.resized:
         work, before = by_name[resize.workload], {part.name: part for part in by_name[resize.workload].grant.slices}
-        assert work.settled
+        assert work.resizable
         assert work.elastic is not None
         assert resize.before == work.grant.size("w")
         assert work.elastic.least <= resize.after == resize.grant.size("w") <= work.elastic.most

@@ -11,7 +11,11 @@ from tests.unit.scheduler.test_room import EAGER, NOW, asks, elastic, seen, trai
 def gang(name: str, *nodes: str, most: int = 4, **more: Any) -> Running:
     count = more.pop("count", len(nodes))
     return trains(
-        name, *nodes, elastic=elastic(1, count, most), told=more.pop("told", Told(1, left_s=36_000.0)), **more
+        name,
+        *nodes,
+        elastic=elastic(1, count, most),
+        told=more.pop("told", Told(1, left_s=36_000.0, workers=1)),
+        **more,
     )
 
 
@@ -50,7 +54,7 @@ def test_what_is_promised_much_later_is_used_until_then() -> None:
 
 
 def test_a_gang_that_is_nearly_done_is_left_alone() -> None:
-    assert decide(seen(gang("a", "g0", told=Told(1, left_s=30.0)), gpu_nodes=3), EAGER, NOW).resized == ()
+    assert decide(seen(gang("a", "g0", told=Told(1, left_s=30.0, workers=1)), gpu_nodes=3), EAGER, NOW).resized == ()
 
 
 def test_a_gang_that_was_just_resized_is_left_alone() -> None:
@@ -64,6 +68,14 @@ def test_without_elasticity_nobody_changes_and_work_starts_as_asked() -> None:
 
 
 def test_two_gangs_share_what_is_idle_by_what_it_saves() -> None:
-    short, long = gang("short", "g0", told=Told(1, left_s=2_000.0)), gang("long", "g1", told=Told(1, left_s=90_000.0))
+    short, long = (
+        gang("short", "g0", told=Told(1, left_s=2_000.0, workers=1)),
+        gang("long", "g1", told=Told(1, left_s=90_000.0, workers=1)),
+    )
     plan = decide(seen(short, long, gpu_nodes=3), EAGER, NOW)
     assert [(resize.workload, resize.after) for resize in plan.resized] == [("long", 2)]
+
+
+def test_a_gang_that_never_said_at_what_size_it_works_is_left_alone() -> None:
+    assert decide(seen(gang("a", "g0", told=Told(1, left_s=36_000.0)), gpu_nodes=3), EAGER, NOW).resized == ()
+    assert decide(seen(gang("a", "g0", told=None), gpu_nodes=3), EAGER, NOW).resized == ()

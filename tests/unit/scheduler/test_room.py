@@ -24,6 +24,8 @@ def trains(name: str, *nodes: str, gpus: int = 2, priority: str = "batch", **mor
     """A job with a worker of `gpus` on each node, that runs since long ago."""
     slices = tuple(Slice(f"w-{i}", "w", node, "gpu", 1, Resources.of(1, gpus, "1 GiB")) for i, node in enumerate(nodes))
     head = Slice("head", "head", "c0", "commodity", 1, HEAD, head=True)
+    # What it says of itself: that it works at the size it has.
+    more.setdefault("told", Told(1, workers=len(nodes)) if "elastic" in more else None)
     fields: dict[str, Any] = {"since": 0.0, "settled": True, "movable": True, "rank": Priority(priority).rank, **more}
     return Running(name, Grant((head, *slices)), fields.pop("ends", None), **fields)
 
