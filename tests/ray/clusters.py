@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import auto_init_hook
 from ray.cluster_utils import Cluster
 
 from tests.ray.answering import Answering
+
+# Whatever still talks to Ray when a test has left its cluster, such as a thread of Ray Data, would start another one in
+# the default folder, and the next test would find itself connected to that.
+auto_init_hook.enable_auto_connect = False
 
 
 @contextmanager
