@@ -86,10 +86,6 @@ class SimulatedCluster:
         """The nodes given, or those set since."""
         return self._nodes
 
-    def set_nodes(self, nodes: tuple[Node, ...]) -> None:
-        """Let nodes come, leave or change state."""
-        self._nodes = nodes
-
     def observe(self) -> Mapping[str, ClusterView]:
         """Every cluster that exists."""
         return dict(self._views)

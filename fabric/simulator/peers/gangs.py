@@ -10,17 +10,9 @@ from functools import lru_cache
 from fabric.scheduler.columns import CPUS, GPUS, NodeColumns, Slot, amount_of, resources_of
 from fabric.scheduler.placement import Piece
 from fabric.scheduler.shape import Part, Shape
-from fabric.scheduler.snapshot import Running, Waiting
+from fabric.scheduler.snapshot import Running
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
-
-
-@lru_cache(maxsize=1 << 14)
-def sized(shape: Shape, group: str, workers: int) -> Shape:
-    """The gang with so many workers in one group."""
-    parts = tuple(replace(part, count=workers) if part.name == group else part for part in shape.parts)
-    total = [sum(part.request[column] * part.count for part in parts) for column in range(3)]
-    return Shape(parts, (total[0], total[1], total[2]), shape.tiers)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -29,11 +21,6 @@ def alone(part: Part, workers: int) -> Shape:
     sole = replace(part, count=workers)
     cpus, gpus, memory = part.request
     return Shape((sole,), (cpus * workers, gpus * workers, memory * workers), (part.tier,))
-
-
-def elastic_of(work: Waiting) -> Group | None:
-    """The group of waiting work whose size may change."""
-    return next((group for group in work.groups if group.elastic), None)
 
 
 def sizes_of(group: Group) -> range:

@@ -12,11 +12,11 @@ from pydantic import Field
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.shape import Shape
+from fabric.scheduler.sizes import at_size
 from fabric.scheduler.snapshot import Running, Snapshot, Waiting
 from fabric.simulator.peers.batch import Ahead, lots_for, place_for
 from fabric.simulator.peers.calendar import Calendar
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.gangs import elastic_of, sized
 from fabric.simulator.peers.kai_room import Rules, consolidate, grow_elastic, make_room
 from fabric.simulator.peers.kai_shares import fair_shares, weights_of
 from fabric.simulator.peers.lots import Lot
@@ -246,7 +246,7 @@ class _Session:
         """A job at its fewest workers, where elastic jobs are resized."""
         found = self._shapes.get(work.name)
         if found is None:
-            group = elastic_of(work) if self._settings.elastic else None
-            found = work.shape if group is None else sized(work.shape, group.name, group.least)
+            group = work.elastic if self._settings.elastic else None
+            found = work.shape if group is None else at_size(work.shape, group.name, group.least)
             self._shapes[work.name] = found
         return found

@@ -19,11 +19,12 @@ from fabric.scheduler.elastic import Curve, ElasticGang, grow, shrink
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.shape import shape_of
+from fabric.scheduler.sizes import at_size
 from fabric.scheduler.snapshot import Running, Snapshot, Waiting
 from fabric.simulator.peers.batch import Ahead, Backfill, lots_for, place_for
 from fabric.simulator.peers.calendar import Calendar
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.gangs import alone, elastic_of, grown, held_devices, shrunk, size_of, sized
+from fabric.simulator.peers.gangs import alone, grown, held_devices, shrunk, size_of
 from fabric.simulator.peers.loaning import LoanSettings, lend
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.rounds import walk_cpu_work
@@ -79,8 +80,8 @@ def base_demand(draft: Draft, jobs: Sequence[Waiting], settings: LyraSettings) -
     ahead = Ahead(calendar)
     failed: dict[tuple[object, ...], int] = {}
     for work in sorted(jobs, key=lambda work: (work.rank, work.duration_s, work.submitted, work.name)):
-        group = elastic_of(work)
-        shape = sized(work.shape, group.name, group.least) if group else work.shape
+        group = work.elastic
+        shape = at_size(work.shape, group.name, group.least) if group else work.shape
         lots = lots_for(shape, draft.lots)
         found = place_for(draft, work, calendar, ahead=ahead, shape=shape)
         if found is not None:
@@ -132,7 +133,7 @@ def flexible_demand(draft: Draft, jobs: Sequence[Waiting], lot: Lot, settings: L
             if pieces:
                 draft.grow(work, pieces, resize.reason)
             continue
-        group = elastic_of(starting[resize.workload])
+        group = starting[resize.workload].elastic
         part = shape_of((group,)).parts[0] if group else None
         pieces = draft.board.find(alone(part, more), lot, draft.board.free, head=False) if part else None
         if pieces:
@@ -176,7 +177,7 @@ def _starting_gangs(draft: Draft, works: Iterable[Waiting], lot: Lot, settings: 
     """Elastic jobs that start in this decision; their first size costs no restart."""
     curve = Curve(exponent=settings.exponent)
     for work in works:
-        group, grant = elastic_of(work), draft.placed[work.name].grant
+        group, grant = work.elastic, draft.placed[work.name].grant
         if group is None or not any(part.tier == lot.tier and part.group == group.name for part in grant.slices):
             continue
         yield ElasticGang(

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from fabric.scheduler.columns import GPUS
 from fabric.scheduler.shape import Part, Shape, shape_of
+from fabric.scheduler.sizes import at_size
 from fabric.scheduler.snapshot import Running, Waiting
 from fabric.simulator.peers.batch import Backfill, lots_for, walk
 from fabric.simulator.peers.board import workers_in
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.gangs import alone, devices, elastic_of, held_devices, shrunk, size_of, sized
+from fabric.simulator.peers.gangs import alone, devices, held_devices, shrunk, size_of
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.settings import SERVING_RANK
 from fabric.simulator.peers.victims import Asker, keep_room
@@ -95,7 +96,7 @@ def _of_waiting(work: Waiting, draft: Draft) -> Candidate | None:
     lots = lots_for(work.shape, draft.lots)
     if work.rank == SERVING_RANK or not work.shape.total[GPUS] or not lots:
         return None
-    return Candidate(work.name, work.submitted, devices(work.shape), elastic_of(work), lots, waiting=work)
+    return Candidate(work.name, work.submitted, devices(work.shape), work.elastic, lots, waiting=work)
 
 
 def _of_running(work: Running, draft: Draft, asked: Shape | None) -> Candidate | None:
@@ -149,7 +150,7 @@ def sized_for(job: Candidate, workers: int) -> Shape:
     work = job.waiting
     if work is None:
         raise ValueError(f"{job.name} does not wait")
-    return sized(work.shape, job.group.name, workers) if job.group and workers else work.shape
+    return at_size(work.shape, job.group.name, workers) if job.group and workers else work.shape
 
 
 def _seat_waiting(draft: Draft, job: Candidate, work: Waiting, seat: Seat) -> None:

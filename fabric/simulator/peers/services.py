@@ -10,11 +10,12 @@ from pydantic import Field
 
 from fabric.config.settings import Settings
 from fabric.scheduler.shape import Part, Shape, shape_of
+from fabric.scheduler.sizes import at_size
 from fabric.scheduler.snapshot import Running, Waiting
 from fabric.simulator.peers.board import workers_in
 from fabric.simulator.peers.calendar import room_now
 from fabric.simulator.peers.draft import Draft
-from fabric.simulator.peers.gangs import alone, elastic_of, shrunk, size_of, sized
+from fabric.simulator.peers.gangs import alone, shrunk, size_of
 from fabric.simulator.peers.lots import Lot
 from fabric.simulator.peers.settings import SERVING_RANK
 from fabric.simulator.peers.victims import Asker, keep_room
@@ -87,10 +88,10 @@ def begin(
     for work in draft.ready:
         if work.rank != SERVING_RANK:
             continue
-        shape, group = work.shape, elastic_of(work)
+        shape, group = work.shape, work.elastic
         if group is not None and sizes is not None:
             size = max(group.least, min(group.most, sizes.get(work.name, group.most)))
-            shape = sized(shape, group.name, size)
+            shape = at_size(shape, group.name, size)
         for lot in lots_of_service(draft, shape.parts[0]):
             pieces = room_now(draft.board, shape, lot)
             if pieces is not None:
