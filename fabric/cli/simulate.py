@@ -127,7 +127,8 @@ def run(
     reports = []
     for seed in range(seeds):
         engine = simulate(what, site, how, seed)
-        reports.append(report_of(engine.records.kept.values(), nodes_of(site), engine.records.holdings))
+        records = engine.records
+        reports.append(report_of(records.kept.values(), nodes_of(site), records.holdings, records.events))
         if record is not None and seed == 0 and engine.longest is not None:
             record.write_text(write_decision(engine.longest), encoding="utf-8")
     if plot is not None:
@@ -165,6 +166,7 @@ def _as_dict(report: Report) -> dict[str, object]:
         "promised": len(report.late_s),
         "latest_after_promise_s": max(report.late_s, default=0.0),
         "promises": asdict(punctuality(report.late_s)),
+        "starts": [asdict(start) for start in report.starts],
     }
 
 

@@ -13,7 +13,7 @@ from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedClu
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.simulator.progress import Work
 from fabric.simulator.working import After, Working
-from fabric.workloads.record import Grant
+from fabric.workloads.record import Grant, Slice
 from fabric.workloads.states import RUN_AGAIN
 
 
@@ -31,6 +31,10 @@ class Course:
     work: Work | None = None
     """What there is to do, where that is kept over attempts; `runs_s` then says nothing. The first course of a workload
     tells it for all its attempts."""
+    leaves_s: float = 0.0
+    """Seconds from a notice until it has left, at most the grace; work that is kept saves instead."""
+    cleanup_s: float = 0.0
+    """Seconds from its removal until its nodes are free."""
 
 
 @dataclass(slots=True)
@@ -41,11 +45,18 @@ class _Run:
     grant: Grant
     course: Course
     generation: int
+    leaves: bool = False
+    """Whether it was asked to."""
     held: int = 0
     """Thousandths of CPUs."""
 
     def __post_init__(self) -> None:
         self.held = sum(part.resources.cpus.count for part in self.grant.slices)
+
+    @property
+    def stays(self) -> tuple[Slice, ...]:
+        """What it occupies when it is removed."""
+        return self.grant.slices if self.course.cleanup_s > 0 else ()
 
 
 Courses = Callable[[WantedCluster], Course]
@@ -105,7 +116,7 @@ class SimulatedCluster:
     def realise(self, wanted: WantedCluster) -> None:
         """Let it run, now or after its staging; with a higher generation let it go on with another grant."""
         if wanted.name in self._views:
-            if wanted.generation > self._runs[wanted.name].generation:
+            if wanted.generation > self._runs[wanted.name].generation and not self._is_leaving(wanted.name):
                 self._resize(wanted)
             return
         course = self._courses(wanted)
@@ -113,9 +124,8 @@ class SimulatedCluster:
         self.idle_milli_cpus -= run.held
         self._runs[wanted.name] = run
         endpoint = self.endpoint if wanted.serve is not None else None
-        self._show(
-            ClusterView(wanted.name, Phase.STARTING, endpoint=endpoint, born=wanted.born, generation=wanted.generation)
-        )
+        view = ClusterView(wanted.name, Phase.STARTING, endpoint=endpoint, born=wanted.born, held=run.stays)
+        self._show(replace(view, generation=wanted.generation))
         if course.work is not None:
             self.working.begin(
                 wanted.name, wanted.workload,
@@ -128,13 +138,18 @@ class SimulatedCluster:
             self._run(wanted.name)
 
     def stop(self, cluster: str, grace_s: float) -> None:
-        """The entrypoint ends at once; work that saves does so first, and is killed where the grace is too short."""
+        """The entrypoint ends, at once or after what it takes to leave or to save, but never later than its grace."""
         view = self._views.get(cluster)
-        if view and not view.outcome.ended:
-            if cluster in self.working:
-                self.working.stop(cluster, grace_s, self._clock.at)
-            else:
-                self._end(cluster, Outcome.STOPPED)
+        if not view or view.outcome.ended:
+            return
+        run = self._runs[cluster]
+        if cluster in self.working:
+            self.working.stop(cluster, grace_s, self._clock.at)
+        elif run.course.leaves_s <= 0:
+            self._end(cluster, Outcome.STOPPED)
+        elif not run.leaves:
+            run.leaves = True
+            self._plan(self._clock.at + min(run.course.leaves_s, grace_s), "left", cluster)
 
     def shrink(self, cluster: str, workers: int) -> None:
         """Tell work that it is to go on with fewer workers; what keeps nothing has nothing to let go of."""
@@ -143,19 +158,24 @@ class SimulatedCluster:
             self.working.shrink(cluster, workers, self._clock.at)
 
     def remove(self, cluster: str) -> None:
-        """Nothing of it is left at once."""
-        view = self._views.pop(cluster, None)
-        if view is not None:
-            run = self._runs.pop(cluster)
-            if not view.outcome.ended:
-                self.idle_milli_cpus += run.held
-                self.working.close(cluster, "removed", self._clock.at, saved=False)
-            self.working.forget(cluster)
-            self._changed[cluster] = ClusterView(cluster, Phase.ABSENT)
+        """Nothing of it is left, at once or after its clean-up."""
+        view = self._views.get(cluster)
+        if view is None or view.phase is Phase.LEAVING:
+            return
+        run = self._runs[cluster]
+        if not view.outcome.ended:
+            self.idle_milli_cpus += run.held
+            self.working.close(cluster, "removed", self._clock.at, saved=False)
+        self.working.forget(cluster)
+        if run.course.cleanup_s > 0:
+            self._show(replace(view, phase=Phase.LEAVING))
+            self._plan(self._clock.at + run.course.cleanup_s, "gone", cluster)
+        else:
+            self._forget(cluster)
 
     def lose(self, cluster: str, problem: str) -> None:
         """Let a node of a cluster die."""
-        if cluster in self._views:
+        if cluster in self._views and not self._is_leaving(cluster):
             self.working.close(cluster, "lost", self._clock.at, saved=False)
             self._show(replace(self._views[cluster], phase=Phase.BROKEN, problem=problem))
 
@@ -190,13 +210,18 @@ class SimulatedCluster:
             Whether anybody can see it: not a checkpoint, and not what was over before its time came.
         """
         _, number, what, name = heapq.heappop(self._due)
-        if what == "run" and name in self._views:
+        if what == "gone":
+            self._forget(name)
+        elif what == "run" and name in self._views:
             self._run(name)
         elif what == "end":
             self._end(name)
         elif name in self.working:
             return self._follow(name, self.working.happen(number, what, name, self._clock.at))
-        return what in {"run", "end"}
+        elif what == "left" and name in self._views:
+            self._end(name, Outcome.STOPPED)
+            return True
+        return what in {"run", "end", "gone"}
 
     def end_predicted(self) -> None:
         """Let everything end whose predicted end has come, also if its own turn at this instant is later."""
@@ -208,7 +233,16 @@ class SimulatedCluster:
         heapq.heappush(self._due, (at, self._number, what, name))
         return self._number
 
+    def _is_leaving(self, name: str) -> bool:
+        return self._views[name].phase is Phase.LEAVING
+
+    def _forget(self, name: str) -> None:
+        del self._views[name], self._runs[name]
+        self._changed[name] = ClusterView(name, Phase.ABSENT)
+
     def _run(self, name: str) -> None:
+        if self._is_leaving(name):
+            return
         run = self._runs[name]
         course = run.course
         self._show(replace(self._views[name], phase=Phase.READY, outcome=Outcome.RUNNING))
@@ -221,7 +255,7 @@ class SimulatedCluster:
 
     def _end(self, name: str, outcome: Outcome | None = None, exit_code: int | None = None) -> None:
         view = self._views.get(name)
-        if view is not None and not view.outcome.ended:
+        if view is not None and not view.outcome.ended and view.phase is not Phase.LEAVING:
             run = self._runs[name]
             self.idle_milli_cpus += run.held
             self._show(replace(view, outcome=outcome or run.course.outcome, exit_code=exit_code))
@@ -243,7 +277,7 @@ class SimulatedCluster:
         name, run = wanted.name, self._runs[wanted.name]
         known = {part.name for part in run.grant.slices}
         grows = any(part.name not in known for part in wanted.grant.slices)
-        now = _Run(run.starts, wanted.grant, run.course, wanted.generation)
+        now = _Run(run.starts, wanted.grant, run.course, wanted.generation, run.leaves)
         self._runs[name] = now
         if not self._views[name].outcome.ended:
             self.idle_milli_cpus += run.held - now.held
@@ -254,7 +288,7 @@ class SimulatedCluster:
 
     def _resized(self, name: str) -> None:
         view, run = self._views[name], self._runs[name]
-        self._show(replace(view, generation=run.generation))
+        self._show(replace(view, generation=run.generation, held=run.stays))
         if view.phase is Phase.READY and not view.outcome.ended and name in self.working:
             self.working.resize(name, run.grant, self._clock.at)
 

@@ -80,6 +80,7 @@ class Engine:
         head: Resources,
         habits: Habits | None = None,
         grace_s: float = 0.0,
+        overhead_s: float = 0.0,
         tell_s: float = math.inf,
         claims: tuple[Claim, ...] = (),
         parts: Parts | None = None,
@@ -93,6 +94,7 @@ class Engine:
             head: What a Ray head of its own is charged.
             habits: When the loop is told that something happened.
             grace_s: Seconds between a notice and the kill.
+            overhead_s: Seconds that promises allow for what work holds its nodes beside its walltime.
             tell_s: Seconds between two tellings to all who wait why they wait.
             claims: Maintenance windows.
             parts: What else is not the plainest.
@@ -103,7 +105,7 @@ class Engine:
         parts = parts or Parts()
         self.records = (parts.records or _records)(self.cluster, self.clock)
         settings = Settings(
-            head=head, grace_s=grace_s, policy=policy, claims=claims, tree=parts.tree,
+            head=head, grace_s=grace_s, overhead_s=overhead_s, policy=policy, claims=claims, tree=parts.tree,
             # The edges of windows are events, at which time alone changes something.
             review_s=0.0 if claims else self._habits.review_s, recheck_s=math.inf, tell_s=tell_s,
         )  # fmt: skip

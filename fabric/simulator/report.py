@@ -10,7 +10,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.simulator.metrics import TAU_S
 from fabric.simulator.records import Holding
-from fabric.workloads.record import Record
+from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
 
 
@@ -36,6 +36,16 @@ class Occupancy:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A grant, from which on an attempt held nodes."""
+
+    workload: str
+    attempt: int
+    at_s: float
+    """Seconds from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One run of a scenario; all times in seconds."""
 
@@ -51,6 +61,8 @@ class Report:
     """From the first submission to the last end."""
     states: tuple[tuple[str, int], ...]
     """How many workloads ended in each state."""
+    starts: tuple[Start, ...] = ()
+    """Every grant to every attempt, in order."""
 
     @property
     def mean_wait_s(self) -> float:
@@ -58,13 +70,19 @@ class Report:
         return sum(self.waits_s) / len(self.waits_s) if self.waits_s else 0.0
 
 
-def report_of(records: Iterable[Record], nodes: Sequence[Node], holdings: Iterable[Holding] = ()) -> Report:
+def report_of(
+    records: Iterable[Record],
+    nodes: Sequence[Node],
+    holdings: Iterable[Holding] = (),
+    events: Iterable[Event] = (),
+) -> Report:
     """The report of finished records.
 
     Args:
         records: Of everything that came.
         nodes: Of the site.
         holdings: What each held over time; without them each counts with its last grant, from that to its end.
+        events: History of all, which tells the starts of all attempts.
     """
     done = sorted(records, key=lambda record: record.name)
     started = [record for record in done if record.at.granted is not None]
@@ -85,6 +103,7 @@ def report_of(records: Iterable[Record], nodes: Sequence[Node], holdings: Iterab
         occupancy=tuple(_occupancy(tier, nodes, held) for tier in sorted({node.tier for node in nodes})),
         span_s=last - first,
         states=tuple((state, count) for state, count in counts.items() if count),
+        starts=tuple(Start(e.workload, e.attempt, e.at) for e in events if e.state is State.PLACING),
     )
 
 

@@ -4,9 +4,9 @@ Knows nothing of how it is decided. One seed draws all that is left to chance.
 """
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -19,14 +19,14 @@ from fabric.scheduler import machines
 from fabric.scheduler.forecast import Sample, forecast
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.ports import Outcome, WantedCluster
+from fabric.scheduler.ports import WantedCluster
+from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Node, Told
+from fabric.simulator.arrival import Arrival
 from fabric.simulator.cluster import Course
 from fabric.simulator.engine import Act, Engine, Habits, Parts
 from fabric.simulator.holdings import HoldingRecords
-from fabric.simulator.progress import Work
 from fabric.workloads.record import Instants, Record
-from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
 
 DEMAND_STEP_S = 600.0
@@ -35,107 +35,6 @@ DEMAND_HORIZON_S = 6 * 3600.0
 """How far it looks, in seconds."""
 DEMAND_QUANTILE = 0.95
 """Share of steps in which it should be enough."""
-
-
-class Needed(Settings):
-    """A step of a demand."""
-
-    at_s: float = Field(ge=0)
-    """Seconds from the beginning."""
-
-    replicas: int = Field(ge=0)
-    """Needed from then on."""
-
-
-class Arrival(Settings):
-    """Work that comes, once or again and again."""
-
-    workload: WorkloadSpec
-    """What is asked for; its name gets a number where it comes more than once."""
-
-    at_s: float = Field(default=0.0, ge=0)
-    """When it is first submitted, in seconds from the beginning."""
-
-    runs_s: float | None = Field(default=None, gt=0)
-    """How long it really runs, in seconds; a service without it runs until the scenario's end."""
-
-    staging_s: float = Field(default=0.0, ge=0)
-    """Seconds from the grant until it runs."""
-
-    fails: bool = False
-    """Whether it ends with an error."""
-
-    count: int = Field(default=1, ge=1, le=100_000)
-    """How many times it comes."""
-
-    every_s: float = Field(default=0.0, ge=0)
-    """Seconds between two submissions."""
-
-    poisson: bool = False
-    """Whether `every_s` is a mean, and the gaps are drawn from an exponential distribution."""
-
-    spread: float = Field(default=0.0, ge=0, le=5)
-    """How much run times differ: sigma of the log-normal factor that each is multiplied by; its median is 1."""
-
-    checkpoint_s: float | None = Field(default=None, gt=0)
-    """Seconds between two checkpoints of a job; without it, a job that is not elastic begins anew with each attempt."""
-
-    save_s: float = Field(default=0.0, ge=0)
-    """Seconds that saving takes when it is asked to leave or to shrink."""
-
-    restart_s: float = Field(default=0.0, ge=0)
-    """Seconds without progress after every start but the first, and after every resize."""
-
-    exponent: float = Field(default=1.0, gt=0, le=1)
-    """How an elastic job speeds up: workers relative to `count`, to this power; one is linear."""
-
-    demand: tuple[Needed, ...] = ()
-    """Replicas that an elastic service really needs over time; it forecasts from what it has seen."""
-
-    cold_start_s: float = Field(default=0.0, ge=0)
-    """Seconds from the start of a replica until it is ready, as a service with a demand tells it."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.workload.name is None:
-            raise ValueError("the workload of a scenario needs a name")
-        if self.workload.kind == "job" and self.runs_s is None:
-            raise ValueError(f"job {self.workload.name} needs runs_s, the seconds that it really runs")
-        if self.count > 1 and self.poisson and not self.every_s:
-            raise ValueError(f"{self.workload.name}: poisson arrivals need every_s, the mean gap in seconds")
-        return self
-
-    @model_validator(mode="after")
-    def _demanded(self) -> Self:
-        if not self.demand:
-            return self
-        if self.workload.kind != "service" or self.workload.elastic is None or self.count > 1:
-            raise ValueError(f"{self.workload.name}: demand is for one service whose replicas have a min and a max")
-        instants = [step.at_s for step in self.demand]
-        if any(after <= before for before, after in pairwise(instants)):
-            raise ValueError(f"{self.workload.name}: the instants of its demand must rise, got {instants}")
-        return self
-
-    @property
-    def keeps_work(self) -> bool:
-        """Whether what it has done outlives an attempt."""
-        return self.workload.kind == "job" and (self.checkpoint_s is not None or self.workload.elastic is not None)
-
-    def course(self, runs_s: float) -> Course:
-        """What becomes of each attempt of work that takes `runs_s` at the size asked for, uninterrupted."""
-        outcome = Outcome.FAILED if self.fails else Outcome.SUCCEEDED
-        if not self.keeps_work:
-            return Course(runs_s, self.staging_s, outcome)
-        group, exponent = self.workload.elastic or self.workload.groups[0], self.exponent
-
-        def rate(workers: int, tier: str) -> float:
-            return float((workers / group.count) ** exponent)
-
-        work = Work(
-            runs_s, rate, group.name,
-            restart_s=self.restart_s, period_s=self.checkpoint_s or math.inf, save_s=self.save_s,
-        )  # fmt: skip
-        return Course(math.inf, self.staging_s, outcome, work=work)
 
 
 class Window(Settings):
@@ -213,7 +112,7 @@ class Scenario(Settings):
         if len(set(names)) != len(names):
             raise ValueError(f"workloads need different names, got {names}")
         self._check_order(set(names))
-        endless = [a.workload.name for a in self.arrivals if a.runs_s is None]
+        endless = [a.workload.name for a in self.arrivals if a.runs_s is None and a.stops_at_s is None]
         demanding = [a.workload.name for a in self.arrivals if a.demand]
         if (endless or demanding) and self.until_s is None:
             raise ValueError(f"{', '.join(map(str, endless or demanding))} has no end; give until_s for the scenario")
@@ -267,18 +166,27 @@ def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engin
         require_possible(record.name, record.spec.groups, nodes, site.head.resources)
 
     def course(wanted: WantedCluster) -> Course:
-        return courses[wanted.workload]
+        each = courses[wanted.workload]
+        return each[min(wanted.attempt, len(each)) - 1]
 
     habits = Habits(review_s=math.inf if scenario.look_s is None else scenario.look_s)
     engine = Engine(
-        nodes, course, policy=policy, head=site.head.resources, habits=habits, grace_s=site.grace_s, tell_s=0.0,
-        claims=claims, parts=Parts(records=HoldingRecords),
+        nodes, course, policy=policy, head=site.head.resources, habits=habits, grace_s=site.grace_s,
+        overhead_s=site.overhead_s, tell_s=0.0, claims=claims,
+        parts=Parts(records=HoldingRecords, tree=tree(site.projects)),
     )  # fmt: skip
-    endless = [name for name, course in courses.items() if course.runs_s == math.inf and course.work is None]
     acts = [Act(at) for claim in claims for at in (claim.start, claim.end)]
-    acts += [Act(scenario.until_s or 0.0, name) for name in endless]
+    acts += _stops(scenario, courses)
     engine.run(records, [*acts, *_losses(scenario, engine), *_demands(scenario, engine), *_looks(scenario, engine)])
     return engine
+
+
+def _stops(scenario: Scenario, courses: Mapping[str, tuple[Course, ...]]) -> list[Act]:
+    """Who is ended by somebody: at an instant of its own, or with the scenario if it has no end."""
+    own = {a.workload.name or "": a.stops_at_s for a in scenario.arrivals if a.stops_at_s is not None}
+    endless = (name for name, (first, *_) in courses.items() if first.runs_s == math.inf and first.work is None)
+    with_it = [Act(scenario.until_s or 0.0, name) for name in endless if name not in own]
+    return [*with_it, *(Act(at, name) for name, at in own.items())]
 
 
 def _losses(scenario: Scenario, engine: Engine) -> list[Act]:
@@ -353,10 +261,10 @@ def _claims(scenario: Scenario, site: Site) -> tuple[Claim, ...]:
     return tuple(Claim(w.name, w.start_s, w.end_s, names[w.tier][: w.nodes]) for w in scenario.windows)
 
 
-def _draw(scenario: Scenario, chance: np.random.Generator) -> tuple[list[Record], dict[str, Course]]:
+def _draw(scenario: Scenario, chance: np.random.Generator) -> tuple[list[Record], dict[str, tuple[Course, ...]]]:
     """Every submission in the order of time, and what becomes of each."""
     records: list[Record] = []
-    courses: dict[str, Course] = {}
+    courses: dict[str, tuple[Course, ...]] = {}
     for arrival in scenario.arrivals:
         gaps = (
             chance.exponential(arrival.every_s, arrival.count) if arrival.poisson else [arrival.every_s] * arrival.count
@@ -367,7 +275,7 @@ def _draw(scenario: Scenario, chance: np.random.Generator) -> tuple[list[Record]
             name = str(arrival.workload.name) if arrival.count == 1 else f"{arrival.workload.name}-{number:05d}"
             spec = arrival.workload.model_copy(update={"name": name})
             runs_s = float("inf") if arrival.runs_s is None else arrival.runs_s * float(factor)
-            courses[name] = arrival.course(runs_s)
+            courses[name] = arrival.courses(runs_s)
             records.append(Record(name, spec, State.QUEUED, Instants(at)))
             at += float(gap)
     return sorted(records, key=lambda record: (record.at.submitted, record.name)), courses
