@@ -8,8 +8,6 @@ terminal of the stock `ray job submit`.
 import argparse
 import json
 import os
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 
 from fabric.backends.local import processes
 from fabric.backends.local.ports import free_ports
+from scripts.benches._own_fabric import own_fabric
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -92,28 +91,6 @@ def fabric(address: str) -> float:
     return submit(address, dict(os.environ)) - began
 
 
-@contextmanager
-def idle_fabric() -> Iterator[str]:
-    """A fabric with nothing to do; its address."""
-    state = Path(tempfile.mkdtemp(prefix="fab-"))
-    control, gateway = free_ports(("control", "gateway")).values()
-    sets = ["--set", f"ports.control={control}", "--set", f"ports.gateway={gateway}"]
-    up = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(state), *sets]
-    process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        for line in process.stdout or ():
-            if "Ctrl-C" in line:
-                break
-        else:
-            sys.exit("bench: `fabric up` ended")
-        yield f"http://127.0.0.1:{control}"
-    finally:
-        subprocess.run([str(BIN / "fabric"), "down", "--now", "--state", str(state)], check=False, capture_output=True)
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        shutil.rmtree(state, ignore_errors=True)
-
-
 def main() -> int:
     """Measure, print a table and JSON; 1 if the ratio is above its bound."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -121,9 +98,9 @@ def main() -> int:
     parser.add_argument("--rest", type=float, default=5.0, help="seconds between runs, for what ends to end")
     options = parser.parse_args()
     found: dict[str, list[float]] = {"fabric": [], "bare": []}
-    with idle_fabric() as address:
+    with own_fabric() as idle:
         for name in islice(cycle(("fabric", "bare", "bare", "fabric")), 2 * options.times):
-            took_s = {"fabric": fabric, "bare": bare}[name](address)
+            took_s = {"fabric": fabric, "bare": bare}[name](idle.address)
             found[name].append(took_s)
             print(f"{name:6} {took_s:6.2f} s", flush=True)
             time.sleep(options.rest)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fabric.config.projects import Project
+from fabric.config.projects import Project, Share
 from fabric.scheduler.policy import Policy
 from fabric.simulator.engine import Engine
 from fabric.simulator.report import Start, report_of
@@ -81,7 +81,7 @@ def test_a_node_that_dies_takes_the_next_attempt_only_when_the_cluster_is_gone()
 
 
 def test_limits_of_the_projects_of_a_site_hold() -> None:
-    site = tiny_site(projects=(Project(name="default", limit={"gpu": {"gpus": 1.0}}),))
+    site = tiny_site(projects=(Project(name="default", limit={"gpu": Share(gpus=1.0)}),))
     done = simulate(scenario(arrival("a"), arrival("b", at_s=1.0)), site, Policy(), 0)
     assert done.records.kept["b"].at.granted == 60.0
 

@@ -1,0 +1,61 @@
+"""A fabric of a bench's own: new records in a new folder, ports that nobody uses, and nothing left of it afterwards.
+
+Knows nothing of what is measured on it.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric.backends.local.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+FABRIC = Path(sys.executable).parent / "fabric"
+LAPTOP = ROOT / "configs" / "sites" / "laptop.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFabric:
+    """Where it is."""
+
+    address: str
+    """URL of control."""
+    state: Path
+    """Folder of its records."""
+
+
+@contextmanager
+def own_fabric(site: Path = LAPTOP, sets: Sequence[str] = ()) -> Iterator[OwnFabric]:
+    """A fabric with nothing to do.
+
+    Args:
+        site: Site file.
+        sets: What is unlike it, as `--set` takes it; the ports are always.
+
+    Raises:
+        SystemExit: If it does not come up.
+    """
+    state = Path(tempfile.mkdtemp(prefix="fab-"))
+    control, gateway = free_ports(("control", "gateway")).values()
+    changes = (f"ports.control={control}", f"ports.gateway={gateway}", *sets)
+    words = [word for change in changes for word in ("--set", change)]
+    up = [str(FABRIC), "up", "--site", str(site), "--state", str(state), *words]
+    process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout or ():
+            if "Ctrl-C" in line:
+                break
+        else:
+            sys.exit("bench: `fabric up` ended")
+        yield OwnFabric(f"http://127.0.0.1:{control}", state)
+    finally:
+        subprocess.run([str(FABRIC), "down", "--now", "--state", str(state)], check=False, capture_output=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        shutil.rmtree(state, ignore_errors=True)
