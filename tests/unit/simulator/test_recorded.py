@@ -55,13 +55,15 @@ def recorded(done: Engine) -> RecordedRun:
 def _told(record: Record, events: list[Event]) -> RecordedWorkload:
     """As if everything had happened after `EPOCH`."""
     at = record.at
-    later = Instants(
-        *(None if t is None else EPOCH + t for t in (at.submitted, at.granted, None, at.running, at.ended))
-    )  # type: ignore[arg-type]
-    promised = None if record.promised_start is None else EPOCH + record.promised_start
-    view = workload_view(replace(record, at=later, promised_start=promised), ProgressView(), None)
+    later = Instants(EPOCH + at.submitted, _later(at.granted), None, _later(at.running), _later(at.ended))
+    record = replace(record, at=later, promised_start=_later(record.promised_start))
+    view = workload_view(record, ProgressView(), None)
     history = tuple(event_view(replace(event, at=EPOCH + event.at)) for event in events)
     return RecordedWorkload(spec=record.spec, view=view, events=history)
+
+
+def _later(at: float | None) -> float | None:
+    return None if at is None else EPOCH + at
 
 
 MIXED = scenario(
