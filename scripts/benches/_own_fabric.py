@@ -16,7 +16,8 @@ from pathlib import Path
 from fabric.backends.local.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-FABRIC = Path(sys.executable).parent / "fabric"
+FABRIC = (sys.executable, "-m", "fabric.cli")
+"""The command line of this checkout, wherever its environment is."""
 LAPTOP = ROOT / "configs" / "sites" / "laptop.yaml"
 
 
@@ -45,7 +46,7 @@ def own_fabric(site: Path = LAPTOP, sets: Sequence[str] = ()) -> Iterator[OwnFab
     control, gateway = free_ports(("control", "gateway")).values()
     changes = (f"ports.control={control}", f"ports.gateway={gateway}", *sets)
     words = [word for change in changes for word in ("--set", change)]
-    up = [str(FABRIC), "up", "--site", str(site), "--state", str(state), *words]
+    up = [*FABRIC, "up", "--site", str(site), "--state", str(state), *words]
     process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         for line in process.stdout or ():
@@ -55,7 +56,7 @@ def own_fabric(site: Path = LAPTOP, sets: Sequence[str] = ()) -> Iterator[OwnFab
             sys.exit("bench: `fabric up` ended")
         yield OwnFabric(f"http://127.0.0.1:{control}", state)
     finally:
-        subprocess.run([str(FABRIC), "down", "--now", "--state", str(state)], check=False, capture_output=True)
+        subprocess.run([*FABRIC, "down", "--now", "--state", str(state)], check=False, capture_output=True)
         process.send_signal(signal.SIGINT)
         process.wait(60)
         shutil.rmtree(state, ignore_errors=True)

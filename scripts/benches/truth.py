@@ -125,7 +125,7 @@ def replay(run: RecordedRun, out: Path) -> list[Start]:
     """
     scenario = scenario_of(run, site=SITE).model_dump(mode="json", exclude_defaults=True)
     (out / SCENARIO).write_text(json.dumps(scenario, indent=1) + "\n", encoding="utf-8")  # JSON is YAML
-    play = [str(FABRIC), "simulate", "run", str(out / SCENARIO), "--json"]
+    play = [*FABRIC, "simulate", "run", str(out / SCENARIO), "--json"]
     done = subprocess.run(play, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"truth: `fabric simulate run` ended with {done.returncode}: {done.stderr}")
