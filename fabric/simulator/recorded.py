@@ -93,8 +93,10 @@ def _attempts(work: RecordedWorkload) -> Iterator[RecordedAttempt]:
     for number, ended in zip(sorted(first_of), ends, strict=True):
         at = {State(e.state): e.at for e in reversed(work.events) if e.attempt == number}
         if State.PLACING in at:
-            # One that ends in the turn in which it is first seen running has no line of history that says so.
-            running = at.get(State.RUNNING) or (work.view.running_at if number == work.view.attempt else None)
+            # One that ends, or is asked to leave, in the turn in which it is first seen running has no line of history
+            # that says so; only what runs drains.
+            ran = work.view.running_at if number == work.view.attempt else None
+            running = at.get(State.RUNNING) or at.get(State.DRAINING) or ran
             asked = min((at[state] for state in _ASKED if state in at), default=None)
             yield RecordedAttempt(
                 work.view.name, number, first_of[number].at, at[State.PLACING], running, asked, ended

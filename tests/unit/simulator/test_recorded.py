@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fabric.api.admin import ProgressView
@@ -102,6 +102,7 @@ JOBS = st.lists(
 
 
 @given(JOBS)
+@example([(0, 9, 2.0, Priority.HARVEST, 1), (1, 5, 2.0, Priority.BATCH, 0)])
 @settings(max_examples=25, deadline=None)
 def test_any_mix_of_jobs_happens_again(drawn: list[tuple[int, int, float, Priority, int]]) -> None:
     arrivals = [
