@@ -103,20 +103,19 @@ def _attempts(work: RecordedWorkload) -> Iterator[RecordedAttempt]:
             )  # fmt: skip
 
 
-def scenario_of(run: RecordedRun, *, site: str, policy: str | None = None) -> Scenario:
+def scenario_of(run: RecordedRun, *, site: str) -> Scenario:
     """A scenario in which the same work comes at the same instants and takes what it took.
 
     Args:
         run: What was recorded.
-        site: Site file, relative to where the scenario will be.
-        policy: Policy file, likewise; the site's if left out.
+        site: Site file with the policy of the run, relative to where the scenario will be.
 
     Raises:
         BadInput: If a workload has not ended, lost an attempt, ran into its walltime or never started; or if it is not
             known when a cluster was gone.
     """
     arrivals = tuple(_arrival(work, run) for work in sorted(run.workloads, key=lambda work: work.view.submitted_at))
-    return Scenario(site=site, policy=policy, arrivals=arrivals, look_s=REVIEW_S)
+    return Scenario(site=site, arrivals=arrivals, look_s=REVIEW_S)
 
 
 def _arrival(work: RecordedWorkload, run: RecordedRun) -> Arrival:

@@ -103,7 +103,7 @@ class Scenario(Settings):
     """Nodes that die."""
 
     look_s: float | None = Field(default=None, gt=0)
-    """Seconds between two looks of the loop where nothing happens, so that elastic work grows in time; by default it
+    """Seconds from a decision until the next where nothing happens, so that elastic work grows in time; by default it
     looks when something happens."""
 
     @model_validator(mode="after")
@@ -241,7 +241,10 @@ def _looks(scenario: Scenario, engine: Engine) -> list[Act]:
 
     def again() -> None:
         if not engine.ended:
-            engine.also(Act(engine.clock.at + look_s, does=again))
+            now, last = engine.clock.at, engine.loop.last_decision
+            # As the live loop, so long after the last decision, whatever that was made for.
+            due = last.now + look_s if last else now
+            engine.also(Act(due if due > now else now + look_s, does=again))
 
     return [Act(look_s, does=again)]
 
