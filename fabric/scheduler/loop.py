@@ -39,6 +39,8 @@ Decider = Callable[[Snapshot, Policy, float], Plan]
 
 PAGE_S = 3600.0
 """Seconds after which the windows of the site are worked out anew, so far ahead that none is missed until then."""
+REVIEW_S = 5.0
+"""Seconds after which a live loop decides anew even if nothing changed but the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Settings:
     overhead_s: float = 0.0
     """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone, that are
     allowed for in what others are promised."""
-    review_s: float = 5.0
+    review_s: float = REVIEW_S
     """Seconds after which a decision is made anew even if nothing changed but the time."""
     recheck_s: float = 60.0
     """Seconds after which records and clusters are read whole, so that a change that was missed is found."""

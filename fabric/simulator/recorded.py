@@ -12,13 +12,12 @@ from pydantic import Field
 from fabric.api.admin import EventView, WorkloadView
 from fabric.config.settings import Settings
 from fabric.core.errors import BadInput
+from fabric.scheduler.loop import REVIEW_S
 from fabric.simulator.arrival import Arrival, Attempt
 from fabric.simulator.scenario import Scenario
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
 
-REVIEW_S = 5.0
-"""Seconds after which the live loop decides anew although nothing changed: `Settings.review_s` of the loop."""
 _ASKED = frozenset({State.DRAINING, State.STOPPING})
 
 
@@ -141,10 +140,7 @@ def _arrival(work: RecordedWorkload, run: RecordedRun) -> Arrival:
 
 def _stopped_at(work: RecordedWorkload) -> float | None:
     """When somebody ended it; None if it ended by itself."""
-    if work.view.state == State.CANCELLED or any(event.state == State.STOPPING for event in work.events):
-        ends = (event.at for event in work.events if event.state in {State.STOPPING, State.CANCELLED})
-        return next(ends, None)
-    return None
+    return next((event.at for event in work.events if event.state in {State.STOPPING, State.CANCELLED}), None)
 
 
 def _beside(spec: WorkloadSpec, attempts: Sequence[RecordedAttempt], run: RecordedRun) -> tuple[Attempt, ...]:
