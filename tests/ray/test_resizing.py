@@ -18,7 +18,7 @@ from tests.ray.live import ROOT, Live, spec_file, until
 from tests.ray.small_data import write_data_set
 
 pytestmark = pytest.mark.timeout(900)
-STEPS, ROWS, EVERY = 2400, 12, 20
+STEPS, ROWS, EVERY = 500, 12, 20
 PATIENCE_S = 240
 """For a start, and for a change of size: a busy machine takes minutes to import torch in every rank."""
 CONFIG = f"""
@@ -30,7 +30,7 @@ steps: {STEPS}
 batch: {{rows: {ROWS}, micro_rows: 2}}
 checkpoints: {{every_steps: {EVERY}}}
 validation: {{every_steps: 1000, subset_tokens: 500}}
-trainers: {{count: 1, gpus: 1.0, notice_every_steps: 5}}
+trainers: {{count: 1, gpus: 1.0, notice_every_steps: 2}}
 feeders: {{count: 0}}
 record_samples: true
 """
@@ -46,11 +46,13 @@ class Training:
         self.live, self.name = live, name
         self.run = live.state / "artifacts" / "default" / "sized" / "run"
         write_data_set(self.run.with_name("data"))
+        self.hurry = folder / "hurry"
+        """Until it is there the training walks, so that it lasts for as long as others come and go."""
         (folder / "config.yaml").write_text(CONFIG)
         spec = spec_file(
             folder, name=name, kind="job", groups=[TRAINERS], max_failures=0, walltime_s=3000,
-            entrypoint=f"python apps/pretrain.py --config {folder / 'config.yaml'}",
-            runtime_env={"working_dir": str(ROOT)},
+            entrypoint=f"python tests/ray/walking_pretrain.py --config {folder / 'config.yaml'}",
+            runtime_env={"working_dir": str(ROOT), "env_vars": {"HURRY": str(self.hurry)}},
         )  # fmt: skip
         live.fabric("submit", str(spec))
 
@@ -198,6 +200,7 @@ def test_a_job_is_resized_and_preempted_for_others_and_learns_from_every_sample_
     assert fabric.wait("train", "queued")["preemptions"] == 1
     note("while a job of a higher class runs")
 
+    training.hurry.touch()
     fabric.fabric("stop", "urgent")
     fabric.wait("train", "running", within_s=PATIENCE_S)
     training.until(lambda: training.step > left)
