@@ -85,6 +85,7 @@ class SiteBlueprint:
             serve=self._serve(record, secret),
             secret=secret,
             born=record.at.submitted,
+            images={group.name: group.image.name for group in spec.groups if group.image},
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
