@@ -15,6 +15,7 @@ from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import nodes
+from fabric.cli.render import render
 from fabric.cli.replay import replay
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay,
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay, render,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 app.add_typer(simulate)

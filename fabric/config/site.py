@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from fabric.config.kubernetes import Architecture, Kubernetes, NodeGroup, check_kubernetes
 from fabric.config.memory import Ram, Superchip, check_memory
 from fabric.config.projects import Project, check_projects
 from fabric.config.settings import Settings, checked
@@ -61,7 +62,7 @@ class Tier(Settings):
     heads: bool = False
     """Whether Ray heads may run here."""
 
-    architecture: Literal["amd64", "arm64"] = "amd64"
+    architecture: Architecture = "amd64"
     """Instruction set of the nodes."""
 
     speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -83,6 +84,9 @@ class Tier(Settings):
 
     staging: StagingPriors = StagingPriors()
     """First guesses of how long things take to start."""
+
+    kubernetes: NodeGroup | None = None
+    """How its nodes are found in Kubernetes; only for, and then needed by, the backend kuberay."""
 
     @field_validator("name")
     @classmethod
@@ -170,8 +174,11 @@ class Site(Settings):
     name: str
     """Name, shown to people."""
 
-    backend: Literal["local"] = "local"
-    """How slices become Ray nodes."""
+    backend: Literal["local", "kuberay"] = "local"
+    """How slices become Ray nodes: processes of this machine, or pods of KubeRay."""
+
+    kubernetes: Kubernetes | None = None
+    """Where objects go and what runs in pods; only for, and then needed by, the backend kuberay."""
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
     """Classes of nodes."""
@@ -236,6 +243,8 @@ class Site(Settings):
         if not self.head.resources.fits(largest):
             raise ValueError(f"a Ray head ({self.head.resources}) fits on no node that may hold one ({largest})")
         check_projects(self.projects, {t.name: t.capacity.resources * t.nodes for t in self.tiers})
+        kept = {tier.name: (tier.architecture, tier.kubernetes) for tier in self.tiers}
+        check_kubernetes(self.kubernetes, kept, wanted=self.backend == "kuberay")
         nodes = {tier.name: tier.node_names for tier in self.tiers}
         check_windows(self.windows, nodes, [project.name for project in self.projects])
         if self.anonymous and self.host not in {"127.0.0.1", "localhost", "::1"}:

@@ -1,4 +1,4 @@
-"""`python -m fabric.control serve`: what `fabric up` starts and supervises.
+"""`python -m fabric.control`: `serve` is what `fabric up` starts and supervises, `render` what `fabric render` asks.
 
 Knows nothing of the parts; `build` puts them together.
 """
@@ -13,24 +13,48 @@ from types import FrameType
 
 import uvicorn
 
+from fabric.config.load import load
 from fabric.config.site import Site
 from fabric.config.site_file import load_site
 from fabric.control.build import Running, running
 from fabric.control.process import StateLock
+from fabric.control.render import rendered
 from fabric.core.errors import BadConfig, Conflict, FabricError
 from fabric.scheduler.policy import Policy
+from fabric.workloads.spec import WorkloadSpec
 
 EXIT_BAD_INPUT, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
 
 
 def main() -> int:
-    """Serve until SIGTERM or until a shutdown that was asked for is complete; the exit code says which error."""
+    """Do what the verb says; `serve` until SIGTERM or a shutdown that was asked for. The exit code says which error."""
     parser = argparse.ArgumentParser(prog="python -m fabric.control", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", help="run control until SIGTERM; workloads stay")
     serve.add_argument("--site", type=Path, required=True, help="site file")
     serve.add_argument("--state", type=Path, required=True, help="folder of records")
+    render = verbs.add_parser("render", help="print what would be applied to Kubernetes for a workload")
+    render.add_argument("--site", type=Path, required=True, help="site file")
+    render.add_argument("--workload", type=Path, required=True, help="workload spec")
+    render.add_argument("--set", action="append", default=[], dest="sets", help="override a value of the site")
     given = parser.parse_args()
+    if given.verb == "render":
+        return _render(given)
+    return _keep(given)
+
+
+def _render(given: argparse.Namespace) -> int:
+    """Print manifests; a wrong site or workload is told in one line."""
+    try:
+        site = load_site(given.site, given.sets, policy=Policy)
+        sys.stdout.write(rendered(site, load(WorkloadSpec, given.workload)))
+    except FabricError as error:
+        return _say(error, EXIT_BAD_INPUT)
+    return 0
+
+
+def _keep(given: argparse.Namespace) -> int:
+    """Be control while its state folder is held."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

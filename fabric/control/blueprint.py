@@ -85,6 +85,7 @@ class SiteBlueprint:
             serve=self._serve(record, secret),
             secret=secret,
             born=record.at.submitted,
+            images={group.name: group.image.name for group in spec.groups if group.image},
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
@@ -104,25 +105,41 @@ class SiteBlueprint:
         token = self.secrets.secret(record.name, "token", _new_secret)
         key = Key(f"workload/{record.name}", record.spec.project, Role.WORKLOAD, record.name, record.at.submitted)
         self.secrets.add_key(hashlib.sha256(token.encode()).hexdigest(), key)
-        address = f"http://{self.site.host}:{self.site.ports.control}"
         artifacts = self.artifacts / record.spec.project
         with file_errors(artifacts):
             artifacts.mkdir(parents=True, exist_ok=True)
+        here = self.site.kubernetes is None or self.site.kubernetes.this_machine
         return {
-            env.REVISION: _package_of(record.spec.runtime_env),
-            **record.spec.env,
-            env.ADDRESS: address,
-            env.TOKEN: token,
-            env.WORKLOAD: record.name,
-            env.ATTEMPT: str(record.attempt),
-            env.GRACE_S: f"{self.site.grace_s:g}",
-            env.ARTIFACTS: artifacts.as_uri(),
-            env.CACHE: str(self.cache),
-            env.MLFLOW: f"{address}/mlflow",
-            "MLFLOW_TRACKING_TOKEN": token,
-            # Ray's own patience between SIGTERM and SIGKILL of an entrypoint.
-            "RAY_JOB_STOP_WAIT_TIME_S": str(max(1, int(self.site.grace_s))),
+            **told(record, self.site, artifacts.as_uri(), token),
+            **({env.CACHE: str(self.cache)} if here else {}),
         }
+
+
+def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, str]:
+    """Environment of every process of a workload, but for where this machine keeps converted assets.
+
+    Args:
+        record: The workload.
+        site: Where it runs.
+        artifacts: URI of its project's artifacts.
+        token: Its own key.
+    """
+    pods = site.kubernetes.control_url if site.kubernetes else None
+    address = pods or f"http://{site.host}:{site.ports.control}"
+    return {
+        env.REVISION: _package_of(record.spec.runtime_env),
+        **record.spec.env,
+        env.ADDRESS: address,
+        env.TOKEN: token,
+        env.WORKLOAD: record.name,
+        env.ATTEMPT: str(record.attempt),
+        env.GRACE_S: f"{site.grace_s:g}",
+        env.ARTIFACTS: artifacts,
+        env.MLFLOW: f"{address}/mlflow",
+        "MLFLOW_TRACKING_TOKEN": token,
+        # Ray's own patience between SIGTERM and SIGKILL of an entrypoint.
+        "RAY_JOB_STOP_WAIT_TIME_S": str(max(1, int(site.grace_s))),
+    }
 
 
 def _package_of(runtime_env: Mapping[str, Any]) -> str:

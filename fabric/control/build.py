@@ -27,6 +27,7 @@ from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
+from fabric.core.errors import Unavailable
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
@@ -55,11 +56,17 @@ def running(site: Site, state: Path) -> Iterator[Running]:
 
     Raises:
         FabricError: If the store cannot be opened.
+        Unavailable: If the site's backend is not there.
     """
     records = SqlRecords(open_store(state))
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     changed = threading.Event()
+    if site.backend != "local":
+        raise Unavailable(
+            f"site {site.name} has backend {site.backend}, whose clusters this version renders (`fabric render`) but "
+            "does not run. Take a site with `backend: local`."
+        )
     backend = LocalBackend(site, Surroundings(state, logs, packages, changed))
     mlflow = MlflowServer(state / "mlflow")
     models = Models(mlflow.url, records)

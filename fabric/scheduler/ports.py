@@ -102,6 +102,8 @@ class WantedCluster:
     """When the workload was submitted."""
     secret: str = field(default="", repr=False)
     """What a service's replicas require in the header `X-Fabric-Service`."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Container image of those groups that name one; processes of this machine have none."""
 
 
 @dataclass(frozen=True, slots=True)

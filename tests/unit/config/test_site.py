@@ -25,7 +25,7 @@ def test_a_small_site_has_named_nodes_with_capacity() -> None:
     ("item", "message"),
     [
         ("name=../up", "name: '../up' is not a site name"),
-        ("backend=slurm", "backend: Input should be 'local' (got 'slurm')"),
+        ("backend=slurm", "backend: Input should be 'local' or 'kuberay' (got 'slurm')"),
         ("tiers=[]", "tiers: Tuple should have at least 1 item"),
         ("ports.control=8265", "ports: 8265 is Ray's own dashboard port"),
         ("ports={control: 9, gateway: 9}", "ports: control and gateway cannot share port 9"),

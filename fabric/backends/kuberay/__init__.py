@@ -1,0 +1,1 @@
+"""Ray clusters as KubeRay objects, placed pod by pod."""
