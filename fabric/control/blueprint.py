@@ -85,6 +85,7 @@ class SiteBlueprint:
             serve=self._serve(record, secret),
             secret=secret,
             born=record.at.submitted,
+            submitted_by=record.submitted_by,
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
@@ -115,6 +116,7 @@ class SiteBlueprint:
             env.TOKEN: token,
             env.WORKLOAD: record.name,
             env.ATTEMPT: str(record.attempt),
+            env.USER: record.submitted_by,
             env.GRACE_S: f"{self.site.grace_s:g}",
             env.ARTIFACTS: artifacts.as_uri(),
             env.CACHE: str(self.cache),

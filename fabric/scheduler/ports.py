@@ -102,6 +102,8 @@ class WantedCluster:
     """When the workload was submitted."""
     secret: str = field(default="", repr=False)
     """What a service's replicas require in the header `X-Fabric-Service`."""
+    submitted_by: str = ""
+    """For whom it runs: a person, or a key that is nobody's; a backend labels what it starts with it where it can."""
 
 
 @dataclass(frozen=True, slots=True)
