@@ -130,6 +130,8 @@ class WorkloadView(Settings):
     """First line of the explanation."""
     condition: str = ""
     """Of a service: ready, degraded, updating."""
+    submitted_by: str = ""
+    """Who handed it in: a person, or a key that is nobody's."""
     submitted_at: float
     """Seconds since the epoch, like all instants here."""
     granted_at: float | None = None

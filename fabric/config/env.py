@@ -15,6 +15,8 @@ WORKLOAD = "FABRIC_WORKLOAD"
 """Name of the workload this process belongs to."""
 ATTEMPT = "FABRIC_ATTEMPT"
 """Number of the workload's current attempt, from 1."""
+USER = "FABRIC_USER"
+"""Person who submitted the workload, or name of the key where that is nobody's."""
 GRACE_S = "FABRIC_GRACE_S"
 """Seconds between a notice to leave and the kill."""
 ARTIFACTS = "FABRIC_ARTIFACTS"
@@ -39,6 +41,7 @@ VARIABLES: Mapping[str, str] = {
     TOKEN: "bearer token",
     WORKLOAD: "name of the workload",
     ATTEMPT: "number of the attempt, from 1",
+    USER: "who submitted the workload",
     GRACE_S: "seconds from notice to kill",
     ARTIFACTS: "fsspec URI for artifacts and checkpoints",
     REVISION: "revision of the workload's code",

@@ -3,13 +3,15 @@
 Knows nothing of HTTP, and keeps nothing.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Caller
+from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Models, Packages, Ports, Workloads
+from fabric.control.projects import listed_projects
 from fabric.core.errors import BadInput, Denied, NotFound
 from fabric.core.ids import check_name, generated_name
 from fabric.core.resources import Resources
@@ -35,7 +37,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> Wo
     """
     name = spec.name or generated_name(spec.kind, ports.entropy(3))
     spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
-    _check_project(spec.project, site)
+    _check_project(spec.project, site, ports.people.projects())
     _check_text(spec)
     _check_entrypoint(spec)
     _check_order(spec, caller, ports.workloads)
@@ -63,13 +65,15 @@ def _project(spec: WorkloadSpec, caller: Caller) -> str:
     return caller.project
 
 
-def _check_project(project: str, site: Site) -> None:
-    """Refuse a project that a site which lists its projects does not list: nobody could say what it may hold.
+def _check_project(project: str, site: Site, made: Sequence[ProjectRecord]) -> None:
+    """Refuse a project that takes no work, or that a site which lists its projects does not know.
 
     Raises:
-        BadInput: With the list.
+        BadInput: Saying why, or with the list.
     """
-    known = sorted(entry.name for entry in site.projects)
+    if any(each.name == project and each.closed is not None for each in made):
+        raise BadInput(f"project {project} is closed and takes no more work. Ask the site's administrator.")
+    known = sorted(entry.name for entry in listed_projects(site, made))
     if known and project not in known:
         raise BadInput(
             f"there is no project {project!r} on {site.name}; its projects are {', '.join(known)}. Name one in the "

@@ -86,6 +86,7 @@ class SiteBlueprint:
             secret=secret,
             born=record.at.submitted,
             images={group.name: group.image.name for group in spec.groups if group.image},
+            submitted_by=record.submitted_by,
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
@@ -133,6 +134,7 @@ def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, st
         env.TOKEN: token,
         env.WORKLOAD: record.name,
         env.ATTEMPT: str(record.attempt),
+        env.USER: record.submitted_by,
         env.GRACE_S: f"{site.grace_s:g}",
         env.ARTIFACTS: artifacts,
         env.MLFLOW: f"{address}/mlflow",

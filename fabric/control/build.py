@@ -77,7 +77,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     endings = Endings(records, backend, thread)
     ensure_admin_key(records, state / env.ADMIN_KEY_FILE)
     ports = Ports(
-        workloads=records, reports=records, keys=records, packages=packages, logs=logs, models=models,
+        workloads=records, reports=records, keys=records, people=records, packages=packages, logs=logs, models=models,
         nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         decision=lambda: loop.last_decision,
     )  # fmt: skip

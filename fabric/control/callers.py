@@ -15,6 +15,8 @@ class Role(StrEnum):
 
     ADMIN = "admin"
     """Everything; limited to its project where it has one."""
+    OPERATOR = "operator"
+    """Steer everybody's work, but neither people nor keys; limited to its project where it has one."""
     MEMBER = "member"
     """Submit, stop and delete the workloads of its project."""
     VIEWER = "viewer"
@@ -23,6 +25,19 @@ class Role(StrEnum):
     """Ask for the routes and keys that the data plane needs."""
     WORKLOAD = "workload"
     """One workload: look at itself, report of itself, use MLflow."""
+
+    @property
+    def rank(self) -> int:
+        """Larger for more rights; 0 for what no person has."""
+        return _RANKS.index(self) + 1 if self in _RANKS else 0
+
+    @property
+    def personal(self) -> bool:
+        """Whether a person may have it in a project."""
+        return self.rank > 0
+
+
+_RANKS = (Role.VIEWER, Role.MEMBER, Role.OPERATOR, Role.ADMIN)
 
 
 class Permission(StrEnum):
@@ -35,29 +50,45 @@ class Permission(StrEnum):
     LOOK = "look"
     """See workloads."""
     SITE = "site"
-    """See nodes and models."""
+    """See nodes, models, projects and usage."""
     CHANGE = "change"
     """Submit, stop and delete workloads, upload packages."""
     REPORT = "report"
     """Say how a workload gets on."""
     GATEWAY = "gateway"
     """Be told every route and key hash."""
+    OWN = "own"
+    """Have keys of one's own."""
+    PEOPLE = "people"
+    """Say who is what in a project, and issue its keys."""
+    OPERATE = "operate"
+    """See and steer the whole site's work."""
     ADMIN = "admin"
-    """End the fabric."""
+    """Make users and projects; end the fabric."""
+    ASK = "ask"
+    """Ask served models; no route of control asks for it, but the gateway does."""
 
 
+_SEE = frozenset({Role.ADMIN, Role.OPERATOR, Role.MEMBER, Role.VIEWER})
+_DO = frozenset({Role.ADMIN, Role.OPERATOR, Role.MEMBER})
 _ROLES: dict[Permission, frozenset[Role]] = {
     Permission.PUBLIC: frozenset(Role),
     Permission.KNOWN: frozenset(Role),
-    Permission.LOOK: frozenset({Role.ADMIN, Role.MEMBER, Role.VIEWER, Role.WORKLOAD}),
-    Permission.SITE: frozenset({Role.ADMIN, Role.MEMBER, Role.VIEWER}),
-    Permission.CHANGE: frozenset({Role.ADMIN, Role.MEMBER}),
+    Permission.LOOK: _SEE | {Role.WORKLOAD},
+    Permission.SITE: _SEE,
+    Permission.CHANGE: _DO,
     Permission.REPORT: frozenset({Role.ADMIN, Role.WORKLOAD}),
     Permission.GATEWAY: frozenset({Role.ADMIN, Role.GATEWAY}),
+    Permission.OWN: _SEE,
+    Permission.PEOPLE: frozenset({Role.ADMIN}),
+    Permission.OPERATE: frozenset({Role.ADMIN, Role.OPERATOR}),
     Permission.ADMIN: frozenset({Role.ADMIN}),
+    Permission.ASK: _SEE,
 }
-_WHOLE_SITE = frozenset({Permission.GATEWAY, Permission.ADMIN})
-"""What a project's own administrator has no part in."""
+_WHOLE_SITE = frozenset({Permission.GATEWAY, Permission.OPERATE, Permission.ADMIN})
+"""What nobody has a part in whose key is for one project."""
+_ALWAYS = frozenset({Permission.PUBLIC, Permission.KNOWN})
+"""What no scope takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +102,23 @@ class Caller:
     """The only project it may touch; None for the whole site."""
     workload: str | None = None
     """The only workload it may touch; None for all of its projects'."""
+    user: str = ""
+    """The person it is; empty where it is nobody's key."""
+    scopes: frozenset[str] = frozenset()
+    """Permissions that it is limited to; empty for all that its role has."""
+    expires: float | None = None
+    """When its key ends, in seconds since the epoch."""
+
+    @property
+    def submits_as(self) -> str:
+        """Who its work is recorded for: the person, or the name of a key that is nobody's."""
+        return self.user or self.name
 
     def may(self, permission: Permission) -> bool:
-        """Whether its role covers `permission`."""
-        if permission in _WHOLE_SITE and self.role is Role.ADMIN and self.project is not None:
+        """Whether its role covers `permission`, and its scopes do."""
+        if self.scopes and permission not in self.scopes | _ALWAYS:
+            return False
+        if permission in _WHOLE_SITE and self.project is not None:
             return False
         return self.role in _ROLES[permission]
 
@@ -86,11 +130,21 @@ class Caller:
         """
         if not self.may(permission):
             scope = f" of project {self.project}" if self.project else ""
+            scope += f", limited to {', '.join(sorted(self.scopes))}" if self.scopes else ""
             raise Denied(
                 f"key {self.name} ({self.role}{scope}) may not do this: it needs the permission {permission!s}. "
                 "Ask the site's administrator for another key.",
                 permission=str(permission),
             )
+
+    def require_project(self, project: str) -> None:
+        """Check that `project` is within its reach.
+
+        Raises:
+            Denied: If it is another one than its own.
+        """
+        if self.project not in (None, project):
+            raise Denied(f"key {self.name} is for project {self.project}, not for {project}", project=project)
 
     def require_workload(self, record: Record) -> None:
         """Check that `record` is within its reach.

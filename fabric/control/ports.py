@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
+from fabric.control.people_ports import Keys, People
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import Decision
@@ -90,51 +91,6 @@ class Reports(Protocol):
         ...
 
 
-class KeyRecord(Protocol):
-    """An issued key; only its hash is kept."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """A `fabric.control.callers.Role`."""
-        ...
-
-    @property
-    def project(self) -> str:
-        """The only project it is for; empty for the whole site."""
-        ...
-
-    @property
-    def workload(self) -> str | None:
-        """The only workload it is for."""
-        ...
-
-    @property
-    def expires(self) -> float | None:
-        """End of its life in seconds since the epoch; None if it has none."""
-        ...
-
-    def valid(self, now: float) -> bool:
-        """Whether it opens anything at `now`, in seconds since the epoch."""
-        ...
-
-
-class Keys(Protocol):
-    """Issued keys."""
-
-    def find_key(self, sha256: str) -> KeyRecord | None:
-        """The key with this hash, valid or not; None if nobody issued it."""
-        ...
-
-    def keys_by_hash(self) -> Mapping[str, KeyRecord]:
-        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows."""
-        ...
-
-
 class Packages(Protocol):
     """Uploaded working directories and modules."""
 
@@ -203,6 +159,7 @@ class Ports:
     workloads: Workloads
     reports: Reports
     keys: Keys
+    people: People
     packages: Packages
     logs: Logs
     models: Models

@@ -3,7 +3,6 @@
 Knows nothing of HTTP, SQL or Ray; what it needs of the world comes through `fabric.control.ports`.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,10 @@ from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
+from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted
-from fabric.control.callers import Caller, Permission, Role
+from fabric.control.callers import Caller, Permission
+from fabric.control.logins import Logins
 from fabric.control.overview import (
     MOST_STARTS,
     brief_view,
@@ -29,7 +30,7 @@ from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import ANSWERS, event_view, message_of, node_views, workload_view
-from fabric.core.errors import BadInput, Conflict, NotFound, Unauthenticated, Unavailable
+from fabric.core.errors import BadInput, Conflict, Unavailable
 from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
@@ -46,9 +47,6 @@ LARGEST_INTEGER = 2**63 - 1
 
 MOST_QUEUED = 100
 """Waiting workloads that an overview lists; the others are counted."""
-
-TOKEN_OUTLIVES_S = 60.0
-"""How long a workload's token is still taken after the workload's end, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,9 @@ class Service:
         self._ports = ports
         self._site = site
         self._feed = Feed(ports, site.anonymous)
+        self._logins = Logins(ports)
+        self.accounts = Accounts(ports, site)
+        """People, projects and keys."""
 
     @property
     def site(self) -> Site:
@@ -81,31 +82,7 @@ class Service:
         Raises:
             Unauthenticated: If nobody issued it, or it has expired.
         """
-        found = self._ports.keys.find_key(hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest())
-        if found is None:
-            raise Unauthenticated("this key was issued by nobody here. Ask the site's administrator for one.")
-        if not found.valid(self._ports.clock.now()):
-            raise Unauthenticated(
-                f"key {found.name} has expired or was revoked. Ask the site's administrator for a new one."
-            )
-        if found.role not in list(Role):
-            raise Unauthenticated(f"key {found.name} is for {found.role!r}, which this version does not know")
-        if found.workload is not None:
-            self._require_alive(found.workload)
-        return Caller(found.name, Role(found.role), found.project or None, found.workload)
-
-    def _require_alive(self, workload: str) -> None:
-        """Let a workload's token expire with it, a little later, so that its last words arrive.
-
-        Raises:
-            Unauthenticated: If the workload has ended or was deleted.
-        """
-        try:
-            ended = self._ports.workloads.get(workload).at.ended
-        except NotFound:
-            ended = 0.0
-        if ended is not None and self._ports.clock.now() > ended + TOKEN_OUTLIVES_S:
-            raise Unauthenticated(f"this token has expired with its workload {workload}")
+        return self._logins.caller_of(key)
 
     def submit(self, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None = None) -> Record:
         """Take in a job or a service and wake the loop.
@@ -123,7 +100,9 @@ class Service:
         """
         caller.require(Permission.CHANGE)
         final = admitted(spec, caller, self._ports, self._site)
-        record = Record(final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()))
+        record = Record(
+            final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as
+        )
         kept = self._ports.workloads.submit(record, idempotency_key)
         self._ports.process.wake()
         return kept
@@ -167,7 +146,7 @@ class Service:
         record = self.get(name, caller)
         if record.state.final:
             raise Conflict(f"{name} has already {record.state}", workload=name, state=str(record.state))
-        self._ports.workloads.request_stop(name, f"stopped by {caller.name}")
+        self._ports.workloads.request_stop(name, f"stopped by {caller.submits_as}")
         self._ports.process.wake()
         return replace(record, stop_requested=True)
 
@@ -305,10 +284,10 @@ class Service:
         """What the loop decided last, as `fabric replay` reads it.
 
         Raises:
-            Denied: If the caller is no administrator of the site.
+            Denied: If the caller is no administrator or operator of the site.
             Unavailable: If nothing has been decided yet.
         """
-        caller.require(Permission.ADMIN)
+        caller.require(Permission.OPERATE)
         made = self._ports.decision()
         if made is None:
             raise Unavailable("nothing has been decided since control started; ask again in some seconds")

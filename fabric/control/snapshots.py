@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
-from fabric.control.callers import Role
-from fabric.control.ports import KeyRecord, Ports
+from fabric.control.callers import Caller, Permission
+from fabric.control.logins import present_role, roles_by_user
+from fabric.control.people_ports import KeyRecord, People
+from fabric.control.ports import Ports
 from fabric.control.views import ANSWERS
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, Phase
@@ -55,18 +57,25 @@ def _endpoints(record: Record, views: Mapping[str, ClusterView]) -> tuple[Endpoi
     return (EndpointView(url=view.endpoint, secret=view.secret),)
 
 
-def key_views(keys: Mapping[str, KeyRecord], now: float) -> tuple[KeyView, ...]:
+def key_views(keys: Mapping[str, KeyRecord], people: People, now: float) -> tuple[KeyView, ...]:
     """The keys that may ask models, by digest: those of people, also where they will expire.
 
     Args:
         keys: By digest.
+        people: Know what the owners of keys are by now.
         now: Seconds since the epoch; what has expired or was revoked by then is left out.
     """
+    roles = roles_by_user(people) if any(key.user for key in keys.values()) else {}
     return tuple(
         KeyView(sha256=digest, project=key.project or _SITE_PROJECT, name=key.name, expires_at=key.expires)
         for digest, key in sorted(keys.items())
-        if key.valid(now) and key.role not in {Role.GATEWAY, Role.WORKLOAD}
+        if key.valid(now) and _may_ask(key, roles.get(key.user))
     )
+
+
+def _may_ask(key: KeyRecord, roles: Mapping[str, str] | None) -> bool:
+    role = present_role(key, roles)
+    return role is not None and Caller(key.name, role, scopes=frozenset(key.scopes)).may(Permission.ASK)
 
 
 def _adopting(records: Iterable[Record], views: Mapping[str, ClusterView]) -> list[str]:
@@ -100,7 +109,7 @@ class Feed:
                 raise Unavailable(f"control has just started and still looks for services: {', '.join(unseen)}")
             self._patient_until = None
         models = served_models(active, views)
-        keys = key_views(self._ports.keys.keys_by_hash(), now)
+        keys = key_views(self._ports.keys.keys_by_hash(), self._ports.people, now)
         with self._lock:
             if self._last.version == 0 or (models, keys) != (self._last.models, self._last.keys):
                 # From the clock, so that versions also grow over restarts.

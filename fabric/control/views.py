@@ -51,7 +51,7 @@ def workload_view(record: Record, progress: ProgressView, endpoint: str | None) 
         name=record.name, project=spec.project, kind=spec.kind, state=str(record.state), priority=str(spec.priority),
         entrypoint=spec.entrypoint, attempt=record.attempt, failures=record.failures, preemptions=record.preemptions,
         message=message_of(record), leave_by=record.leave_by, **_sizes(record),
-        condition=record.condition, submitted_at=at.submitted, granted_at=at.granted,
+        condition=record.condition, submitted_by=record.submitted_by, submitted_at=at.submitted, granted_at=at.granted,
         cluster_ready_at=at.cluster_ready, running_at=at.running, ended_at=at.ended,
         expected_start=record.expected_start if record.state is State.QUEUED else None,
         promised=record.promised and record.state is State.QUEUED, promised_start=record.promised_start,

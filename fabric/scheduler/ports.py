@@ -104,6 +104,8 @@ class WantedCluster:
     """What a service's replicas require in the header `X-Fabric-Service`."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Container image of those groups that name one; processes of this machine have none."""
+    submitted_by: str = ""
+    """For whom it runs: a person, or a key that is nobody's; a backend labels what it starts with it where it can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 Knows nothing of how a key is shown or what a role may do.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -27,6 +28,12 @@ class Key:
     """Seconds since the epoch, like the next two; left out, the instant at which it is added."""
     expires: float | None = None
     revoked: float | None = None
+    user: str = ""
+    """Whose it is; empty where it is nobody's, as of a machine."""
+    scopes: tuple[str, ...] = ()
+    """Permissions that it is limited to; empty for all that its role has."""
+    used: float | None = None
+    """When it last opened something, to about a minute."""
 
     def valid(self, now: float) -> bool:
         """Whether it opens anything at `now`, in seconds since the epoch."""
@@ -73,23 +80,64 @@ class SqlKeys(SqlTables):
                 connection.execute(insert(API_KEYS), {**_row(key), "created": created, "sha256": sha256})
 
     def find_key(self, sha256: str) -> Key | None:
-        """The key with that hash, whether it is valid or not; None if nobody issued it."""
+        """The key with that hash, whether it is valid or not; None if nobody issued it.
+
+        What was shown before a rotation finds it too; it expires when that is no longer taken.
+        """
+        either = (API_KEYS.c.sha256 == sha256) | (API_KEYS.c.previous_sha256 == sha256)
         with reading(self._engine) as connection:
-            row = connection.execute(select(API_KEYS).where(API_KEYS.c.sha256 == sha256)).mappings().one_or_none()
-        return None if row is None else _key(row)
+            row = connection.execute(select(API_KEYS).where(either)).mappings().first()
+        return None if row is None else dict(_hashes(row))[sha256]
 
     def keys_by_hash(self) -> Mapping[str, Key]:
-        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows."""
+        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows or, rotated, showed before."""
         with reading(self._engine) as connection:
-            return {row["sha256"]: _key(row) for row in connection.execute(select(API_KEYS)).mappings()}
+            rows = connection.execute(select(API_KEYS)).mappings()
+            return {sha256: key for row in rows for sha256, key in _hashes(row)}
 
-    def keys(self, project: str | None = None) -> tuple[Key, ...]:
-        """All keys by name, or those of one project."""
+    def keys(self, project: str | None = None, user: str | None = None) -> tuple[Key, ...]:
+        """All keys by name, or those of one project or of one person."""
         query = select(API_KEYS).order_by(API_KEYS.c.name)
         if project is not None:
             query = query.where(API_KEYS.c.project == project)
+        if user is not None:
+            query = query.where(API_KEYS.c.user == user)
         with reading(self._engine) as connection:
             return tuple(_key(row) for row in connection.execute(query).mappings())
+
+    def key(self, name: str) -> Key:
+        """The key of that name.
+
+        Raises:
+            NotFound: If there is no such key.
+        """
+        with reading(self._engine) as connection:
+            return _key(_named(connection, name))
+
+    def rotate(self, name: str, sha256: str, until: float) -> Key:
+        """Let a key be shown as something else from now on.
+
+        Args:
+            name: Of the key.
+            sha256: Hash of what is shown from now on.
+            until: How long what was shown before is still taken, in seconds since the epoch.
+
+        Raises:
+            NotFound: If there is no such key.
+            Conflict: If it was revoked, or another key has the same hash.
+        """
+        with writing(self._engine) as connection:
+            row = _named(connection, name)
+            if row["revoked"] is not None:
+                raise Conflict(f"key {name} was revoked. Make a new one instead.", name=name)
+            change = {"sha256": sha256, "previous_sha256": row["sha256"], "previous_until": until}
+            connection.execute(update(API_KEYS).where(API_KEYS.c.id == row["id"]).values(change))
+            return _key(row)
+
+    def touch(self, name: str, now: float) -> None:
+        """Remember that a key opened something at `now`, in seconds since the epoch; one that is gone is no mistake."""
+        with writing(self._engine) as connection:
+            connection.execute(update(API_KEYS).where(API_KEYS.c.name == name).values(used=now))
 
     def revoke(self, name: str) -> None:
         """End a key now; one that was revoked before stays as it is.
@@ -98,8 +146,7 @@ class SqlKeys(SqlTables):
             NotFound: If there is no such key.
         """
         with writing(self._engine) as connection:
-            if connection.execute(select(API_KEYS.c.id).where(API_KEYS.c.name == name)).first() is None:
-                raise NotFound(f"there is no key {name}", name=name)
+            _named(connection, name)
             valid = (API_KEYS.c.name == name) & API_KEYS.c.revoked.is_(None)
             connection.execute(update(API_KEYS).where(valid).values(revoked=self._now()))
 
@@ -135,9 +182,31 @@ def _identity(sha256: str, key: Key) -> tuple[str, str, str, str, str | None]:
     return key.name, sha256, key.project, key.role, key.workload
 
 
+def _named(connection: Connection, name: str) -> RowMapping:
+    """The row of a key.
+
+    Raises:
+        NotFound: If there is no such key.
+    """
+    row = connection.execute(select(API_KEYS).where(API_KEYS.c.name == name)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no key {name}", name=name)
+    return row
+
+
 def _row(key: Key) -> dict[str, object]:
-    return {field: getattr(key, field) for field in Key.__dataclass_fields__}
+    return {field: getattr(key, field) for field in Key.__dataclass_fields__} | {"scopes": " ".join(key.scopes)}
 
 
 def _key(row: RowMapping) -> Key:
-    return Key(**{field: row[field] for field in Key.__dataclass_fields__})
+    fields = {field: row[field] for field in Key.__dataclass_fields__}
+    return Key(**{**fields, "scopes": tuple(row["scopes"].split())})
+
+
+def _hashes(row: RowMapping) -> Iterator[tuple[str, Key]]:
+    """What finds a key: what its owner shows, and what he showed before, as long as that is taken."""
+    key = _key(row)
+    if row["previous_sha256"] is not None:
+        ends = min(row["previous_until"], math.inf if key.expires is None else key.expires)
+        yield row["previous_sha256"], replace(key, expires=ends)
+    yield row["sha256"], key

@@ -60,6 +60,7 @@ def new_row(record: Record, idempotency_key: str | None) -> dict[str, Any]:
         "idempotency_key": idempotency_key,
         "spec": _spec_json(record),
         "submitted": record.at.submitted,
+        "submitted_by": storable(record.submitted_by),
         "stop_requested": record.stop_requested,
         "stop_request_reason": storable(record.stop_reason) if record.stop_requested else "",
         "wants": record.wants,
@@ -110,6 +111,7 @@ def record_of(row: RowMapping) -> Record:
             exit_code=row["exit_code"],
             stop_reason=row["stop_reason"] or row["stop_request_reason"],
             stop_requested=row["stop_requested"],
+            submitted_by=row["submitted_by"],
         )
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         said = str(error).splitlines()[0]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA = MetaData(
@@ -42,6 +43,7 @@ WORKLOADS = Table(
     Column("idempotency_key", String),
     Column("spec", Text, nullable=False),
     Column("submitted", Float, nullable=False),
+    Column("submitted_by", String, nullable=False, server_default=text("''")),
     # Written by people through the interfaces; the loop reads them and never writes them.
     Column("stop_requested", Boolean, nullable=False),
     Column("stop_request_reason", Text, nullable=False),
@@ -144,6 +146,47 @@ API_KEYS = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
+    Column("user", String, nullable=False, server_default=text("''")),
+    Column("scopes", Text, nullable=False, server_default=text("''")),
+    Column("used", Float),
+    # What was shown before the last rotation, and until when that is still taken.
+    Column("previous_sha256", String),
+    Column("previous_until", Float),
     Index(None, "workload"),
+    Index(None, "previous_sha256"),
 )
 """Who may ask, by the hash of what they show."""
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("full_name", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("disabled", Float),
+)
+"""People, by the name that their keys and tokens carry."""
+
+PROJECTS = Table(
+    "projects",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created", Float, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("closed", Float),
+)
+"""Projects that people made beside those of the site file."""
+
+MEMBERSHIPS = Table(
+    "memberships",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("project", String, nullable=False),
+    Column("role", String, nullable=False),
+    UniqueConstraint("user_id", "project"),
+    Index(None, "project"),
+)
+"""Who is what in which project; a project that is empty stands for the whole site."""

@@ -119,6 +119,8 @@ class Record:
     """Workers of the elastic group that somebody asked for; written by the interfaces, read by the loop."""
     stop_requested: bool = False
     """Whether a person asked for the end; written by the interfaces, read by the loop."""
+    submitted_by: str = ""
+    """Who handed it in; the name of a person, or of a key that is nobody's."""
 
     @property
     def cluster(self) -> str:

@@ -33,9 +33,9 @@ class RecordsContract(ABC):
         assert records.active() == {}
 
     def test_a_saved_record_is_read_back_equal(self, records: Records) -> None:
-        self.take_in(records, record(job("a"), at=1.5))
+        self.take_in(records, record(job("a"), at=1.5, submitted_by="ann"))
         running = replace(
-            record(job("a"), State.RUNNING, at=1.5),
+            record(job("a"), State.RUNNING, at=1.5, submitted_by="ann"),
             at=Instants(1.5, granted=2.0, cluster_ready=3.25, running=4.125, resized=5.5),
             attempt=2,
             generation=3,

@@ -88,6 +88,7 @@ def test_a_job_is_told_who_it_is_and_how_long_its_grace_is(teller: Teller) -> No
         "FABRIC_ADDRESS": live.address,
         "FABRIC_WORKLOAD": "teller",
         "FABRIC_ATTEMPT": "1",
+        "FABRIC_USER": "local administrator",
         "FABRIC_GRACE_S": f"{live.grace_s:g}",
         "FABRIC_CLUSTER": "teller-1",
         "FABRIC_ARTIFACTS": (live.state / "artifacts" / "default").as_uri(),

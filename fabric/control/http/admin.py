@@ -107,6 +107,7 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about the site as a whole."""
     router = APIRouter()
     see, everybody, admin = (guard.needs(p) for p in (Permission.SITE, Permission.PUBLIC, Permission.ADMIN))
+    operate = guard.needs(Permission.OPERATE)
     body = Depends(raw_body)
 
     @router.get(NODES)
@@ -118,7 +119,7 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
         return json_of(service.overview(caller))
 
     @router.get(DECISION)
-    def decision(caller: Caller = admin) -> Response:
+    def decision(caller: Caller = operate) -> Response:
         return Response(service.decision(caller), media_type="application/json")
 
     @router.get(MODELS)

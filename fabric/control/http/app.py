@@ -19,6 +19,7 @@ from fabric.control.http.jobs import jobs_router
 from fabric.control.http.logs import logs_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.packages import packages_router
+from fabric.control.http.people import keys_router, people_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
 
@@ -51,6 +52,8 @@ def create_app(
     app.include_router(workloads_router(service, guard))
     app.include_router(telling_router(service, guard))
     app.include_router(site_router(service, guard))
+    app.include_router(people_router(service, guard))
+    app.include_router(keys_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(mlflow.router(guard))
     require_declared(app.routes)

@@ -14,51 +14,81 @@ from fabric.workloads.states import State
 from tests.unit.control.world import START, World
 
 JOB: dict[str, Any] = {"entrypoint": "x"}
+VIEWERS_KEY: dict[str, Any] = {"name": "another", "role": "viewer"}
 ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/version", None, Permission.KNOWN),
     ("GET", "/api/jobs/", None, Permission.LOOK),
     ("POST", "/api/jobs/", JOB, Permission.CHANGE),
-    ("GET", "/api/jobs/mine", None, Permission.LOOK),
-    ("POST", "/api/jobs/mine/stop", None, Permission.CHANGE),
-    ("DELETE", "/api/jobs/mine", None, Permission.CHANGE),
-    ("GET", "/api/jobs/mine/logs", None, Permission.LOOK),
-    ("WS", "/api/jobs/mine/logs/tail", None, Permission.LOOK),
-    ("GET", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
-    ("PUT", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
+    ("GET", "/api/jobs/{job}", None, Permission.LOOK),
+    ("POST", "/api/jobs/{job}/stop", None, Permission.CHANGE),
+    ("DELETE", "/api/jobs/{job}", None, Permission.CHANGE),
+    ("GET", "/api/jobs/{job}/logs", None, Permission.LOOK),
+    ("WS", "/api/jobs/{job}/logs/tail", None, Permission.LOOK),
+    ("GET", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
+    ("PUT", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
     ("GET", "/api/fabric/workloads", None, Permission.LOOK),
     ("POST", "/api/fabric/workloads", {"spec": JOB}, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine", None, Permission.LOOK),
-    ("DELETE", "/api/fabric/workloads/mine", None, Permission.CHANGE),
-    ("POST", "/api/fabric/workloads/mine/stop", None, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine/logs", None, Permission.LOOK),
-    ("GET", "/api/fabric/workloads/mine/explain", None, Permission.LOOK),
-    ("GET", "/api/fabric/workloads/mine/events", None, Permission.LOOK),
-    ("POST", "/api/fabric/workloads/mine/scale", {"workers": 2}, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine/size", None, Permission.REPORT),
-    ("POST", "/api/fabric/workloads/mine/report", {}, Permission.REPORT),
+    ("GET", "/api/fabric/workloads/{name}", None, Permission.LOOK),
+    ("DELETE", "/api/fabric/workloads/{name}", None, Permission.CHANGE),
+    ("POST", "/api/fabric/workloads/{name}/stop", None, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/{name}/logs", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/explain", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/events", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads/{name}/scale", {"workers": 2}, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),
+    ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
-    ("GET", "/api/fabric/decision", None, Permission.ADMIN),
+    ("GET", "/api/fabric/decision", None, Permission.OPERATE),
     ("GET", "/api/fabric/models", None, Permission.SITE),
     ("GET", "/api/fabric/health", None, Permission.PUBLIC),
     ("POST", "/api/fabric/shutdown", {}, Permission.ADMIN),
+    ("GET", "/api/fabric/me", None, Permission.KNOWN),
+    ("GET", "/api/fabric/projects", None, Permission.SITE),
+    ("PUT", "/api/fabric/projects/{project}", {}, Permission.ADMIN),
+    ("GET", "/api/fabric/projects/{project}", None, Permission.SITE),
+    ("PUT", "/api/fabric/projects/{project}/members/{user}", {"role": "viewer"}, Permission.PEOPLE),
+    ("DELETE", "/api/fabric/projects/{project}/members/{user}", None, Permission.PEOPLE),
+    ("GET", "/api/fabric/users", None, Permission.PEOPLE),
+    ("PUT", "/api/fabric/users/{user}", {}, Permission.ADMIN),
+    ("GET", "/api/fabric/keys", None, Permission.OWN),
+    ("POST", "/api/fabric/keys", VIEWERS_KEY, Permission.OWN),
+    ("POST", "/api/fabric/keys/{key}/rotate", {}, Permission.OWN),
+    ("DELETE", "/api/fabric/keys/{key}", None, Permission.OWN),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("GET", "/mlflow/", None, Permission.KNOWN),
 ]
+"""Method, path, body and permission of every route: what the application says is compared with it."""
+FILLED = {"protocol": "gcs", "project": "alpha", "user": "ann", "key": "unheard-of", "job": "mine"}
+"""What stands in a path for a parameter; all of it belongs to project alpha."""
+SEE = {Permission.LOOK, Permission.SITE, Permission.OWN, Permission.ASK}
+WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.OPERATE}
 CALLERS: dict[str, set[Permission]] = {
     "admin": set(Permission),
-    "project-admin": set(Permission) - {Permission.ADMIN, Permission.GATEWAY},
-    "member": {Permission.LOOK, Permission.SITE, Permission.CHANGE},
-    "viewer": {Permission.LOOK, Permission.SITE},
+    "operator": {*SEE, Permission.CHANGE, Permission.OPERATE},
+    "project-admin": set(Permission) - WHOLE_SITE,
+    "project-operator": {*SEE, Permission.CHANGE},
+    "member": {*SEE, Permission.CHANGE},
+    "viewer": SEE,
+    "limited": {Permission.LOOK},
     "own-token": {Permission.LOOK, Permission.REPORT},
     "gateway": {Permission.GATEWAY},
-    "other-member": {Permission.LOOK, Permission.SITE, Permission.CHANGE},
-    "other-admin": set(Permission) - {Permission.ADMIN, Permission.GATEWAY},
+    "other-member": {*SEE, Permission.CHANGE},
+    "other-admin": set(Permission) - WHOLE_SITE,
     "other-token": {Permission.LOOK, Permission.REPORT},
 }
 """What each may do, beside what anybody with a key may."""
 STRANGERS = {"other-member", "other-admin", "other-token"}
 NOT_AUTHENTICATED, FORBIDDEN = 401, 403
+
+
+def filled(template: str) -> str:
+    """A path of alpha's things."""
+    name = "_ray_pkg_0123456789.zip" if "packages" in template else "mine"
+    return template.format(name=name, **FILLED)
+
+
+PATHS = [(method, filled(template), body, permission) for method, template, body, permission in ROUTES]
 
 
 @pytest.fixture
@@ -67,15 +97,19 @@ def guarded(make_world: Callable[..., World]) -> World:
     world.job("mine", project="alpha")
     world.job("theirs", project="alpha")
     world.change("mine", State.CANCELLED, at={"ended": START})
-    world.issue("admin", "admin")
-    world.issue("project-admin", "admin", "alpha")
-    world.issue("member", "member", "alpha")
-    world.issue("viewer", "viewer", "alpha")
+    world.records.add_user("ann")
+    world.person("admin", "admin")
+    world.person("operator", "operator")
+    world.person("project-admin", "admin", "alpha")
+    world.person("project-operator", "operator", "alpha")
+    world.person("member", "member", "alpha")
+    world.person("viewer", "viewer", "alpha")
+    world.person("limited", "admin", "alpha", scopes=("look",))
+    world.person("other-member", "member", "beta")
+    world.person("other-admin", "admin", "beta")
     world.issue("gateway", "gateway")
     world.issue("own-token", "workload", "alpha", workload="mine")
     world.issue("other-token", "workload", "alpha", workload="theirs")
-    world.issue("other-member", "member", "beta")
-    world.issue("other-admin", "admin", "beta")
     world.issue("expired", "admin", expires=START - 1)
     world.issue("revoked", "admin", revoked=START - 1)
     world.issue("of-the-future", "emperor")
@@ -101,23 +135,20 @@ def test_the_table_names_every_route_and_its_permission(world: World) -> None:
         if "mlflow" not in getattr(route, "path", "")
     }
     table = {
-        (method, path.replace("/mine", "/{job}" if "jobs" in path else "/{name}").rstrip("/"), permission)
-        for method, path, _, permission in ROUTES
-        if "mlflow" not in path
+        (method, template.rstrip("/"), permission)
+        for method, template, _, permission in ROUTES
+        if "mlflow" not in template
     }
-    named = {
-        (m, p.replace("gcs/_ray_pkg_0123456789.zip", "{protocol}/{name}"), permission) for m, p, permission in table
-    }
-    assert declared == named
+    assert declared == table
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, caller: str) -> None:
     wrong = []
-    for method, path, body, permission in ROUTES:
+    for method, path, body, permission in PATHS:
         status = ask(guarded, method, path, body, key=caller)
         allowed = permission in CALLERS[caller] | {Permission.KNOWN, Permission.PUBLIC}
-        reaches = "mine" not in path or caller not in STRANGERS
+        reaches = not {"mine", "alpha"} & set(path.split("/")) or caller not in STRANGERS
         if (status not in {NOT_AUTHENTICATED, FORBIDDEN}) is not (allowed and reaches):
             wrong.append((method, path, status))
         if path.endswith("/mine") and method == "DELETE" and allowed and reaches:
@@ -128,17 +159,17 @@ def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, 
 
 @pytest.mark.parametrize("key", ["nobody's", "expired", "revoked", "of-the-future"])
 def test_a_key_that_is_not_valid_opens_nothing(guarded: World, key: str) -> None:
-    answers = [(path, ask(guarded, method, path, body, key=key)) for method, path, body, _ in ROUTES]
+    answers = [(path, ask(guarded, method, path, body, key=key)) for method, path, body, _ in PATHS]
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
 
 
 def test_without_a_key_only_health_is_told(guarded: World) -> None:
-    open_to_all = [path for method, path, body, _ in ROUTES if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
+    open_to_all = [path for method, path, body, _ in PATHS if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
     assert open_to_all == ["/api/fabric/health"]
 
 
 def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:
-    answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in ROUTES]
+    answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in PATHS]
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
 
 

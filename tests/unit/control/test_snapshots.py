@@ -97,11 +97,22 @@ def test_valid_keys_of_people_are_told_by_their_digests(world: World) -> None:
     world.issue("gone", "member", "alpha", revoked=START - 1)
     world.issue("g", "gateway")
     world.issue("w", "workload", "alpha", workload="mine")
+    world.issue("f", "emperor", "alpha")
+    world.issue("s", "member", "alpha", scopes=("look",))
     told = {key.sha256: (key.project, key.expires_at) for key in snapshot(world).keys}
     assert told == {
         hashlib.sha256(b"m").hexdigest(): ("alpha", START + 100),
         hashlib.sha256(b"a").hexdigest(): ("default", None),
     }
+
+
+def test_the_key_of_somebody_who_left_is_told_no_more(world: World) -> None:
+    world.person("ann", "member", "alpha")
+    world.person("bob", "viewer", "alpha", scopes=("ask",))
+    told = {key.name for key in snapshot(world).keys}
+    world.records.remove_member("ann", "alpha")
+    world.records.disable_user("bob")
+    assert (told, snapshot(world).keys) == ({"ann's", "bob's"}, ())
 
 
 def test_the_version_grows_with_changes_only_and_over_restarts(world: World) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import itertools
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -81,19 +81,6 @@ class FakeProcess:
 
 
 @dataclass
-class FakeKeys:
-    """Keys by the text that their owners show."""
-
-    issued: dict[str, Key] = field(default_factory=dict)
-
-    def find_key(self, sha256: str) -> Key | None:
-        return self.keys_by_hash().get(sha256)
-
-    def keys_by_hash(self) -> Mapping[str, Key]:
-        return {hashlib.sha256(text.encode()).hexdigest(): key for text, key in self.issued.items()}
-
-
-@dataclass
 class FakeModels:
     """Registered versions."""
 
@@ -131,9 +118,9 @@ class World:
     """The service, its stores and its app; `client` asks it."""
 
     def __init__(self, folder: Path, engine: Engine, **settings: Any) -> None:
+        self.folder = folder
         self.clock = FakeClock()
         self.process = FakeProcess()
-        self.keys = FakeKeys()
         self.models = FakeModels()
         self.views: dict[str, ClusterView] = {}
         self.records = SqlRecords(engine, self.clock.now)
@@ -143,7 +130,8 @@ class World:
         ports = Ports(
             workloads=self.records,
             reports=self.records,
-            keys=self.keys,
+            keys=self.records,
+            people=self.records,
             packages=self.packages,
             logs=self.logs,
             models=self.models,
@@ -173,8 +161,15 @@ class World:
 
     def issue(self, text: str, role: str, project: str = "", **more: Any) -> str:
         """Issue a key that its owner shows as `text`."""
-        self.keys.issued[text] = Key(name=f"{text}'s", project=project, role=role, **more)
+        key = Key(f"{text}'s", project, role, **{"created": START, **more})
+        self.records.add_key(hashlib.sha256(text.encode()).hexdigest(), key)
         return text
+
+    def person(self, name: str, role: str, project: str = "", **more: Any) -> str:
+        """Add a person with a role and issue the key that it shows as its name."""
+        self.records.add_user(name)
+        self.records.set_member(name, project, role)
+        return self.issue(name, role, project, user=name, **more)
 
     def job(self, name: str, project: str = "default", **spec: Any) -> Record:
         """Take in a job."""

@@ -103,3 +103,43 @@ def test_a_revoked_key_stays_known_and_opens_nothing(records: SqlRecords) -> Non
     assert (key.revoked, key.valid(0.0)) == (1000.0, False)
     with pytest.raises(NotFound, match="no key bob"):
         records.revoke("bob")
+
+
+def test_a_rotated_key_is_shown_anew_and_the_old_text_is_taken_for_a_while(records: SqlRecords) -> None:
+    records.add_key("f00", Key("ann", "default", "member", user="ann", scopes=("look", "site")))
+    records.rotate("ann", "ba2", until=1060.0)
+    new, old = records.find_key("ba2"), records.find_key("f00")
+    assert new is not None
+    assert old is not None
+    assert (new.scopes, new.user, new.expires, old.expires) == (("look", "site"), "ann", None, 1060.0)
+    assert records.keys_by_hash() == {"ba2": new, "f00": old}
+    records.rotate("ann", "cab", until=1000.0)
+    assert records.keys_by_hash().keys() == {"cab", "ba2"}
+    assert records.find_key("f00") is None
+
+
+def test_a_rotation_never_prolongs_a_key(records: SqlRecords) -> None:
+    records.add_key("f00", Key("ann", "default", "member", expires=1030.0))
+    records.rotate("ann", "ba2", until=1060.0)
+    assert [key.expires for key in records.keys_by_hash().values()] == [1030.0, 1030.0]
+
+
+def test_a_revoked_key_cannot_be_rotated_and_is_gone_in_both_forms(records: SqlRecords) -> None:
+    records.add_key("f00", Key("ann", "default", "member"))
+    records.rotate("ann", "ba2", until=5000.0)
+    records.revoke("ann")
+    assert [key.valid(0.0) for key in records.keys_by_hash().values()] == [False, False]
+    with pytest.raises(Conflict, match="Make a new one"):
+        records.rotate("ann", "cab", until=0.0)
+    with pytest.raises(NotFound, match="no key bob"):
+        records.rotate("bob", "cab", until=0.0)
+
+
+def test_a_key_remembers_when_it_was_used_and_whose_it_is(records: SqlRecords) -> None:
+    records.add_key("f00", Key("ann-1", "alpha", "member", user="ann"))
+    records.add_key("ba2", Key("bob-1", "alpha", "member", user="bob"))
+    records.touch("ann-1", 1234.0)
+    records.touch("nobody", 1234.0)
+    assert [key.used for key in records.keys("alpha")] == [1234.0, None]
+    assert [key.name for key in records.keys(user="bob")] == ["bob-1"]
+    assert records.key("ann-1").used == 1234.0

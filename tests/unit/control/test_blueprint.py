@@ -1,0 +1,40 @@
+"""What the processes of a workload are told, and the backend with them."""
+
+import hashlib
+from pathlib import Path
+
+from fabric.config import env
+from fabric.control.blueprint import SiteBlueprint
+from fabric.store.records import SqlRecords
+from fabric.workloads.record import Grant, Record
+from fabric.workloads.states import State
+from tests.builders import job, piece, record, tiny_site
+from tests.unit.control.world import World
+
+
+class _NoModels:
+    def folder(self, workload: str, reference: str) -> Path:
+        raise AssertionError(workload)
+
+
+def _submitted(records: SqlRecords) -> Record:
+    grant = Grant((piece("c0", head=True),))
+    return records.submit(record(job("mine", project="alpha"), State.STARTING, grant=grant, submitted_by="ann"))
+
+
+def test_the_backend_and_every_process_are_told_for_whom_they_work(world: World, tmp_path: Path) -> None:
+    blueprint = SiteBlueprint(
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+    )
+    wanted = blueprint.wanted(_submitted(world.records))
+    assert (wanted.submitted_by, wanted.env[env.USER]) == ("ann", "ann")
+
+
+def test_the_token_of_a_workload_opens_its_project_and_nothing_of_the_person(world: World, tmp_path: Path) -> None:
+    blueprint = SiteBlueprint(
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+    )
+    token = blueprint.wanted(_submitted(world.records)).env[env.TOKEN]
+    key = world.records.find_key(hashlib.sha256(token.encode()).hexdigest())
+    assert key is not None
+    assert (key.project, key.role, key.workload, key.user) == ("alpha", "workload", "mine", "")
