@@ -23,8 +23,9 @@ def serve_config_of(record: Record, folder: Path, secret: str) -> Mapping[str, A
     if service is None:
         raise BadInput(f"{record.name} is a job, not a service")
     group = next(group for group in record.spec.groups if group.name == service.group)
-    # One that is being shrunk is told its new size with the grant that has no more.
-    now = record.grant.size(group.name) if record.grant and group.elastic else group.count
+    # One that is being shrunk is told its new size with the grant that has no more; one of a fixed size has others
+    # while it moves to other nodes.
+    now = record.grant.size(group.name) if record.grant else group.count
     return serve_config(
         ReplicaSpec(
             model_folder=str(folder),

@@ -5,7 +5,7 @@ Knows nothing of what runs there, and nothing of time zones: a row of windows is
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabric.config.windows import DAY_S, Window
@@ -24,10 +24,6 @@ class Closure:
     """The windows that close it, by name."""
     project: str | None
     """Who has the node meanwhile; None is nobody."""
-
-    def open_to(self, projects: Collection[str]) -> bool:
-        """Whether work that counts towards `projects` (its own and those above it) may be there."""
-        return self.project is not None and self.project in projects
 
 
 def closures(windows: Sequence[Window], tiers: Mapping[str, str], now: float, horizon_s: float) -> tuple[Closure, ...]:
@@ -64,8 +60,6 @@ def closures(windows: Sequence[Window], tiers: Mapping[str, str], now: float, ho
 def claims_of(windows: Sequence[Window], nodes: Iterable[Node], now: float, horizon_s: float) -> tuple[Claim, ...]:
     """Windows as claims on the nodes there are, those that are alike taken together.
 
-    Nobody is placed on a claimed node, also not the project that a capability week is for.
-
     Args:
         windows: Of the site.
         nodes: Its nodes, whatever their state.
@@ -76,20 +70,9 @@ def claims_of(windows: Sequence[Window], nodes: Iterable[Node], now: float, hori
     for one in closures(windows, {node.name: node.tier for node in nodes}, now, horizon_s):
         alike.setdefault((one.start_s, one.end_s, one.windows, one.project), []).append(one.node)
     return tuple(
-        Claim(" and ".join(names), start_s, end_s, tuple(on)) for (start_s, end_s, names, _), on in alike.items()
+        Claim(" and ".join(names), start_s, end_s, tuple(on), project=project)
+        for (start_s, end_s, names, project), on in alike.items()
     )
-
-
-def open_until(closed: Iterable[Closure], node: str, at: float, *, projects: Collection[str]) -> float:
-    """Until when work that counts towards `projects` may stay on `node`, in seconds since the epoch.
-
-    Returns:
-        The start of the next claim that shuts it out, `at` itself inside one, and infinity if none is known.
-    """
-    starts = (
-        claim.start_s for claim in closed if claim.node == node and claim.end_s > at and not claim.open_to(projects)
-    )
-    return max(at, min(starts, default=math.inf))
 
 
 def upcoming(windows: Sequence[Window], now: float) -> tuple[tuple[float, float, Window], ...]:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import groupby, islice
 
+from fabric.scheduler.clearing import clear, say_which_window
 from fabric.scheduler.columns import Tiers
 from fabric.scheduler.explain import Later, answers
 from fabric.scheduler.growing import grow_running
@@ -26,15 +27,16 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
 
     1. Order: priority class, use of the project, then the policy's order, then first come first served, then name.
     2. Nominate: work whose dependencies have not succeeded is passed over and blocks nobody.
-    3. Serve: services get the replicas that they need and lend those that they do not.
-    4. Admit: in that order each starts if it fits until its end; for the first that do not, others make room if they
+    3. Clear: whoever must be away when a window begins is asked to leave, and services get replicas elsewhere first.
+    4. Serve: services get the replicas that they need and lend those that they do not.
+    5. Admit: in that order each starts if it fits until its end; for the first that do not, others make room if they
        may be asked to, and they are promised their earliest start (or, where nobody can say when, keep others from
        settling on what they lack).
-    5. Backfill: those behind start if they delay no promise, in the order of the policy.
-    6. Ask: room is made for some of those who still wait, too.
-    7. Grow: running elastic gangs get what nobody who waits can use.
-    8. Expect: some who were promised nothing are told when they should start.
-    9. Explain: what each one lacks, who is ahead, what is done about it.
+    6. Backfill: those behind start if they delay no promise, in the order of the policy.
+    7. Ask: room is made for some of those who still wait, too.
+    8. Grow: running elastic gangs get what nobody who waits can use.
+    9. Expect: some who were promised nothing are told when they should start.
+    10. Explain: what each one lacks, who is ahead, what is done about it.
 
     Args:
         snapshot: The world.
@@ -45,6 +47,7 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
     world = WhatIf(snapshot, policy, now)
     ready = [world.preferred(work) for work in queue if not work.blocked_by]
     rooms = RoomMaker(world)
+    clear(world, rooms)
     serve(world, rooms)
     behind = admit(ready, world, rooms)
     backfilled = backfill(behind, world, policy)
@@ -90,6 +93,7 @@ def admit(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> list[Wai
                 rooms.make(work, world.least(work))
                 world.promise(work)
                 _say_if_late(work, world)
+                say_which_window(work, world)
     return behind
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fabric.scheduler.columns import CPUS, GPUS, Amounts, NodeColumns
 from fabric.scheduler.elastic import ElasticGang, grow
 from fabric.scheduler.elastic import Resize as Growth
+from fabric.scheduler.outlook import Leaves
 from fabric.scheduler.placement import Piece, place
 from fabric.scheduler.plan import Resize
 from fabric.scheduler.shape import shape_of
@@ -28,10 +29,10 @@ def grow_running(world: WhatIf) -> None:
     than the grace.
     """
     gangs = [work for work in world.snapshot.running if _may_grow(work, world)]
-    pools: dict[tuple[str, bool], list[Running]] = {}
+    pools: dict[tuple[str, bool, tuple[int, ...]], list[Running]] = {}
     for work in gangs:
-        pools.setdefault(_pool(work), []).append(work)
-    for (tier, gpus), members in sorted(pools.items()):
+        pools.setdefault((*_pool(work), world.outlook.let_in(work.project)), []).append(work)
+    for (tier, gpus, _), members in sorted(pools.items()):
         _grow_pool(members, tier, gpus, world)
 
 
@@ -56,13 +57,18 @@ def _grow_pool(members: Sequence[Running], tier: str, gpus: bool, world: WhatIf)
     for_s = promised - world.now - world.snapshot.grace_s
     spans = [math.inf] + ([for_s] if world.policy.min_run_s < for_s < math.inf else [])
     for span_s in spans:
-        room = world.room(world.now + span_s, leaves=True)
+        room = _room(members[0].project, span_s, world)
         free_slots = _slots(room, tier, gpus, site)
         for growth in grow([_gang(work, world) for work in left], free_slots, for_s=span_s, min_run_s=0.0):
             work = next(one for one in left if one.name == growth.workload)
             if _enlarge(work, growth, tier, room=room, span_s=span_s, world=world):
                 left.remove(work)
-                room = world.room(world.now + span_s, leaves=True)
+                room = _room(work.project, span_s, world)
+
+
+def _room(project: str, span_s: float, world: WhatIf) -> Amounts:
+    """What gangs of a project, which give it back when they are asked, may use for so long."""
+    return world.outlook.room(project, Leaves.WHEN_ASKED, world.now + span_s)
 
 
 def _gang(work: Running, world: WhatIf) -> ElasticGang:

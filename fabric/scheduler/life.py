@@ -84,8 +84,8 @@ def _running(record: Record, view: ClusterView, now: float, grace_s: float) -> R
 def _resizing(record: Record, view: ClusterView, now: float, grace_s: float) -> Record:
     """Runs again once its cluster is what its grant says."""
     if record.target is None and view.phase is Phase.READY and view.generation >= record.generation:
-        elastic = record.spec.elastic
-        size = record.grant.size(elastic.name) if record.grant and elastic else 0
+        group = record.spec.elastic or record.spec.replicas
+        size = record.grant.size(group.name) if record.grant and group else 0
         at = replace(record.at, resized=now)
         return _running(record.to(State.RUNNING, at=at, message=f"runs with {size} workers"), view, now, grace_s)
     return _running(record, view, now, grace_s)

@@ -102,6 +102,10 @@ class Profile:
         """Undo a promise."""
         self._hold(tuple(slots), start, end, sign=-1)
 
+    def disclaim(self, claim: Claim) -> None:
+        """Undo a claim that has not ended."""
+        self._hold(self._claimed(claim), max(claim.start, self.now), claim.end, sign=-1)
+
     def close(self, tiers: Iterable[str], slots: Iterable[Slot], start: float) -> None:
         """From `start` on, for ever, leave nothing of `tiers`, and `slots` less of the others."""
         at = self._fall_at(start)
@@ -133,19 +137,24 @@ class Profile:
         """What work that starts at `instant` and stays until `end` may use of each node."""
         return self._room_from(self.free_at(instant), instant, end)
 
-    def earliest_start(self, shape: Shape, duration_s: float, horizon_s: float) -> tuple[float, Attempt] | None:
+    def earliest_start(
+        self, shape: Shape, duration_s: float, horizon_s: float, *, beside: "tuple[Profile, float] | None" = None
+    ) -> tuple[float, Attempt] | None:
         """The first instant after now at which a gang fits, and stays possible for `duration_s`.
 
         Args:
             shape: The gang.
             duration_s: How long it stays.
             horizon_s: How far ahead to look.
+            beside: Another profile in which it must fit too, for so many seconds.
 
         Returns:
             The instant in seconds since the epoch, with its pieces; None if there is none within the horizon.
         """
         for instant, free in self._instants(shape, self.now + horizon_s):
             room = self._room_from(free, instant, instant + duration_s)
+            if beside is not None:
+                room = np.minimum(room, beside[0].room_after(instant, instant + min(beside[1], duration_s)))
             attempt = place(shape, room, self._site, self._head, scores=self._scores)
             if not attempt.lacks:
                 return instant, attempt
@@ -214,13 +223,15 @@ class Profile:
         """Take what a claim wants, whatever runs there; free amounts below zero count as nothing."""
         if claim.end <= self.now:
             return
+        start = max(claim.start, self.now)
+        self._fall_at(start)
+        self._hold(self._claimed(claim), start, claim.end)
+
+    def _claimed(self, claim: Claim) -> tuple[Slot, ...]:
         rows = [self._site.row[name] for name in claim.nodes if name in self._site.row]
         whole = claim.amount is None
         amounts = [self._site.capacity[row].tolist() if whole else amount_of(claim.amount) for row in rows]  # type: ignore[arg-type]
-        slots = [(row, *amount) for row, amount in zip(rows, amounts, strict=True)]
-        start = max(claim.start, self.now)
-        self._fall_at(start)
-        self._hold(tuple(slots), start, claim.end)
+        return tuple((row, *amount) for row, amount in zip(rows, amounts, strict=True))
 
     def _fall_at(self, instant: float) -> int:
         """The number of the fall at `instant`, made if there is none."""

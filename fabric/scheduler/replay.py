@@ -24,7 +24,7 @@ from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 2
+VERSION = 3
 """Of the text; one that is not known is refused."""
 
 
@@ -65,12 +65,13 @@ def write_decision(decision: Decision) -> str:
             "head": amount_of(seen.head),
             "nodes": [node_to(node) for node in seen.nodes],
             "grace_s": seen.grace_s,
+            "overhead_s": seen.overhead_s,
             "usage": asdict(seen.usage),
             "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
             "running": [_running_to(work) for work in seen.running],
             "waiting": [_waiting_to(work) for work in seen.waiting],
             "claims": [
-                [c.name, c.start, c.end, c.nodes, None if c.amount is None else amount_of(c.amount)]
+                [c.name, c.start, c.end, c.nodes, None if c.amount is None else amount_of(c.amount), c.project]
                 for c in seen.claims
             ],
             "plan": plan_to(decision.plan),
@@ -99,10 +100,11 @@ def replay(text: str, where: str) -> Replayed:
             [_waiting_from(value) for value in document["waiting"]],
             head=resources_of(document["head"]),
             claims=[
-                Claim(name, start, end, tuple(nodes), None if amount is None else resources_of(amount))
-                for name, start, end, nodes, amount in document["claims"]
+                Claim(name, start, end, tuple(nodes), None if amount is None else resources_of(amount), project)
+                for name, start, end, nodes, amount, project in document["claims"]
             ],
             grace_s=document["grace_s"],
+            overhead_s=document["overhead_s"],
             usage=Usage(**document["usage"]),
             tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
@@ -155,16 +157,26 @@ _PLAIN = ("rank", "project", "submitted", "since", "staged_s", "movable", "settl
 
 def _running_to(work: Running) -> dict[str, Any]:
     plain = {name: getattr(work, name) for name in _PLAIN}
-    elastic = None if work.elastic is None else work.elastic.model_dump(mode="json")
+    groups = {"elastic": _group_to(work.elastic), "replicas": _group_to(work.replicas)}
     told = None if work.told is None else asdict(work.told)
-    return {"name": work.name, "ends": work.ends, **plain, "elastic": elastic, "told": told, **_grant_to(work.grant)}
+    return {"name": work.name, "ends": work.ends, **plain, **groups, "told": told, **_grant_to(work.grant)}
 
 
 def _running_from(value: Mapping[str, Any]) -> Running:
     plain = {name: value[name] for name in _PLAIN}
-    elastic = None if value["elastic"] is None else Group.model_validate(value["elastic"])
     told = None if value["told"] is None else _told_from(value["told"])
-    return Running(value["name"], _grant_from(value), value["ends"], **plain, elastic=elastic, told=told)
+    return Running(
+        value["name"], _grant_from(value), value["ends"], **plain, told=told,
+        elastic=_group_from(value["elastic"]), replicas=_group_from(value["replicas"]),
+    )  # fmt: skip
+
+
+def _group_to(group: Group | None) -> dict[str, Any] | None:
+    return None if group is None else group.model_dump(mode="json")
+
+
+def _group_from(value: Any) -> Group | None:
+    return None if value is None else Group.model_validate(value)
 
 
 def _told_from(value: Mapping[str, Any]) -> Told:
@@ -184,6 +196,7 @@ def _waiting_to(work: Waiting) -> dict[str, Any]:
         "passed": work.passed,
         "project": work.project,
         "saves": work.saves,
+        "service": work.service,
         "expected_s": work.expected_s,
         "deadline": work.deadline,
         "promise": None if work.promise is None else [work.promise.start, work.promise.slots],
@@ -202,6 +215,7 @@ def _waiting_from(value: Mapping[str, Any]) -> Waiting:
         passed=value["passed"],
         project=value["project"],
         saves=value["saves"],
+        service=value["service"],
         expected_s=value["expected_s"],
         deadline=value["deadline"],
         promise=None if kept is None else Promise(kept[0], tuple((s[0], s[1], s[2], s[3]) for s in kept[1])),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
+from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import place
 from fabric.scheduler.plan import Preempt, Resize
 from fabric.scheduler.preemption import Asker, Holder, NoRoom, Victim, preempt
@@ -32,7 +33,7 @@ class RoomMaker:
         policy, running = world.policy, world.snapshot.running
         movable = (work for work in running if work.movable and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
-        self._in_vain: set[tuple[Shape, int, str, float]] = set()
+        self._in_vain: set[tuple[Shape, int, str, float, Leaves]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
 
     def make(self, work: Waiting, shape: Shape) -> bool:
@@ -43,13 +44,13 @@ class RoomMaker:
             shape: The least that it needs.
         """
         world = self._world
-        question = (shape, work.rank, work.project, work.duration_s)
+        question = (shape, work.rank, work.project, work.duration_s, leaves_of(work))
         if not self._by_name or question in self._in_vain or not self._could_help(work):
             return False
         # Whoever asks for the same later in this decision has no better chances.
         self._in_vain.add(question)
         by = world.now + world.snapshot.grace_s
-        base = world.profile.room_after(by, by + work.duration_s).copy()
+        base = world.outlook.room_after(work.project, leaves_of(work), by, by + work.duration_s).copy()
         for slots in world.surplus.values():
             subtract(base, slots)
         holders = self._candidates(work, shape)

@@ -6,6 +6,7 @@ Knows nothing of requests: the need comes as a forecast in replicas, or from a p
 from dataclasses import dataclass, replace
 
 from fabric.scheduler.forecast import Demand
+from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import Piece, place
 from fabric.scheduler.plan import Resize
 from fabric.scheduler.room import RoomMaker
@@ -62,7 +63,7 @@ def serve(world: WhatIf, rooms: RoomMaker) -> None:
 def need_of(work: Running, world: WhatIf) -> Need | None:
     """What a service needs; None where nothing says, or where it is leaving or letting go of replicas just now."""
     group, told = work.elastic, work.told
-    if group is None or not work.service or not work.resizable:
+    if group is None or not work.service or not work.resizable or work.name in world.moving:
         return None
     size = work.grant.size(group.name)
     if work.wants is not None:
@@ -85,7 +86,7 @@ def _grow(need: Need, world: WhatIf, rooms: RoomMaker) -> None:
     """Add the replicas that fit now, and let others make room for the rest."""
     work, group, missing = need.service, need.group, need.now - need.size
     for count in range(missing, 0, -1):
-        pieces = _placed(group, count, world)
+        pieces = placed(work, group, count, world)
         if pieces:
             slots = tuple(piece.slot for piece in pieces)
             world.take(work.project, slots, float("inf"))
@@ -95,27 +96,33 @@ def _grow(need: Need, world: WhatIf, rooms: RoomMaker) -> None:
             missing -= count
             break
     if missing:
-        _ask(need, missing, world, rooms)
+        ask_others(need, missing, world, rooms)
 
 
-def _ask(need: Need, missing: int, world: WhatIf, rooms: RoomMaker) -> None:
+def ask_others(need: Need, missing: int, world: WhatIf, rooms: RoomMaker) -> None:
     """Let others make room for replicas, as many as they can, and keep it until the replicas can start."""
     work, group = need.service, need.group
     for count in range(missing, 0, -1):
         shape = _shape(group, count)
-        asker = Waiting(f"{work.name}: {count} replicas", work.rank, work.submitted, (_group(group, count),), None)
+        asker = Waiting(
+            f"{work.name}: {count} replicas", work.rank, work.submitted, (_group(group, count),), None,
+            project=work.project, service=True,
+        )  # fmt: skip
         made = rooms.make(asker, shape)
-        if made or count == 1 or _comes_back(shape, world):
-            found = world.profile.earliest_start(shape, float("inf"), world.snapshot.grace_s + 1.0)
+        if made or count == 1 or _comes_back(asker, shape, world):
+            found = world.outlook.earliest_start(
+                work.project, Leaves.FOR_WINDOWS, shape,
+                duration_s=float("inf"), horizon_s=world.snapshot.grace_s + 1.0,
+            )  # fmt: skip
             if found:
                 world.hold(found[1].slots, found[0], float("inf"))
             if made or found:
                 return
 
 
-def _comes_back(shape: Shape, world: WhatIf) -> bool:
+def _comes_back(asker: Waiting, shape: Shape, world: WhatIf) -> bool:
     by = world.now + world.snapshot.grace_s
-    room = world.profile.room_after(by, float("inf"))
+    room = world.outlook.room_after(asker.project, leaves_of(asker), by, float("inf"))
     return not place(shape, room, world.snapshot.site, None).lacks
 
 
@@ -139,23 +146,26 @@ def _claim(need: Need, demand: Demand, world: WhatIf) -> None:
         if peak > have:
             rises = demand.rises_above(have, since)
             start = max(world.now + 1.0, (rises if rises is not None else until) - need.lead_s)
-            _keep(_shape(need.group, peak - have), start, world)
+            _keep(need.service.project, _shape(need.group, peak - have), start, world)
             have = peak
         since = until
 
 
-def _keep(shape: Shape, start: float, world: WhatIf) -> None:
+def _keep(project: str, shape: Shape, start: float, world: WhatIf) -> None:
     """Lay a claim on as many of the replicas as fit at an instant."""
-    attempt = place(shape, world.profile.room_after(start, start + 1.0), world.snapshot.site, None)
+    room = world.outlook.room_after(project, Leaves.FOR_WINDOWS, start, start + 1.0)
+    attempt = place(shape, room, world.snapshot.site, None)
     if not attempt.lacks:
-        world.lend_until(attempt.slots, start, float("inf"))
+        world.outlook.lend_until(attempt.slots, start, float("inf"))
 
 
-def _placed(group: Group, count: int, world: WhatIf) -> tuple[Piece, ...]:
-    """Where so many more replicas can start now and stay; nowhere if they do not all fit."""
-    room = world.profile.room(float("inf"))
-    attempt = place(_shape(group, count), room, world.snapshot.site, None, scores=world.scores)
-    return tuple(replace(piece, head=False) for piece in attempt.pieces) if not attempt.lacks else ()
+def placed(work: Running, group: Group, count: int, world: WhatIf) -> tuple[Piece, ...]:
+    """Where so many more replicas can start now, and stay at least until a window; nowhere if they do not all fit."""
+    for room in world.outlook.rooms(work.project, Leaves.FOR_WINDOWS, float("inf")):
+        attempt = place(_shape(group, count), room, world.snapshot.site, None, scores=world.scores)
+        if not attempt.lacks:
+            return tuple(replace(piece, head=False) for piece in attempt.pieces)
+    return ()
 
 
 def _shape(group: Group, count: int) -> Shape:

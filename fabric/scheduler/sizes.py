@@ -63,8 +63,11 @@ def shrunk(grant: Grant, group: Group, workers: int, site: NodeColumns) -> Grant
 def freed(grant: Grant, group: Group | None, workers: int, site: NodeColumns) -> tuple[Slot, ...]:
     """What nodes get back if a grant is shrunk to so many workers of its elastic group; nothing if it cannot be."""
     kept = shrunk(grant, group, workers, site) if group is not None else None
-    if kept is None:
-        return ()
+    return () if kept is None else given_back(grant, kept, site)
+
+
+def given_back(grant: Grant, kept: Grant, site: NodeColumns) -> tuple[Slot, ...]:
+    """What nodes get back if a grant becomes a smaller one."""
     left, before = {part.name for part in kept.slices}, {part.name for part in grant.slices}
     gone = site.slots(part for part in grant.slices if part.name not in left)
     again = site.slots(part for part in kept.slices if part.name not in before)

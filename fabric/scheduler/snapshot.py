@@ -73,8 +73,10 @@ class Running:
     service: bool = False
     elastic: Group | None = None
     """The group whose size may change."""
+    replicas: Group | None = None
+    """Of a service: the group whose workers are its replicas."""
     wants: int | None = None
-    """Workers of it that somebody asked for."""
+    """Workers of the elastic group that somebody asked for."""
     told: Told | None = None
     slots: tuple[Slot, ...] = field(default=(), compare=False, repr=False)
     """The grant as rows of the site; a snapshot fills it in."""
@@ -116,6 +118,8 @@ class Waiting:
     """Jobs it comes after that have not succeeded yet."""
     saves: bool = False
     """Whether it leaves in time when it is asked to: it saves its state, or accepts to lose it."""
+    service: bool = False
+    """Whether it stays until somebody ends it."""
     expected_s: float | None = None
     """How long it should run by what earlier runs of its owner took; for the order, never for a promise."""
     deadline: float | None = None
@@ -161,6 +165,8 @@ class Claim:
     nodes: tuple[str, ...]
     amount: Resources | None = None
     """Of each node; None for the whole of it."""
+    project: str | None = None
+    """Whose work may be there all the same, with that of the projects below it; None is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +186,8 @@ class Snapshot:
     claims: tuple[Claim, ...] = ()
     grace_s: float = 0.0
     """Seconds between asking work to leave and killing it."""
+    overhead_s: float = 0.0
+    """Seconds that it may hold its nodes beside that, until its cluster is gone."""
     tree: Tree = field(default_factory=Tree)
     """Projects of the site."""
     usage: Usage = NO_USAGE
@@ -195,6 +203,7 @@ class Snapshot:
         head: Resources,
         claims: Iterable[Claim] = (),
         grace_s: float = 0.0,
+        overhead_s: float = 0.0,
         tree: Tree | None = None,
         usage: Usage = NO_USAGE,
     ) -> Self:
@@ -215,6 +224,7 @@ class Snapshot:
             idle=idle,
             claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
             grace_s=grace_s,
+            overhead_s=overhead_s,
             tree=tree or Tree(),
             usage=usage,
         )
@@ -311,6 +321,7 @@ def running_of(record: Record, told: Told | None = None) -> Running:
         settled=_settled(record),
         service=spec.kind == "service",
         elastic=spec.elastic,
+        replicas=spec.replicas,
         wants=record.wants,
         told=told if told is not None and told.attempt == record.attempt else None,
     )
@@ -363,6 +374,7 @@ def waiting_of(
         project=record.spec.project,
         saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
+        service=record.spec.kind == "service",
         expected_s=expected_s,
         deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

@@ -7,19 +7,21 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Amounts, Slot, Tiers, subtract
+from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Slot, Tiers, subtract
 from fabric.scheduler.limits import Limits
 from fabric.scheduler.options import gpu_tiers, options_of
+from fabric.scheduler.outlook import Leaves, Outlook, leaves_of
 from fabric.scheduler.placement import Attempt, grant_of, place
 from fabric.scheduler.plan import Place, Preempt, Resize
 from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.profile import OVERDUE_S, Profile
+from fabric.scheduler.profile import OVERDUE_S
 from fabric.scheduler.shape import Shape, head_part
 from fabric.scheduler.sizes import at_size, freed, sizes_below
 from fabric.scheduler.snapshot import Promise, Running, Snapshot, Waiting
+
+_Need = tuple[Shape, Leaves, tuple[int, ...]]
+"""A gang, and what of the profile it sees."""
 
 
 class WhatIf:
@@ -28,9 +30,7 @@ class WhatIf:
     def __init__(self, snapshot: Snapshot, policy: Policy, now: float) -> None:
         self.now, self.snapshot, self.policy = now, snapshot, policy
         self.scores = _scores(snapshot, policy, now)
-        self.profile = Profile(snapshot, now, self.scores)
-        self.lent: Profile | None = None
-        """The same without what services are expected to need again, where they lend anything; see `lend_until`."""
+        self.outlook = Outlook(snapshot, policy, now, self.scores)
         self.idle = snapshot.idle.copy()
         """What nobody holds once everybody of this plan has started; promises leave it as it is."""
         self.limits = Limits(snapshot)
@@ -55,7 +55,9 @@ class WhatIf:
         self._options: dict[str, tuple[Waiting, ...]] = {}
         self._protected: Counter[str] = Counter()
         self._full: dict[tuple[str | None, ...], tuple[bool, bool]] = {}
-        self._failed: dict[tuple[Shape, bool], tuple[float, Tiers]] = {}
+        self._failed: dict[_Need, tuple[float, Tiers]] = {}
+        self.moving: set[str] = set()
+        """Services that leave nodes which are about to be taken away; nobody else changes their size."""
         for work in snapshot.running:
             if work.resizable and not work.service:
                 self._count_surplus(work)
@@ -92,7 +94,7 @@ class WhatIf:
 
     def _no_later(self, slower: Waiting, work: Waiting) -> bool:
         """Whether work that starts now on slower accelerators ends no later than on the fastest."""
-        found = self.profile.earliest_start(self.least(work), work.duration_s, self.policy.horizon_s)
+        found = self._earliest_start(work)
         return found is None or self.now + slower.duration_s <= found[0] + work.duration_s
 
     def limited(self, work: Waiting) -> bool:
@@ -125,9 +127,9 @@ class WhatIf:
         not settle on what it lacks. Work that ends may pass it, at most `max_passed` times; then nobody may.
         """
         lacking, stays_s = self._lacking(work), work.duration_s
-        found = self.profile.earliest_start(self.least(work), stays_s, self.policy.horizon_s)
+        found = self._earliest_start(work)
         for slower in self._options.get(work.name, ()):
-            other = self.profile.earliest_start(self.least(slower), slower.duration_s, self.policy.horizon_s)
+            other = self._earliest_start(slower)
             if other and (found is None or other[0] + slower.duration_s < found[0] + stays_s):
                 found, stays_s = other, slower.duration_s
         kept = work.promise if self.keeps else None
@@ -144,7 +146,7 @@ class WhatIf:
         self.promises[work.name] = Promise(start, attempt.slots)
         if self.policy.backfill_rule == "strict-shadow":
             # A candidate must end before the promise, not at it.
-            self.profile.close(self._site.tiers, (), math.nextafter(start, -math.inf))
+            self.outlook.close(self._site.tiers, (), math.nextafter(start, -math.inf))
         else:
             self.hold(attempt.slots, start, start + stays_s)
 
@@ -164,12 +166,12 @@ class WhatIf:
         """When `work` should start if the order is kept; what it needs is set aside for those behind it."""
         if self.closed.intersection(self.touched(work.shape)) or work.name in self.notes:
             return None
-        found = self.profile.earliest_start(self.least(work), work.duration_s, self.policy.horizon_s)
+        found = self._earliest_start(work)
         if found is None:
             self.closed.update(self._lacking(work))
             return None
         start, attempt = found
-        self.profile.promise(attempt.slots, start, start + work.duration_s)
+        self.hold(attempt.slots, start, start + work.duration_s)
         return start
 
     def touched(self, shape: Shape) -> Tiers:
@@ -178,13 +180,11 @@ class WhatIf:
 
     def hold(self, slots: Sequence[Slot], start: float, end: float) -> None:
         """Set `slots` aside from `start` to `end`."""
-        for profile in self._profiles():
-            profile.promise(slots, start, end)
+        self.outlook.hold(slots, start, end)
 
     def free(self, slots: Sequence[Slot], start: float, end: float) -> None:
         """Count `slots` as free from `start` to `end`, when they were held."""
-        for profile in self._profiles():
-            profile.withdraw(slots, start, end)
+        self.outlook.free(slots, start, end)
         self._failed.clear()
 
     def leaves(self, work: Running, slots: Sequence[Slot], by: float) -> None:
@@ -197,28 +197,9 @@ class WhatIf:
 
     def take(self, project: str, slots: Sequence[Slot], end: float) -> None:
         """Let somebody have `slots` from now to `end`."""
-        for profile in self._profiles():
-            profile.start(slots, end)
+        self.outlook.take(slots, end)
         subtract(self.idle, slots)
         self.limits.take(project, slots)
-
-    def lend_until(self, slots: Sequence[Slot], start: float, end: float) -> None:
-        """Keep `slots` for a service that will need them again; whoever leaves in time may run there until then."""
-        if self.lent is None:
-            self.lent = self.profile.copy()
-        self.profile.promise(slots, start, end)
-
-    def room(self, end: float, *, leaves: bool) -> Amounts:
-        """What work that starts now and stays until `end` may use of each node; not to be written to.
-
-        Args:
-            end: Seconds since the epoch.
-            leaves: Whether it leaves in time when it is asked to, so that it may run on what is only lent.
-        """
-        if self.lent is None or not leaves:
-            return self.profile.room(end)
-        worth = min(end, self.now + self.policy.min_run_s)
-        return np.minimum(self.lent.room(end), self.profile.room(worth))
 
     def disturbed(self, name: str) -> bool:
         """Whether something was already decided about running work."""
@@ -233,8 +214,12 @@ class WhatIf:
             self.surplus[work.name] = slots
             self.free(slots, by, _end_of(work, by))
 
-    def _profiles(self) -> tuple[Profile, ...]:
-        return (self.profile,) if self.lent is None else (self.profile, self.lent)
+    def _earliest_start(self, work: Waiting) -> tuple[float, Attempt] | None:
+        """When the smallest shape of `work` fits first, after now and within the horizon."""
+        return self.outlook.earliest_start(
+            work.project, leaves_of(work), self.least(work),
+            duration_s=work.duration_s, horizon_s=self.policy.horizon_s,
+        )  # fmt: skip
 
     def _below(self, work: Waiting) -> Iterable[Shape]:
         group = work.elastic
@@ -243,12 +228,15 @@ class WhatIf:
 
     def _start_as(self, work: Waiting, shape: Shape, *, only_try: bool = False) -> bool:
         """Let `work` start now with that shape, if it fits and no limit is in the way."""
-        end, key = self.now + work.duration_s, (shape, work.saves)
-        if not self._may_fit(key, end):
+        end, key = self.now + work.duration_s, self._need(work, shape)
+        if not self._may_fit(work, key, end):
             return False
-        attempt = place(shape, self.room(end, leaves=work.saves), self._site, self.head, scores=self.scores)
-        if attempt.lacks:
-            self._failed[key] = (self.profile.last_fall(end), self._tiers_of(attempt))
+        for room in self.outlook.rooms(work.project, leaves_of(work), end):
+            attempt = place(shape, room, self._site, self.head, scores=self.scores)
+            if not attempt.lacks:
+                break
+        else:
+            self._failed[key] = (self.outlook.all.last_fall(end), self._tiers_of(attempt))
             return False
         if only_try:
             return True
@@ -269,24 +257,29 @@ class WhatIf:
             found = self._full[shape.tiers] = (any(full), all(full))
         return found
 
-    def _may_fit(self, key: tuple[Shape, bool], end: float) -> bool:
+    def _need(self, work: Waiting, shape: Shape) -> "_Need":
+        """What is asked for: whoever asks for the same cannot have it either."""
+        return (shape, leaves_of(work), self.outlook.let_in(work.project))
+
+    def _may_fit(self, work: Waiting, key: "_Need", end: float) -> bool:
         """Whether trying is not in vain: the sums suffice, and no equal shape failed with as much room."""
-        total, profile = key[0].total, self.profile if self.lent is None or not key[1] else self.lent
+        total, profile = key[0].total, self.outlook.seen(work.project, leaves_of(work))
         for most in (profile.total(self.now), profile.total(end)):
             if total[CPUS] > most[CPUS] or total[GPUS] > most[GPUS] or total[MEMORY] > most[MEMORY]:
                 return False
         failed = self._failed.get(key)
-        return failed is None or self.profile.last_fall(end) < failed[0]
+        return failed is None or self.outlook.all.last_fall(end) < failed[0]
 
     def _lacking(self, work: Waiting) -> Tiers:
         """The tiers on which something is in the way of `work`."""
         if len(self._site.tiers) == 1:
             return self._site.tiers
-        end, key = self.now + work.duration_s, (self.least(work), work.saves)
+        end, key = self.now + work.duration_s, self._need(work, self.least(work))
         failed = self._failed.get(key)
-        if failed is None or self.profile.last_fall(end) < failed[0]:
-            attempt = place(key[0], self.room(end, leaves=work.saves), self._site, self.head)
-            failed = self._failed[key] = (self.profile.last_fall(end), self._tiers_of(attempt))
+        if failed is None or self.outlook.all.last_fall(end) < failed[0]:
+            room = self.outlook.room(work.project, leaves_of(work), end)
+            attempt = place(key[0], room, self._site, self.head)
+            failed = self._failed[key] = (self.outlook.all.last_fall(end), self._tiers_of(attempt))
         return failed[1]
 
     def _tiers_of(self, attempt: Attempt) -> Tiers:
@@ -299,7 +292,7 @@ class WhatIf:
         """Set aside what `kept` says; a little later where it is due and what runs there is about to end."""
         for start in (max(kept.start, self.now), self.now + OVERDUE_S):
             end = start + self._stays_s(work, kept.slots)
-            if self.profile.fits(kept.slots, start, end):
+            if self.outlook.fits(work.project, leaves_of(work), kept.slots, start=start, end=end):
                 self.hold(kept.slots, start, end)
                 self.promises[work.name] = Promise(start, kept.slots)
                 return True
@@ -318,9 +311,9 @@ class WhatIf:
         most = self.policy.max_passed
         over = most is not None and work.passed >= most
         start = self.now if over else self.now + self.policy.horizon_s
-        fitting = place(self.least(work), self.profile.room(math.inf), self._site, self.head)
-        for profile in self._profiles():
-            profile.close(lacking, fitting.slots, start)
+        room = self.outlook.seen(work.project, min(leaves_of(work), Leaves.FOR_WINDOWS)).room(math.inf)
+        fitting = place(self.least(work), room, self._site, self.head)
+        self.outlook.close(lacking, fitting.slots, start)
         self.closed.update(lacking)
 
 

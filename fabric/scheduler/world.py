@@ -73,7 +73,7 @@ class World:
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
         self._snapshot: Snapshot = Snapshot.of(
-            nodes, head=head, claims=claims, grace_s=grace_s, tree=tree,
+            nodes, head=head, claims=claims, grace_s=grace_s, overhead_s=overhead_s, tree=tree,
             usage=before._snapshot.usage if before else NO_USAGE,
         )  # fmt: skip
         for record in records.values():
@@ -163,7 +163,8 @@ class World:
         self._recorded = dict.fromkeys(self._recorded, _UNKNOWN)
         self._snapshot = Snapshot.of(
             nodes, self._running.values(), self._waiting.values(),
-            head=before.head, claims=before.claims, grace_s=before.grace_s, tree=before.tree, usage=before.usage,
+            head=before.head, claims=before.claims, grace_s=before.grace_s, overhead_s=before.overhead_s,
+            tree=before.tree, usage=before.usage,
         )  # fmt: skip
         return True
 

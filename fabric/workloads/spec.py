@@ -224,6 +224,11 @@ class WorkloadSpec(Settings):
         """The group whose size may change while it runs, if there is one."""
         return next((group for group in self.groups if group.elastic), None)
 
+    @property
+    def replicas(self) -> Group | None:
+        """Of a service: the group whose workers are its replicas."""
+        return next((group for group in self.groups if self.service and group.name == self.service.group), None)
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str | None) -> str | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.config.windows import DAY_S, Window, instant
-from fabric.scheduler.calendar import Closure, claims_of, closures, open_until, upcoming
+from fabric.scheduler.calendar import Closure, claims_of, closures, upcoming
 from fabric.scheduler.snapshot import Claim
 from tests.builders import hybrid
 
@@ -87,15 +87,6 @@ def test_of_two_capability_weeks_the_first_to_start_has_the_node_even_once_both_
 def test_windows_that_touch_are_two_claims_and_one_without_a_gap_is_one() -> None:
     assert [claim[:2] for claim in on_g0(window("a", 0, 4), window("b", 4, 6))] == [(0, 4), (4, 6)]
     assert [claim[:2] for claim in on_g0(window("all", 0, 24, every_days=1), horizon=72)] == [(0, 72)]
-
-
-def test_work_may_stay_until_the_next_window_that_shuts_it_out() -> None:
-    found = closures([week("run", 4, 8, "climate"), window("update", 12, 14)], TIERS, at(0), 48 * HOUR_S)
-    assert open_until(found, "g0", at(0), projects=("nlp",)) == at(4)
-    assert open_until(found, "g0", at(0), projects=("ocean", "climate")) == at(12), "the run is for all of climate"
-    assert open_until(found, "g0", at(5), projects=("nlp",)) == at(5), "shut out now"
-    assert open_until(found, "g0", at(14), projects=("nlp",)) == math.inf
-    assert open_until(found, "c0", at(0), projects=("nlp",)) == math.inf
 
 
 def test_the_next_windows_are_listed_soonest_first() -> None:
