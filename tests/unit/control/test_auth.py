@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.testclient import WebSocketDenialResponse
 
+from fabric.api.serve import SCALE
 from fabric.control.callers import Caller, Permission, Role
 from fabric.control.http.auth import permission_of, require_declared
 from fabric.core.errors import Denied
@@ -18,33 +19,47 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/version", None, Permission.KNOWN),
     ("GET", "/api/jobs/", None, Permission.LOOK),
     ("POST", "/api/jobs/", JOB, Permission.CHANGE),
-    ("GET", "/api/jobs/mine", None, Permission.LOOK),
-    ("POST", "/api/jobs/mine/stop", None, Permission.CHANGE),
-    ("DELETE", "/api/jobs/mine", None, Permission.CHANGE),
-    ("GET", "/api/jobs/mine/logs", None, Permission.LOOK),
-    ("WS", "/api/jobs/mine/logs/tail", None, Permission.LOOK),
-    ("GET", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
-    ("PUT", "/api/packages/gcs/_ray_pkg_0123456789.zip", None, Permission.CHANGE),
+    ("GET", "/api/jobs/{job}", None, Permission.LOOK),
+    ("POST", "/api/jobs/{job}/stop", None, Permission.CHANGE),
+    ("DELETE", "/api/jobs/{job}", None, Permission.CHANGE),
+    ("GET", "/api/jobs/{job}/logs", None, Permission.LOOK),
+    ("WS", "/api/jobs/{job}/logs/tail", None, Permission.LOOK),
+    ("GET", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
+    ("PUT", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
     ("GET", "/api/fabric/workloads", None, Permission.LOOK),
     ("POST", "/api/fabric/workloads", {"spec": JOB}, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine", None, Permission.LOOK),
-    ("DELETE", "/api/fabric/workloads/mine", None, Permission.CHANGE),
-    ("POST", "/api/fabric/workloads/mine/stop", None, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine/logs", None, Permission.LOOK),
-    ("GET", "/api/fabric/workloads/mine/explain", None, Permission.LOOK),
-    ("GET", "/api/fabric/workloads/mine/events", None, Permission.LOOK),
-    ("POST", "/api/fabric/workloads/mine/scale", {"workers": 2}, Permission.CHANGE),
-    ("GET", "/api/fabric/workloads/mine/size", None, Permission.REPORT),
-    ("POST", "/api/fabric/workloads/mine/report", {}, Permission.REPORT),
+    ("GET", "/api/fabric/workloads/{name}", None, Permission.LOOK),
+    ("DELETE", "/api/fabric/workloads/{name}", None, Permission.CHANGE),
+    ("POST", "/api/fabric/workloads/{name}/stop", None, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/{name}/logs", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/explain", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/events", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads/{name}/scale", {"workers": 2}, Permission.CHANGE),
+    ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),
+    ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/decision", None, Permission.ADMIN),
     ("GET", "/api/fabric/models", None, Permission.SITE),
     ("GET", "/api/fabric/health", None, Permission.PUBLIC),
     ("POST", "/api/fabric/shutdown", {}, Permission.ADMIN),
+    *(
+        (method, before + path, body, permission)
+        for before in ("", "/deployments/{deployment}")
+        for method, path, body, permission in [
+            ("GET", "/api/ray/version", None, Permission.KNOWN),
+            ("GET", "/api/serve/applications/", None, Permission.LOOK),
+            ("PUT", "/api/serve/applications/", {"applications": [{"import_path": "a:b"}]}, Permission.CHANGE),
+            ("DELETE", "/api/serve/applications/", None, Permission.CHANGE),
+            ("POST", SCALE, {"target_num_replicas": 1}, Permission.CHANGE),
+        ]
+    ),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("GET", "/mlflow/", None, Permission.KNOWN),
 ]
+"""Method, path, body and permission of every route: what the application says is compared with it."""
+FILLED = {"protocol": "gcs", "job": "mine", "deployment": "shop", "application": "default"}
+"""What stands in a path for a parameter."""
 CALLERS: dict[str, set[Permission]] = {
     "admin": set(Permission),
     "project-admin": set(Permission) - {Permission.ADMIN, Permission.GATEWAY},
@@ -59,6 +74,15 @@ CALLERS: dict[str, set[Permission]] = {
 """What each may do, beside what anybody with a key may."""
 STRANGERS = {"other-member", "other-admin", "other-token"}
 NOT_AUTHENTICATED, FORBIDDEN = 401, 403
+
+
+def filled(template: str) -> str:
+    """A path of somebody's things."""
+    name = "_ray_pkg_0123456789.zip" if "packages" in template else "mine"
+    return template.format(name="Echo" if "applications" in template else name, **FILLED)
+
+
+PATHS = [(method, filled(template), body, permission) for method, template, body, permission in ROUTES]
 
 
 @pytest.fixture
@@ -101,20 +125,17 @@ def test_the_table_names_every_route_and_its_permission(world: World) -> None:
         if "mlflow" not in getattr(route, "path", "")
     }
     table = {
-        (method, path.replace("/mine", "/{job}" if "jobs" in path else "/{name}").rstrip("/"), permission)
-        for method, path, _, permission in ROUTES
-        if "mlflow" not in path
+        (method, template.rstrip("/"), permission)
+        for method, template, _, permission in ROUTES
+        if "mlflow" not in template
     }
-    named = {
-        (m, p.replace("gcs/_ray_pkg_0123456789.zip", "{protocol}/{name}"), permission) for m, p, permission in table
-    }
-    assert declared == named
+    assert declared == table
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, caller: str) -> None:
     wrong = []
-    for method, path, body, permission in ROUTES:
+    for method, path, body, permission in PATHS:
         status = ask(guarded, method, path, body, key=caller)
         allowed = permission in CALLERS[caller] | {Permission.KNOWN, Permission.PUBLIC}
         reaches = "mine" not in path or caller not in STRANGERS
@@ -128,17 +149,17 @@ def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, 
 
 @pytest.mark.parametrize("key", ["nobody's", "expired", "revoked", "of-the-future"])
 def test_a_key_that_is_not_valid_opens_nothing(guarded: World, key: str) -> None:
-    answers = [(path, ask(guarded, method, path, body, key=key)) for method, path, body, _ in ROUTES]
+    answers = [(path, ask(guarded, method, path, body, key=key)) for method, path, body, _ in PATHS]
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
 
 
 def test_without_a_key_only_health_is_told(guarded: World) -> None:
-    open_to_all = [path for method, path, body, _ in ROUTES if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
+    open_to_all = [path for method, path, body, _ in PATHS if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
     assert open_to_all == ["/api/fabric/health"]
 
 
 def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:
-    answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in ROUTES]
+    answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in PATHS]
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
 
 
