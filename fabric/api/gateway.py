@@ -7,6 +7,9 @@ from pydantic import Field, field_validator
 
 from fabric.config.settings import Settings
 
+SERVED = "/serve"
+"""`/PROJECT/DEPLOYMENT/...` at the gateway: HTTP routes of Serve applications."""
+
 
 class EndpointView(Settings):
     """One place that answers for a model."""
@@ -41,6 +44,19 @@ class ServedModel(Settings):
     """Ready places; empty while none is."""
 
 
+class ServedDeployment(Settings):
+    """Applications of Ray Serve and where they answer."""
+
+    name: str
+    """Of the deployment, unique in its project."""
+    project: str
+    """Whose it is; keys of other projects do not reach it."""
+    workload: str
+    """Service that runs it."""
+    endpoints: tuple[EndpointView, ...] = ()
+    """Ready places; empty while none is."""
+
+
 class KeyView(Settings):
     """An API key, of which only the digest is known."""
 
@@ -50,6 +66,8 @@ class KeyView(Settings):
     """Project that the key belongs to."""
     name: str = ""
     """What its owner calls it."""
+    everywhere: bool = False
+    """Whether it reaches what belongs to any project."""
     expires_at: float | None = None
     """Seconds since the epoch; None if it never does."""
 
@@ -61,6 +79,8 @@ class GatewaySnapshot(Settings):
     """Grows with every change."""
     models: tuple[ServedModel, ...] = ()
     """By id."""
+    deployments: tuple[ServedDeployment, ...] = ()
+    """By project and name."""
     keys: tuple[KeyView, ...] = ()
     """Keys that are or were valid."""
     anonymous: bool = False

@@ -12,6 +12,7 @@ from fabric.control.callers import Caller
 from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Models, Packages, Ports, Workloads
 from fabric.control.projects import listed_projects
+from fabric.control.spec_from_serve import check_config
 from fabric.core.errors import BadInput, Denied, NotFound
 from fabric.core.ids import check_name, generated_name
 from fabric.core.resources import Resources
@@ -38,11 +39,14 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> Wo
     name = spec.name or generated_name(spec.kind, ports.entropy(3))
     spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
     _check_project(spec.project, site, ports.people.projects())
+    if spec.serve is not None:
+        check_config(spec.serve.config)
     _check_text(spec)
     _check_entrypoint(spec)
     _check_order(spec, caller, ports.workloads)
     require_possible(name, spec.groups, ports.nodes(), site.head.resources)
-    check_packages(spec.runtime_env, ports.packages)
+    for place, environment in environments_of(spec):
+        check_packages(environment, ports.packages, place)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
         check_model(spec.service.model, ports.models)
@@ -88,17 +92,40 @@ def _check_text(spec: WorkloadSpec) -> None:
     Raises:
         BadInput: Naming the place.
     """
-    env_vars = spec.runtime_env.get("env_vars") or {}
-    if not isinstance(env_vars, dict) or not all(isinstance(v, str) for v in env_vars.values()):
-        raise BadInput("runtime_env.env_vars: must be a mapping of names to text", place="runtime_env.env_vars")
-    for place, names in (("env", spec.env), ("runtime_env.env_vars", env_vars)):
-        wrong = [name for name in names if not name or "=" in name]
+    texts = [spec.entrypoint]
+    for place, variables in (("env", spec.env), *_variables(spec)):
+        wrong = [name for name in variables if not name or "=" in name]
         if wrong:
             raise BadInput(f"{place}: {wrong[0]!r} is no name of an environment variable", place=place)
-        _check_free(place, names)
-    texts = (spec.entrypoint, *spec.env, *spec.env.values(), *env_vars, *env_vars.values())
+        _check_free(place, variables)
+        texts += [*variables, *variables.values()]
     if any("\0" in text for text in texts):
         raise BadInput("entrypoint and environment cannot hold the character with code 0", place="entrypoint")
+
+
+def _variables(spec: WorkloadSpec) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place and variables of every runtime environment.
+
+    Raises:
+        BadInput: If they are no text.
+    """
+    for above, environment in environments_of(spec):
+        place, found = f"{above}.env_vars", environment.get("env_vars") or {}
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            raise BadInput(f"{place}: must be a mapping of names to text", place=place)
+        yield place, found
+
+
+def environments_of(spec: WorkloadSpec) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and content of every runtime environment that a spec holds."""
+    yield "runtime_env", spec.runtime_env
+    config = spec.serve.config if spec.serve else {}
+    for number, application in enumerate(config.get("applications", ())):
+        place = f"applications.{number}"
+        yield f"{place}.runtime_env", application.get("runtime_env") or {}
+        for index, deployment in enumerate(application.get("deployments") or ()):
+            options = deployment.get("ray_actor_options") or {}
+            yield f"{place}.deployments.{index}.ray_actor_options.runtime_env", options.get("runtime_env") or {}
 
 
 def _check_free(place: str, names: Collection[str]) -> None:
@@ -154,13 +181,13 @@ def _check_order(spec: WorkloadSpec, caller: Caller, workloads: Workloads) -> No
             raise BadInput(f"after: {name} has {before.state}, so this would wait for ever", after=name)
 
 
-def check_packages(runtime_env: dict[str, Any], packages: Packages) -> None:
+def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str = "runtime_env") -> None:
     """Check that everything a runtime environment names is where its Ray nodes can fetch it.
 
     Raises:
         BadInput: If a package was not uploaded, or a local path is given.
     """
-    for place, uri in _uris(runtime_env):
+    for place, uri in _uris(runtime_env, where):
         if uri.startswith(PACKAGE_SCHEME):
             package = uri.removeprefix(PACKAGE_SCHEME)
             if not packages.has(package):
@@ -175,7 +202,7 @@ def check_packages(runtime_env: dict[str, Any], packages: Packages) -> None:
             )
 
 
-def _uris(runtime_env: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _uris(runtime_env: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
     """Place and value of everything that Ray would download.
 
     Raises:
@@ -183,22 +210,22 @@ def _uris(runtime_env: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """
     working_dir = runtime_env.get("working_dir")
     if working_dir is not None:
-        yield "runtime_env.working_dir", _text(working_dir, "working_dir")
+        yield f"{where}.working_dir", _text(working_dir, f"{where}.working_dir")
     modules = runtime_env.get("py_modules") or []
     if not isinstance(modules, list):
-        raise BadInput("runtime_env.py_modules: must be a list of URIs", place="runtime_env.py_modules")
+        raise BadInput(f"{where}.py_modules: must be a list of URIs", place=f"{where}.py_modules")
     for number, module in enumerate(modules):
-        yield f"runtime_env.py_modules[{number}]", _text(module, "py_modules")
+        yield f"{where}.py_modules[{number}]", _text(module, f"{where}.py_modules")
 
 
-def _text(value: object, key: str) -> str:
+def _text(value: object, place: str) -> str:
     """Return `value` if it is text.
 
     Raises:
         BadInput: If it is not.
     """
     if not isinstance(value, str):
-        raise BadInput(f"runtime_env.{key}: must be text, got {value!r}", place=f"runtime_env.{key}")
+        raise BadInput(f"{place}: must be text, got {value!r}", place=place)
     return value
 
 

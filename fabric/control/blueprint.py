@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Role
+from fabric.control.deployed import deployed_config
 from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
 from fabric.store.keys import Key
@@ -90,6 +91,8 @@ class SiteBlueprint:
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
+        if record.spec.serve is not None:
+            return deployed_config(record)
         if record.spec.service is None:
             return None
         echo = record.spec.service.engine == "echo"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
-from fabric.api.gateway import GatewaySnapshot
+from fabric.api.gateway import SERVED, GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
@@ -31,10 +31,15 @@ from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.views import ANSWERS, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, Unavailable
+from fabric.core.ids import generated_name
+from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import write_decision
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
+
+LONGEST_STEM = 30
+"""Letters of a made-up name before its digits, so that names of its clusters stay short enough for every backend."""
 
 STUCK_AFTER_S = 60.0
 """Age of the loop's last step, in seconds, from which health is no longer `ok`."""
@@ -83,6 +88,10 @@ class Service:
             Unauthenticated: If nobody issued it, or it has expired.
         """
         return self._logins.caller_of(key)
+
+    def made_up_name(self, stem: str) -> str:
+        """A name that nobody has, beginning with `stem`."""
+        return generated_name(stem[:LONGEST_STEM], self._ports.entropy(3))
 
     def submit(self, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None = None) -> Record:
         """Take in a job or a service and wake the loop.
@@ -135,8 +144,13 @@ class Service:
         found = self._ports.workloads.list(project=caller.project, states=states, limit=limit, kind=kind)
         return [record for record in found if caller.workload in (None, record.name)]
 
-    def stop(self, name: str, caller: Caller) -> Record:
+    def stop(self, name: str, caller: Caller, reason: str | None = None) -> Record:
         """Ask a workload to leave; the loop does the rest.
+
+        Args:
+            name: The workload.
+            caller: Who asks.
+            reason: Why; left out, that the caller stopped it.
 
         Raises:
             NotFound: If there is none of that name.
@@ -146,7 +160,7 @@ class Service:
         record = self.get(name, caller)
         if record.state.final:
             raise Conflict(f"{name} has already {record.state}", workload=name, state=str(record.state))
-        self._ports.workloads.request_stop(name, f"stopped by {caller.submits_as}")
+        self._ports.workloads.request_stop(name, reason or f"stopped by {caller.submits_as}")
         self._ports.process.wake()
         return replace(record, stop_requested=True)
 
@@ -164,15 +178,22 @@ class Service:
         self._ports.workloads.delete(name)
         self._ports.logs.delete(name)
 
+    def cluster(self, record: Record) -> ClusterView | None:
+        """The cluster of a workload's present attempt; None if there is none."""
+        view = self._ports.views().get(record.cluster)
+        return view if view is not None and view.born == record.at.submitted else None
+
     def view(self, record: Record) -> WorkloadView:
         """A workload as the admin API shows it."""
         return workload_view(record, self._ports.reports.progress(record.name), self._endpoint(record))
 
     def _endpoint(self, record: Record) -> str | None:
-        """Where a ready service answers: at the gateway, under its model's name."""
+        """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
         if record.spec.kind != "service" or record.state not in ANSWERS or record.condition != "ready":
             return None
-        return f"http://{self._site.host}:{self._site.ports.gateway}/v1"
+        serve = record.spec.serve
+        path = f"{SERVED}/{record.spec.project}/{serve.deployment}" if serve else "/v1"
+        return f"http://{self._site.host}:{self._site.ports.gateway}{path}"
 
     def explain(self, name: str, caller: Caller) -> ExplanationView:
         """Why a workload is where it is.

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 
-from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
+from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedDeployment, ServedModel
 from fabric.control.callers import Caller, Permission
 from fabric.control.logins import present_role, roles_by_user
 from fabric.control.people_ports import KeyRecord, People
@@ -50,6 +50,18 @@ def served_models(records: Iterable[Record], views: Mapping[str, ClusterView]) -
     return tuple(sorted(models, key=lambda model: model.id))
 
 
+def served_deployments(records: Iterable[Record], views: Mapping[str, ClusterView]) -> tuple[ServedDeployment, ...]:
+    """Every deployment of Serve applications; while one replaces another, whichever answers, then the newer one."""
+    found: dict[tuple[str, str], ServedDeployment] = {}
+    for record in sorted(records, key=lambda r: (bool(_endpoints(r, views)), r.at.submitted, r.name)):
+        if record.spec.serve is not None and not record.state.final:
+            project, name = record.spec.project, record.spec.serve.deployment
+            found[project, name] = ServedDeployment(
+                name=name, project=project, workload=record.name, endpoints=_endpoints(record, views)
+            )
+    return tuple(found[key] for key in sorted(found))
+
+
 def _endpoints(record: Record, views: Mapping[str, ClusterView]) -> tuple[EndpointView, ...]:
     view = views.get(record.cluster)
     if record.state not in ANSWERS or view is None or not view.endpoint:
@@ -67,10 +79,13 @@ def key_views(keys: Mapping[str, KeyRecord], people: People, now: float) -> tupl
     """
     roles = roles_by_user(people) if any(key.user for key in keys.values()) else {}
     return tuple(
-        KeyView(sha256=digest, project=key.project or _SITE_PROJECT, name=key.name, expires_at=key.expires)
+        KeyView(
+            sha256=digest, project=key.project or _SITE_PROJECT, name=key.name, everywhere=not key.project,
+            expires_at=key.expires,
+        )
         for digest, key in sorted(keys.items())
         if key.valid(now) and _may_ask(key, roles.get(key.user))
-    )
+    )  # fmt: skip
 
 
 def _may_ask(key: KeyRecord, roles: Mapping[str, str] | None) -> bool:
@@ -108,12 +123,13 @@ class Feed:
             if unseen:
                 raise Unavailable(f"control has just started and still looks for services: {', '.join(unseen)}")
             self._patient_until = None
-        models = served_models(active, views)
+        models, deployments = served_models(active, views), served_deployments(active, views)
         keys = key_views(self._ports.keys.keys_by_hash(), self._ports.people, now)
         with self._lock:
-            if self._last.version == 0 or (models, keys) != (self._last.models, self._last.keys):
+            last = self._last
+            if last.version == 0 or (models, deployments, keys) != (last.models, last.deployments, last.keys):
                 # From the clock, so that versions also grow over restarts.
-                version = max(self._last.version + 1, int(now * 1000))
-                update = {"version": version, "models": models, "keys": keys}
+                version = max(last.version + 1, int(now * 1000))
+                update = {"version": version, "models": models, "deployments": deployments, "keys": keys}
                 self._last = self._last.model_copy(update=update)
             return self._last

@@ -18,11 +18,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fabric.api.gateway import SERVED
 from fabric.api.openai import answer_to, error_object
 from fabric.core.errors import BadInput, FabricError
 from fabric.gateway.follow import Follower
+from fabric.gateway.passing import METHODS, pass_on
 from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
 from fabric.gateway.settings import GatewaySettings
+from fabric.gateway.table import Caller
 from fabric.gateway.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class Gateway:
         """
         self._follower = follower
         self._settings = settings
+        self._services = services
         self.upstream = Upstream(services, settings)
 
     def health(self) -> Mapping[str, Any]:
@@ -101,8 +105,21 @@ class Gateway:
         headers = {"Content-Type": "application/json", _REQUEST_ID: request.state.id}
         return Relayed(self.upstream, Route(model.endpoints, request.url.path, body, headers), self._settings)
 
-    def _let_in(self, request: Request) -> None:
-        self._follower.table.caller(request.headers.get("authorization"), time.time())
+    async def pass_on(self, request: Request) -> Response:
+        """Pass a request on to a project's own Serve applications.
+
+        Raises:
+            Unauthenticated: If the caller may not ask.
+            Denied: If they are somebody else's.
+            NotFound: If there are none of that name.
+            Unavailable: If they are not ready.
+        """
+        caller, place = self._let_in(request), request.path_params
+        deployment = self._follower.table.deployment(place["project"], place["deployment"], caller)
+        return await pass_on(request, deployment, self._services)
+
+    def _let_in(self, request: Request) -> Caller:
+        return self._follower.table.caller(request.headers.get("authorization"), time.time())
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
@@ -171,6 +188,8 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
 
     app.add_route("/v1/chat/completions", gateway.relay, ["POST"])
     app.add_route("/v1/completions", gateway.relay, ["POST"])
+    app.add_route(f"{SERVED}/{{project}}/{{deployment}}", gateway.pass_on, METHODS)
+    app.add_route(f"{SERVED}/{{project}}/{{deployment}}/{{path:path}}", gateway.pass_on, METHODS)
     return app
 
 

@@ -65,6 +65,8 @@ class ClusterView:
     """Base URL of a service that answers."""
     secret: str = field(default="", repr=False)
     """What the service wants to see in the header `X-Fabric-Service`."""
+    details: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """What Serve said last of its applications, in its own form; a change of it alone is no news to the loop."""
     logs_complete: bool = True
     """Whether everything the entrypoint wrote has been copied to the store."""
     generation: int = 1

@@ -162,6 +162,28 @@ class ServiceSpec(Settings):
     """Longest prompt and answer together, in tokens."""
 
 
+class ServeSpec(Settings):
+    """Ray Serve applications that a service workload runs, as their owner deployed them."""
+
+    deployment: str = "default"
+    """Name under which its project finds it: one deployment is one configuration with all its applications."""
+
+    config: dict[str, Any]
+    """Ray Serve's configuration as it was given, shown back unchanged."""
+
+    groups: dict[str, str] = {}
+    """Group in which the replicas of `APPLICATION/DEPLOYMENT` run."""
+
+    @field_validator("deployment")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return str(_checked(check_name, name, "deployment"))
+
+    def group_of(self, application: str, deployment: str) -> str | None:
+        """Group in which a deployment's replicas run; None where the configuration says nothing of it."""
+        return self.groups.get(f"{application}/{deployment}")
+
+
 class WorkloadSpec(Settings):
     """A job (ends) or a service (stays), as asked for."""
 
@@ -219,6 +241,9 @@ class WorkloadSpec(Settings):
     service: ServiceSpec | None = None
     """What a service serves."""
 
+    serve: ServeSpec | None = None
+    """Instead of a model: applications of Ray Serve."""
+
     @property
     def elastic(self) -> Group | None:
         """The group whose size may change while it runs, if there is one."""
@@ -247,8 +272,12 @@ class WorkloadSpec(Settings):
             raise ValueError(f"no group may be called {HEAD_GROUP!r}: the fabric adds the Ray head itself")
         if self.kind == "job" and not self.entrypoint.strip():
             raise ValueError("a job needs an entrypoint, such as 'python train.py'")
-        if (self.kind == "service") != (self.service is not None):
-            raise ValueError("a service needs a `service` section, and a job has none")
+        if (self.kind == "service") != (self.service is not None or self.serve is not None):
+            raise ValueError("a service needs a `service` or a `serve` section, and a job has none")
+        if self.service is not None and self.serve is not None:
+            raise ValueError("a service has a `service` section (a model) or a `serve` section, not both")
         if self.service and self.service.group not in names:
             raise ValueError(f"service.group {self.service.group!r} is none of the groups {names}")
+        if self.serve and (unknown := sorted(set(self.serve.groups.values()) - set(names))):
+            raise ValueError(f"serve.groups: {unknown[0]!r} is none of the groups {names}")
         return self

@@ -146,6 +146,13 @@ class Live:
         command = [str(BIN / "ray"), "job", verb, "--address", self.address, *rest]
         return run(command, self.environment(), check=check, cwd=cwd, timeout_s=timeout_s)
 
+    def serve(
+        self, verb: str, *words: str, address: str | None = None, check: bool = True, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The stock Serve command line against this fabric; `more` are environment variables."""
+        command = [str(BIN / "serve"), verb, "--address", address or self.address, *words]
+        return run(command, self.environment(**more), check=check)
+
     def get(self, path: str) -> Any:
         """JSON of the admin API."""
         answer = httpx.get(self.address + path, timeout=30, trust_env=False)

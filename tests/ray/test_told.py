@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fabric.control.service import TOKEN_OUTLIVES_S
+from fabric.control.logins import TOKEN_OUTLIVES_S
 from tests.ray.live import Live, until
 
 pytestmark = pytest.mark.timeout(500)

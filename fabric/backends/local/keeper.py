@@ -15,7 +15,7 @@ from typing import Any
 
 from fabric.backends.local.demand import unmet
 from fabric.backends.local.driver_log import DriverLog
-from fabric.backends.local.entrypoint import driver_slice, job_request, packages_in
+from fabric.backends.local.entrypoint import driver_slice, environments_of, job_request, packages_in
 from fabric.backends.local.layout import Layout
 from fabric.backends.local.ports import DriverLogs, Packages
 from fabric.backends.local.ray_http import RayHead
@@ -211,12 +211,13 @@ class Keeper(threading.Thread):
         self._publish(outcome=Outcome.PENDING)
 
     def _hand_over(self, wanted: WantedCluster) -> None:
+        environments = [wanted.runtime_env] if wanted.serve is None else environments_of(wanted.serve)
+        for uri in {uri: None for environment in environments for uri in packages_in(environment)}:
+            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
         if wanted.serve is not None:
             self._head.deploy(on_port(wanted.serve, self.layout.ports["serve"]))
-            return
-        for uri in packages_in(wanted.runtime_env):
-            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
-        self._head.submit(job_request(wanted))
+        else:
+            self._head.submit(job_request(wanted))
 
     def _watch(self) -> None:
         """Follow the entrypoint or service, its output, memory and demands."""
@@ -280,6 +281,7 @@ class Keeper(threading.Thread):
 
     def _watch_service(self) -> None:
         status = self._head.serve_status()
+        self._show(status)
         applications = status.get("applications", {}).values()
         states = {app["status"] for app in applications}
         words = "; ".join(filter(None, (app.get("message", "") for app in applications)))
@@ -352,6 +354,11 @@ class Keeper(threading.Thread):
             action()
         except (FabricError, OSError, LookupError, TypeError) as error:
             _log.warning("%s: %s", self.layout.name, error)
+
+    def _show(self, details: Mapping[str, Any]) -> None:
+        """Keep what Serve says for those who ask; it wakes nobody."""
+        with self._publishing:
+            self.view = replace(self.view, details=details)
 
     def _publish(self, **changes: Any) -> None:
         with self._publishing:  # the loop's thread publishes too

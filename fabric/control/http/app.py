@@ -20,6 +20,7 @@ from fabric.control.http.logs import logs_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.packages import packages_router
 from fabric.control.http.people import keys_router, people_router
+from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
 
@@ -48,6 +49,7 @@ def create_app(
     guard = Guard(service, settings)
     app.include_router(jobs_router(service, guard))
     app.include_router(packages_router(service, guard, settings))
+    app.include_router(serve_router(service, guard))
     app.include_router(logs_router(service, guard, settings))
     app.include_router(workloads_router(service, guard))
     app.include_router(telling_router(service, guard))

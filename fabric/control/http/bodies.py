@@ -4,7 +4,7 @@ Knows nothing of what is in them.
 """
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.responses import Response
@@ -30,16 +30,25 @@ def body_of(raw: bytes, cls: type[S]) -> S:
         BadInput: Naming every wrong place and what is allowed there.
     """
     try:
+        return decode(cls, document_of(raw), "body")
+    except BadConfig as error:
+        raise BadInput(error.message) from None
+
+
+def document_of(raw: bytes) -> dict[str, Any]:
+    """A request's body as a JSON object of any keys.
+
+    Raises:
+        BadInput: If it is none.
+    """
+    try:
         document = json.loads(raw)
         json.dumps(document, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"body: is no JSON: {error}") from None
     if not isinstance(document, dict):
         raise BadInput("body: must be a JSON object")
-    try:
-        return decode(cls, document, "body")
-    except BadConfig as error:
-        raise BadInput(error.message) from None
+    return document
 
 
 def json_of(value: Settings, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from fabric.api.admin import ErrorBody
 from fabric.api.jobs import JOBS, PACKAGES, VERSION
+from fabric.api.serve import APPLICATIONS, DEPLOYMENTS, SERVE_VERSION
 from fabric.core.errors import (
     BadInput,
     Conflict,
@@ -39,6 +40,9 @@ STATUS: Mapping[type[FabricError], int] = {
 RETRY_AFTER_S = 2
 """What an answer with status 503 asks its client to wait, in seconds."""
 
+_RAYS = (JOBS, PACKAGES, VERSION, SERVE_VERSION, APPLICATIONS, DEPLOYMENTS)
+"""How paths begin that Ray's clients ask; the scaling of replicas is answered in JSON, as in Serve."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +60,7 @@ def status_of(error: FabricError) -> int:
 def for_ray(connection: HTTPConnection) -> bool:
     """Whether the client is one of Ray's, which prints an answer's text as it is."""
     path = connection.url.path
-    ray = any(path == root or path.startswith(f"{root}/") for root in (JOBS, PACKAGES, VERSION))
+    ray = any(path == root or path.startswith(f"{root}/") for root in _RAYS)
     return ray and "application/json" not in connection.headers.get("accept", "")
 
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.testclient import WebSocketDenialResponse
 
+from fabric.api.serve import SCALE
 from fabric.control.callers import Caller, Permission, Role
 from fabric.control.http.auth import permission_of, require_declared
 from fabric.core.errors import Denied
@@ -55,11 +56,30 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("POST", "/api/fabric/keys", VIEWERS_KEY, Permission.OWN),
     ("POST", "/api/fabric/keys/{key}/rotate", {}, Permission.OWN),
     ("DELETE", "/api/fabric/keys/{key}", None, Permission.OWN),
+    *(
+        (method, before + path, body, permission)
+        for before in ("", "/deployments/{deployment}")
+        for method, path, body, permission in [
+            ("GET", "/api/ray/version", None, Permission.KNOWN),
+            ("GET", "/api/serve/applications/", None, Permission.LOOK),
+            ("PUT", "/api/serve/applications/", {"applications": [{"import_path": "a:b"}]}, Permission.CHANGE),
+            ("DELETE", "/api/serve/applications/", None, Permission.CHANGE),
+            ("POST", SCALE, {"target_num_replicas": 1}, Permission.CHANGE),
+        ]
+    ),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("GET", "/mlflow/", None, Permission.KNOWN),
 ]
 """Method, path, body and permission of every route: what the application says is compared with it."""
-FILLED = {"protocol": "gcs", "project": "alpha", "user": "ann", "key": "unheard-of", "job": "mine"}
+FILLED = {
+    "protocol": "gcs",
+    "project": "alpha",
+    "user": "ann",
+    "key": "unheard-of",
+    "job": "mine",
+    "deployment": "shop",
+    "application": "default",
+}
 """What stands in a path for a parameter; all of it belongs to project alpha."""
 SEE = {Permission.LOOK, Permission.SITE, Permission.OWN, Permission.ASK}
 WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.OPERATE}
@@ -84,7 +104,7 @@ NOT_AUTHENTICATED, FORBIDDEN = 401, 403
 
 def filled(template: str) -> str:
     """A path of alpha's things."""
-    name = "_ray_pkg_0123456789.zip" if "packages" in template else "mine"
+    name = "_ray_pkg_0123456789.zip" if "packages" in template else "Parrot" if template.endswith(SCALE) else "mine"
     return template.format(name=name, **FILLED)
 
 

@@ -68,7 +68,7 @@ def test_a_key_ends_when_it_expires(expires_at: float | None, good: bool) -> Non
 
 def test_without_a_key_only_an_open_site_answers() -> None:
     table = Table(snapshot(anonymous=True))
-    assert table.caller(None, NOW) == Caller("anonymous")
+    assert table.caller(None, NOW) == Caller("anonymous", everywhere=True)
     with pytest.raises(Unauthenticated, match="not valid"):
         table.caller("Bearer sk-bad", NOW)
 
