@@ -4,7 +4,7 @@ Knows nothing of what runs on the nodes; times are instants, so that no time-zon
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -106,6 +106,18 @@ def instant(text: str) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC; write it like 2026-12-02T08:00:00+01:00")
     return moment.timestamp()
+
+
+def since(windows: Sequence[Window], begins: float) -> tuple[Window, ...]:
+    """The same windows on a clock that shows 0 at `begins`, which is in seconds since the epoch."""
+
+    def moved(text: str | None) -> str | None:
+        return None if text is None else datetime.fromtimestamp(instant(text) - begins, UTC).isoformat()
+
+    return tuple(
+        window.model_copy(update={name: moved(getattr(window, name)) for name in ("starts", "ends", "until")})
+        for window in windows
+    )
 
 
 def check_windows(

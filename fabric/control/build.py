@@ -72,7 +72,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     models = Models(mlflow.url, records)
     artifacts = state / "artifacts"
     blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
-    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site))
+    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site), memory=records)
     thread = LoopThread(loop.step, changed)
     endings = Endings(records, backend, thread)
     ensure_admin_key(records, state / env.ADMIN_KEY_FILE)

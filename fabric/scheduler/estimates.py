@@ -67,6 +67,10 @@ class Runs:
         return Runs({**self.by_owner, run.owner: kept})
 
 
+NO_RUNS = Runs()
+"""Nothing is known of any owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """How long a run should take."""

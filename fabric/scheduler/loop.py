@@ -8,15 +8,16 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from fabric.config.windows import Window
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.calendar import claims_of
+from fabric.scheduler.consequences import disturbed, remembered, tells
 from fabric.scheduler.cycle import decide
-from fabric.scheduler.life import advance, fail_if_in_vain, preempted, view_of
+from fabric.scheduler.history import Keeper, Memory
+from fabric.scheduler.life import advance, fail_if_in_vain, view_of
 from fabric.scheduler.patience import Patience
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
@@ -85,7 +86,19 @@ class Loop:
         clock: Clock,
         settings: Settings,
         decider: Decider | None = None,
+        memory: Memory | None = None,
     ) -> None:
+        """Begin with nothing read.
+
+        Args:
+            records: What should be.
+            backend: What is, and what may be done.
+            blueprint: How a record becomes a cluster.
+            clock: What time it is.
+            settings: What a site chose.
+            decider: Who decides; `decide` where nobody is named.
+            memory: Where history is kept that no record says; without it a restart forgets it.
+        """
         self._records = records
         self._backend = backend
         self._blueprint = blueprint
@@ -94,6 +107,7 @@ class Loop:
         self._decider = decider
         self._now = -math.inf
         self._patience = Patience()
+        self._keeper = Keeper(memory)
         self._telling = Telling(settings.tell_s, settings.tell_most)
         self._forget()
         self.last_decision: Decision | None = None
@@ -125,6 +139,7 @@ class Loop:
         if world.changed or now >= min(self._decided_at + self._settings.review_s, self.last_plan.look_at or math.inf):
             changes |= self._decide(world, now)
         self._record(changes, now)
+        self._keeper.keep(world.snapshot.usage, world.take_runs())
         self._act(world)
         return bool(self._between or self._unwanted)
 
@@ -191,6 +206,7 @@ class Loop:
         self._world = world = World(
             records, nodes, settings.head, claims=settings.claims, predicts=settings.policy.predict,
             grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, before=before,
+            history=self._keeper.recall() if before is None else None,
         )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}
@@ -236,9 +252,9 @@ class Loop:
                 State.PLACING, grant=action.grant, at=at, message=f"granted {action.grant.reason}",
                 waits_for="", expected_start=None, promised=False, set_aside=None,
             )  # fmt: skip
-        changes |= self._disturb(world, plan, now)
+        changes |= disturbed(world.records, plan, now)
         for name in plan.promises.keys() | plan.passed.keys():
-            changes[name] = _remembered(world.records[name], plan)
+            changes[name] = remembered(world.records[name], plan)
         for record in self._telling.told(plan.waits, lambda name: changes.get(name) or world.records[name], now):
             changes[record.name] = record
         keeps = settings.policy.keeps_promises(len(seen.site.tiers))
@@ -254,35 +270,13 @@ class Loop:
         self._decided_at = now
         return changes
 
-    def _disturb(self, world: World, plan: Plan, now: float) -> dict[str, Record]:
-        """What is recorded of those who leave for others, and of those who grow or shrink."""
-        changes: dict[str, Record] = {}
-        for action in plan.preempted:
-            record = world.records[action.workload]
-            if record.state in {State.PLACING, State.STARTING}:
-                changes[record.name] = preempted(record, action.reason)
-            else:
-                message, by = f"asked to leave: {action.reason}", now + action.grace_s
-                changes[record.name] = record.to(State.DRAINING, leave_by=by, message=message)
-        for resize in plan.resized:
-            record = world.records[resize.workload]
-            if resize.after > resize.before:
-                update: dict[str, Any] = {"grant": resize.grant, "generation": record.generation + 1}
-            else:
-                update = {"target": resize.grant, "leave_by": now + resize.grace_s}
-            # A service may be given another size while it still grows.
-            same = record.state is State.RESIZING
-            changed = replace(record, **update) if same else record.to(State.RESIZING, **update)
-            changes[record.name] = replace(changed, message=resize.reason)
-        return changes
-
     def _record(self, changes: Mapping[str, Record], now: float) -> None:
         """Write what changed, before anything is done about it."""
         new = {name: record for name, record in changes.items() if record != self._saved.get(name)}
         events = [
             Event(record.name, now, record.state, record.message, record.attempt)
             for name, record in new.items()
-            if name not in self._saved or _tells(self._saved[name], record)
+            if name not in self._saved or tells(self._saved[name], record)
         ]
         if new:
             self._records.save(list(new.values()), events)
@@ -382,18 +376,3 @@ class Loop:
         else:
             self._unwanted[cluster] = None
             world.hold(cluster, view.held, self._now)
-
-
-def _remembered(record: Record, plan: Plan) -> Record:
-    """A queued record with its first promise, and how often it was passed."""
-    promised, passed = record.promised_start, record.passed + plan.passed.get(record.name, 0)
-    if promised is None and record.name in plan.promises:
-        promised = plan.promises[record.name].start
-    if (promised, passed) == (record.promised_start, record.passed):
-        return record
-    return replace(record, promised_start=promised, passed=passed)
-
-
-def _tells(old: Record, new: Record) -> bool:
-    """Whether a change is worth a line of history."""
-    return (old.state, old.attempt, old.message, old.condition) != (new.state, new.attempt, new.message, new.condition)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
+from fabric.scheduler.history import History
 from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
-    NO_USAGE,
     Claim,
     Node,
     Promise,
@@ -38,7 +38,7 @@ class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes.
 
     What no record says (what projects used, how long runs took, when clusters should be gone) comes from the world
-    before.
+    before, or from what was kept of it.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class World:
         tree: Tree | None = None,
         overhead_s: float = 0.0,
         before: "World | None" = None,
+        history: History | None = None,
     ) -> None:
         self.records: dict[str, Record] = {}
         self.by_cluster: dict[str, str] = {}
@@ -67,14 +68,16 @@ class World:
         self._due: dict[str, float] = dict(before._due) if before else {}
         """By when clusters should be gone whose records hold nothing any more."""
         self._predicts = predicts
-        self._runs: Runs = before._runs if before else Runs()
+        history = history or History()
+        self._runs: Runs = before._runs if before else history.runs
+        self._new_runs: list[Run] = before._new_runs if before else []
         self._left: dict[str, Running] = {}
         self._started: dict[str, Running] = {}
         self._unqueued: dict[str, Waiting] = {}
         self._queued: dict[str, Waiting] = {}
         self._snapshot: Snapshot = Snapshot.of(
             nodes, head=head, claims=claims, grace_s=grace_s, overhead_s=overhead_s, tree=tree,
-            usage=before._snapshot.usage if before else NO_USAGE,
+            usage=before._snapshot.usage if before else history.usage,
         )  # fmt: skip
         for record in records.values():
             self._take_in(record)
@@ -109,6 +112,12 @@ class World:
             capacity = amounts_of(slots, site)
             used = advance(usage, held_of(seen), seen.tree, capacity, now=now, half_life_s=half_life_s)
             self._snapshot = replace(seen, usage=used)
+
+    def take_runs(self) -> tuple[Run, ...]:
+        """The runs that have ended since this was last asked."""
+        runs = tuple(self._new_runs)
+        self._new_runs.clear()
+        return runs
 
     def looked_at(self) -> None:
         """Say that a decision was made on what there is now."""
@@ -291,7 +300,9 @@ class World:
         """Let go of a final record, and of those before it that nobody else comes after."""
         if self._predicts and record.state is State.SUCCEEDED and record.at.running is not None and record.at.ended:
             ran_s = max(0.0, record.at.ended - record.at.running)
-            self._runs = self._runs.after(Run(owner_of(record.spec), ran_s, record.spec.walltime_s))
+            run = Run(owner_of(record.spec), ran_s, record.spec.walltime_s)
+            self._runs = self._runs.after(run)
+            self._new_runs.append(run)
         for first in record.spec.after:
             others = self._dependents.get(first, set())
             others.discard(record.name)

@@ -10,12 +10,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fabric.config.settings import Settings
 from fabric.config.site import Site
+from fabric.config.windows import instant, since
 from fabric.core.errors import BadInput
 from fabric.scheduler import machines
+from fabric.scheduler.calendar import claims_of
 from fabric.scheduler.forecast import Sample, forecast
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.policy import Policy
@@ -54,6 +56,9 @@ class Window(Settings):
 
     nodes: int | None = Field(default=None, ge=1)
     """How many of them, by name; all if left out."""
+
+    project: str | None = None
+    """Project that has them meanwhile, as in a capability week; nobody if left out."""
 
     @model_validator(mode="after")
     def _ends_later(self) -> Self:
@@ -99,12 +104,23 @@ class Scenario(Settings):
     windows: tuple[Window, ...] = ()
     """When nodes are taken away."""
 
+    begins: str | None = None
+    """Instant of the beginning, ISO 8601 with its offset from UTC; with it the windows of the site file count too, as
+    far as `until_s`."""
+
     losses: tuple[Loss, ...] = ()
     """Nodes that die."""
 
     look_s: float | None = Field(default=None, gt=0)
     """Seconds from a decision until the next where nothing happens, so that elastic work grows in time; by default it
     looks when something happens."""
+
+    @field_validator("begins")
+    @classmethod
+    def _instant(cls, text: str | None) -> str | None:
+        if text is not None:
+            instant(text)
+        return text
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -160,7 +176,7 @@ def simulate(scenario: Scenario, site: Site, policy: Policy, seed: int) -> Engin
         BadInput: If a workload or a window names a tier that the site does not have.
         DoesNotFit: If no empty site could hold a workload.
     """
-    nodes, claims = nodes_of(site), _claims(scenario, site)
+    nodes, claims = nodes_of(site), (*_claims(scenario, site), *_site_claims(scenario, site))
     records, courses = _draw(scenario, np.random.default_rng(seed))
     for record in records:
         require_possible(record.name, record.spec.groups, nodes, site.head.resources)
@@ -253,15 +269,36 @@ def _claims(scenario: Scenario, site: Site) -> tuple[Claim, ...]:
     """What windows take.
 
     Raises:
-        BadInput: If one is about a tier that the site does not have.
+        BadInput: If one is about a tier or a project that the site does not have.
     """
-    names = {tier.name: tier.node_names for tier in site.tiers}
+    names, projects = {tier.name: tier.node_names for tier in site.tiers}, {project.name for project in site.projects}
     for window in scenario.windows:
+        if window.project is not None and window.project not in projects:
+            known = ", ".join(sorted(projects)) or "none"
+            raise BadInput(f"window {window.name}: {window.project!r} is no project; the site has {known}.")
         if window.tier not in names:
             raise BadInput(
                 f"window {window.name} is about tier {window.tier!r}, but the site has {', '.join(sorted(names))}."
             )
-    return tuple(Claim(w.name, w.start_s, w.end_s, names[w.tier][: w.nodes]) for w in scenario.windows)
+    return tuple(
+        Claim(w.name, w.start_s, w.end_s, names[w.tier][: w.nodes], project=w.project) for w in scenario.windows
+    )
+
+
+def _site_claims(scenario: Scenario, site: Site) -> tuple[Claim, ...]:
+    """What the windows of the site file take, as far as the scenario goes.
+
+    Raises:
+        BadInput: If one comes again for ever, and nothing says how far the scenario goes.
+    """
+    if scenario.begins is None or not site.windows:
+        return ()
+    windows, until_s = since(site.windows, instant(scenario.begins)), scenario.until_s
+    for window in windows:
+        if until_s is None and window.every_days is not None and window.until is None:
+            raise BadInput(f"window {window.name} of the site comes again for ever; give until_s for the scenario.")
+    last_s = max(window.end_s + max(0.0, (window.until_s or window.start_s) - window.start_s) for window in windows)
+    return claims_of(windows, nodes_of(site), 0.0, max(0.0, last_s) if until_s is None else until_s)
 
 
 def _draw(scenario: Scenario, chance: np.random.Generator) -> tuple[list[Record], dict[str, tuple[Course, ...]]]:

@@ -190,3 +190,23 @@ MEMBERSHIPS = Table(
     Index(None, "project"),
 )
 """Who is what in which project; a project that is empty stands for the whole site."""
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("entry", String, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+)
+"""Decayed use of each project of the site, and of those above it, at one instant."""
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("ran_s", Float, nullable=False),
+    Column("walltime_s", Float),
+    Index(None, "owner"),
+)
+"""The latest runs of each owner that ended by themselves, in the order of ending."""

@@ -24,8 +24,11 @@ class Site:
     def __init__(self, *records: Record, **more: Any) -> None:
         self.records, self.backend, self.clock = FakeRecords(), FakeBackend(), FakeClock(NIGHT)
         self.records.add(*records)
+        memory = more.pop("memory", None)
         settings = Settings(**{"head": HEAD, "grace_s": 1.0, "policy": Policy(), **more})
-        self.loop = Loop(self.records, self.backend, SimulatedBlueprint(), clock=self.clock, settings=settings)
+        self.loop = Loop(
+            self.records, self.backend, SimulatedBlueprint(), clock=self.clock, settings=settings, memory=memory
+        )
 
     def at(self, instant: float) -> "Site":
         """Let the loop look at a given instant, and act on what it saw."""

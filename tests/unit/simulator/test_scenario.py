@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from fabric.config.load import decode
+from fabric.config.projects import Project
+from fabric.config.windows import Window
 from fabric.core.errors import BadConfig, BadInput, DoesNotFit
 from fabric.scheduler.policy import Policy
 from fabric.simulator.plot import draw
@@ -72,6 +74,61 @@ def test_work_that_overruns_its_walltime_is_ended_within_the_grace() -> None:
     assert "walltime" in over.message
     # The loop looks again when something happens; the next thing is the arrival of `b`.
     assert over.at.ended == 1e4
+
+
+WEEKLY = Window(name="update", tiers=("gpu",), starts="2026-12-01T22:00:00Z", ends="2026-12-01T23:00:00Z", every_days=7)
+
+
+def test_windows_of_the_site_count_in_a_scenario_that_says_when_it_begins() -> None:
+    site = tiny_site(windows=(WEEKLY,))
+
+    def granted(**more: Any) -> float | None:
+        what = scenario(arrival("a", workload={"walltime_s": 7200.0}), until_s=1e5, **more)
+        return simulate(what, site, Policy(), 0).records.kept["a"].at.granted
+
+    assert granted() == 0.0
+    assert granted(begins="2026-12-01T21:00:00Z") == 7200.0
+    assert granted(begins="2026-12-08T22:30:00+01:00") == 5400.0, "a week later, half an hour before"
+    assert granted(begins="2026-12-02T00:00:00Z") == 0.0
+
+
+def test_work_that_saves_leaves_for_a_window_and_is_back_after_it() -> None:
+    saves = arrival("a", runs_s=7200.0, workload={"walltime_s": None, "checkpoints": True})
+    once = WEEKLY.model_copy(update={"every_days": None})
+    site = tiny_site(windows=(once,), grace_s=20.0, overhead_s=10.0)
+    engine = simulate(scenario(saves, begins="2026-12-01T21:00:00Z"), site, Policy(), 0)
+    record = engine.records.kept["a"]
+    assert (record.attempt, record.at.granted, record.state) == (2, 7200.0, State.SUCCEEDED)
+    left = [event.at for event in engine.records.events if event.state is State.DRAINING]
+    assert left == [3600.0 - 30.0]
+
+
+def test_in_a_capability_week_of_a_scenario_its_project_goes_on() -> None:
+    week = {"name": "week", "start_s": 50.0, "end_s": 900.0, "tier": "gpu", "project": "climate"}
+    site = tiny_site(projects=(Project(name="climate"), Project(name="nlp")))
+    work = [arrival(name, workload={"project": name}) for name in ("climate", "nlp")]
+    kept = simulate(scenario(*work, windows=[week]), site, Policy(), 0).records.kept
+    assert {name: record.at.granted for name, record in kept.items()} == {"climate": 0.0, "nlp": 900.0}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"begins": "2026-12-01T21:00:00Z"}, "window update of the site comes again for ever; give until_s"),
+        (
+            {"windows": [{"name": "w", "start_s": 0.0, "end_s": 1.0, "tier": "gpu", "project": "x"}]},
+            "window w: 'x' is no project; the site has none",
+        ),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        simulate(scenario(arrival("a"), **more), tiny_site(windows=(WEEKLY,)), Policy(), 0)
+
+
+def test_a_beginning_without_an_offset_is_refused() -> None:
+    with pytest.raises(BadConfig, match="has no offset from UTC"):
+        scenario(arrival("a"), begins="2026-12-01T21:00:00")
 
 
 def test_a_window_keeps_work_away_that_would_run_into_it() -> None:
