@@ -5,6 +5,7 @@ Knows nothing of what the tests do. Options after `--` go to pytest.
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,13 +15,16 @@ from pathlib import Path
 
 from scripts.junit import Counts, read_counts
 from scripts.leftovers import adopt_orphans, end, find, reap
+from scripts.rigging.refusing import refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = "FABRIC_TEST_RUN"
 SETTLE_S = 15.0
 """How long what a tier started may take to leave after its last test."""
-HARMLESS = frozenset({"FABRIC_CACHE", "FABRIC_TRACES"})
-"""Variables that only say where data lies: converted assets, which `scripts/assets` puts there too, and traces."""
+CLUSTER = "FABRIC_KUBECONFIG"
+HARMLESS = frozenset({"FABRIC_CACHE", "FABRIC_TRACES", CLUSTER})
+"""Variables that only say where something lies that was meant for tests: converted assets and programs, which
+`scripts/assets` and `scripts/rig` put there too, traces, and a cluster to use instead of the rig."""
 TRACES = ROOT.parent / "shared" / "traces"
 """Where the public traces lie if nobody says otherwise; a test that needs one skips where it is absent."""
 GIVE_UP_S = 30.0
@@ -36,6 +40,8 @@ class Tier:
     arguments: tuple[str, ...]
     budget_s: float
     limit_s: float
+    prepare: tuple[str, ...] = ()
+    """A module and its arguments that are run before, once; its time counts."""
 
 
 # Not even imported in the fast tier: what lies there loads Ray and Torch.
@@ -58,7 +64,8 @@ TIERS = {
     ),
     "ray": Tier(("-m", "ray and not models", *PAIRED, *LOOPBACK), 900, 3000),
     "models": Tier(("-m", "models", *PAIRED, *LOOPBACK), 900, 3000),
-    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 1800, 3600),
+    # The first time, the rig's programs are built.
+    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3600, ("scripts.rigging", "build")),
     "gpu": Tier(("-m", "gpu", *SERIAL, "--timeout=600"), 1800, 3600),
 }
 
@@ -93,9 +100,15 @@ def missing_machine(name: str) -> str:
         return f"tests/{name} has no tests yet"
     if name == "gpu" and not Path("/dev/nvidiactl").exists():
         return "this machine has no NVIDIA GPU"
-    if name == "cluster" and not os.environ.get("KUBECONFIG"):
-        return "KUBECONFIG names no cluster"
-    return ""
+    return refusal() if name == "cluster" and not os.environ.get(CLUSTER) else ""
+
+
+def prepared(tier: Tier) -> str:
+    """Do what a tier needs done before; what went wrong, or empty."""
+    if not tier.prepare or os.environ.get(CLUSTER):
+        return ""
+    done = subprocess.run([sys.executable, "-m", *tier.prepare], check=False)
+    return f"{' '.join(tier.prepare)} ended with {done.returncode}" if done.returncode else ""
 
 
 def environment(run: str) -> dict[str, str]:
@@ -141,6 +154,8 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
         return Outcome(name, Counts(skipped=1, reasons={reason: 1}))
     print(f"\n=== {name} ===", flush=True)
     tier, run, started = TIERS[name], uuid.uuid4().hex, time.monotonic()
+    if wrong := prepared(tier):
+        return Outcome(name, Counts(), time.monotonic() - started, wrong)
     with tempfile.TemporaryDirectory(prefix="fabric-test-") as folder:
         report = Path(folder, "junit.xml")
         arguments = ["tests", *tier.arguments, "-q", "--durations=10", f"--junitxml={report}", *extra]
@@ -150,12 +165,12 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
     for process in left:
         print(f"{name}: left behind: {process.pid} {process.command}", file=sys.stderr)
     end(left)
-    wrong = [f"{len(left)} processes left behind"] if left else []
+    troubles = [f"{len(left)} processes left behind"] if left else []
     if status not in (0, NO_TESTS):
-        wrong.append(f"pytest ended with {status}")
+        troubles.append(f"pytest ended with {status}")
     elif status == NO_TESTS:
         counts = Counts(skipped=1, reasons={"no tests chosen": 1})
-    return Outcome(name, counts, seconds, ", ".join(wrong), interrupted=status == INTERRUPTED)
+    return Outcome(name, counts, seconds, ", ".join(troubles), interrupted=status == INTERRUPTED)
 
 
 def main(words: list[str]) -> int:
