@@ -16,9 +16,8 @@ from fabric.control.views import ANSWERS
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, Phase
 from fabric.workloads.record import Record
+from fabric.workloads.spec import DEFAULT_PROJECT
 
-_SITE_PROJECT = "default"
-"""Project whose quota a key of the whole site uses at the gateway."""
 _ADOPTION_S = 20.0
 """How long a control that has just started looks for the services of its predecessor, in seconds."""
 
@@ -80,7 +79,7 @@ def key_views(keys: Mapping[str, KeyRecord], people: People, now: float) -> tupl
     roles = roles_by_user(people) if any(key.user for key in keys.values()) else {}
     return tuple(
         KeyView(
-            sha256=digest, project=key.project or _SITE_PROJECT, name=key.name, everywhere=not key.project,
+            sha256=digest, project=key.project or DEFAULT_PROJECT, name=key.name, everywhere=not key.project,
             expires_at=key.expires,
         )
         for digest, key in sorted(keys.items())

@@ -75,13 +75,6 @@ def claims_of(windows: Sequence[Window], nodes: Iterable[Node], now: float, hori
     )
 
 
-def upcoming(windows: Sequence[Window], now: float) -> tuple[tuple[float, float, Window], ...]:
-    """The present or next occurrence of each window as start, end and window, soonest first; without past ones."""
-    found = ((next(_occurrences(window, now, math.inf), None), window) for window in windows)
-    listed = [(at[0], at[1], window) for at, window in found if at]
-    return tuple(sorted(listed, key=lambda one: (one[0], one[1], one[2].name)))
-
-
 def _occurrences(window: Window, now: float, until: float) -> Iterator[tuple[float, float]]:
     """Start and end of each occurrence that ends after `now` and starts before `until`, in order."""
     start_s, length_s = window.start_s, window.end_s - window.start_s

@@ -25,7 +25,7 @@ def disturbed(records: Mapping[str, Record], plan: Plan, now: float) -> dict[str
     for action in plan.preempted:
         record = records[action.workload]
         if record.state in {State.PLACING, State.STARTING}:
-            changes[record.name] = preempted(record, action.reason)
+            changes[record.name] = preempted(record, action.reason, now)
         else:
             message, by = f"asked to leave: {action.reason}", now + action.grace_s
             changes[record.name] = record.to(State.DRAINING, leave_by=by, message=message)

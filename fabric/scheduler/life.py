@@ -107,23 +107,25 @@ def _draining(record: Record, view: ClusterView, now: float, grace_s: float) -> 
     left = view.outcome.ended and view.logs_complete
     if not left and view.phase not in {Phase.ABSENT, Phase.BROKEN}:
         return record
-    return preempted(record, record.message)
+    return preempted(record, record.message, now)
 
 
-def preempted(record: Record, why: str) -> Record:
+def preempted(record: Record, why: str, now: float) -> Record:
     """The record, queued for another attempt that is nobody's failure."""
     return record.to(
         State.QUEUED,
         preemptions=record.preemptions + 1,
         message=f"attempt {record.attempt} left ({why}); attempt {record.attempt + 1} continues from the last "
         "checkpoint, if there is one",
-        **_next_attempt(record),
+        **_next_attempt(record, now),
     )
 
 
-def _next_attempt(record: Record) -> dict[str, Any]:
+def _next_attempt(record: Record, now: float) -> dict[str, Any]:
     """What is new of a record that waits for another attempt."""
+    since = record.at.running
     return {
+        "ran_s": record.ran_s + (max(0.0, now - since) if since is not None else 0.0),
         "attempt": record.attempt + 1,
         "generation": record.generation + 1,
         "grant": None,
@@ -172,7 +174,7 @@ def _recovering(record: Record, view: ClusterView, now: float, grace_s: float) -
         failures=failures,
         message=f"attempt {record.attempt} lost ({record.message}); "
         f"attempt {record.attempt + 1} continues from the last checkpoint, if there is one",
-        **_next_attempt(record),
+        **_next_attempt(record, now),
     )
 
 

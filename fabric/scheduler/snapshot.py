@@ -17,13 +17,10 @@ from fabric.scheduler.quota import Tree
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Record
-from fabric.workloads.spec import Group, Priority
+from fabric.workloads.spec import DEFAULT_PROJECT, Group, Priority
 from fabric.workloads.states import State
 
 __all__ = ["Claim", "Node", "NodeState", "Promise", "Running", "Snapshot", "Told", "Waiting", "snapshot"]
-
-DEFAULT_PROJECT = "default"
-"""Project of work that names none."""
 
 NO_USAGE = Usage(0.0)
 """Of projects that have used nothing."""
@@ -121,7 +118,8 @@ class Waiting:
     service: bool = False
     """Whether it stays until somebody ends it."""
     expected_s: float | None = None
-    """How long it should run by what earlier runs of its owner took; for the order, never for a promise."""
+    """How long it should still run by what earlier runs of its owner took, or by how long it has run already where
+    nothing says; for the order, never for a promise."""
     deadline: float | None = None
     """When it should have ended, in seconds since the epoch."""
     project: str = DEFAULT_PROJECT
@@ -147,6 +145,12 @@ class Waiting:
     def duration_s(self) -> float:
         """How long it may stay; without a walltime, for ever."""
         return math.inf if self.walltime_s is None else self.walltime_s
+
+    @property
+    def num_devices(self) -> int:
+        """Whole accelerators that it asks for, or CPUs where it asks for none; at least one."""
+        _, gpus, _ = self.shape.total
+        return max(1, (gpus or self.shape.total[0]) // 1000)
 
     @property
     def likely_s(self) -> float:
@@ -351,8 +355,6 @@ def waiting_of(
     record: Record,
     records: Mapping[str, Record],
     promise: Promise | None = None,
-    *,
-    expected_s: float | None = None,
 ) -> Waiting:
     """A queued record as a decision sees it.
 
@@ -360,7 +362,6 @@ def waiting_of(
         record: The record.
         records: Those it may come after, among others.
         promise: What an earlier plan set aside for it.
-        expected_s: How long it should run, by earlier runs.
     """
     after = record.spec.after
     return Waiting(
@@ -375,6 +376,5 @@ def waiting_of(
         saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
         service=record.spec.kind == "service",
-        expected_s=expected_s,
         deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

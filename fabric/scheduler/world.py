@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
-from fabric.scheduler.estimates import Run, Runs, estimate, owner_of
+from fabric.scheduler.estimates import Run, Runs, estimate, owner_of, shortness_s
 from fabric.scheduler.history import History
 from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
@@ -260,7 +260,9 @@ class World:
 
     def _queues(self, record: Record, promise: Promise | None) -> Waiting:
         """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
-        waits = waiting_of(record, self.records, promise, expected_s=self._expected(record) if self._predicts else None)
+        waits = waiting_of(record, self.records, promise)
+        if self._predicts and record.spec.kind == "job":
+            waits = replace(waits, expected_s=self._likely_s(record, waits))
         if waits.walltime_s is None or not self._overhead_s:
             return waits
         return replace(waits, walltime_s=waits.walltime_s + self._overhead_s)
@@ -273,9 +275,12 @@ class World:
         late_s = (at.running or at.granted) - at.granted
         return replace(runs, ends=runs.ends + max(0.0, self._overhead_s - late_s))
 
-    def _expected(self, record: Record) -> float | None:
-        """How long a queued record should run by what is known of earlier ones."""
-        return estimate(self._runs, owner_of(record.spec), record.spec.walltime_s).expected_s
+    def _likely_s(self, record: Record, waits: Waiting) -> float:
+        """How long a queued job should still run; where nothing says, what a job that ran so long is taken to need."""
+        known = estimate(self._runs, owner_of(record.spec), record.spec.walltime_s)
+        # What it did not save is done again.
+        ran_s = record.ran_s if waits.saves or known.expected_s is None else 0.0
+        return shortness_s(known, slots=waits.num_devices, ran_s=ran_s)
 
     def _wait(self, name: str, now: Waiting | None) -> None:
         before = self._waiting.pop(name, None)

@@ -58,6 +58,7 @@ WORKLOADS = Table(
     Column("generation", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("preemptions", Integer, nullable=False, server_default="0"),
+    Column("ran_s", Float, nullable=False, server_default="0"),
     Column("grant", Text),
     Column("target", Text),
     Column("leave_by", Float),

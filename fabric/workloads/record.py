@@ -91,6 +91,8 @@ class Record:
     """Attempts lost so far; preemptions are not counted here."""
     preemptions: int = 0
     """How often it was asked to leave for others."""
+    ran_s: float = 0.0
+    """Seconds that the attempts before the present one ran."""
     grant: Grant | None = None
     target: Grant | None = None
     """The smaller grant it is being shrunk to, until it has let go of the rest."""

@@ -14,6 +14,9 @@ from fabric.core.ids import check_name
 from fabric.core.quantity import Bytes
 from fabric.core.resources import Resources
 
+DEFAULT_PROJECT = "default"
+"""Project of work that names none."""
+
 HEAD_GROUP = "head"
 """Name of the group of one that holds the Ray head; no other group may be called so."""
 
@@ -190,7 +193,7 @@ class WorkloadSpec(Settings):
     name: str | None = None
     """Name; made up where it is left out."""
 
-    project: str = "default"
+    project: str = DEFAULT_PROJECT
     """Who pays."""
 
     kind: Literal["job", "service"] = "job"

@@ -41,6 +41,7 @@ class RecordsContract(ABC):
             generation=3,
             failures=1,
             preemptions=2,
+            ran_s=12.5,
             grant=Grant((piece("c0", head=True), piece("g1", "trainers")), "two tiers"),
             target=Grant((piece("c0", head=True),), "for another"),
             leave_by=6.25,

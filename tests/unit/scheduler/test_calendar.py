@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.config.windows import DAY_S, Window, instant
-from fabric.scheduler.calendar import Closure, claims_of, closures, upcoming
+from fabric.scheduler.calendar import Closure, claims_of, closures
 from fabric.scheduler.snapshot import Claim
 from tests.builders import hybrid
 
@@ -87,11 +87,6 @@ def test_of_two_capability_weeks_the_first_to_start_has_the_node_even_once_both_
 def test_windows_that_touch_are_two_claims_and_one_without_a_gap_is_one() -> None:
     assert [claim[:2] for claim in on_g0(window("a", 0, 4), window("b", 4, 6))] == [(0, 4), (4, 6)]
     assert [claim[:2] for claim in on_g0(window("all", 0, 24, every_days=1), horizon=72)] == [(0, 72)]
-
-
-def test_the_next_windows_are_listed_soonest_first() -> None:
-    rows = [window("weekly", -24, -20, every_days=7), window("fan", 1, 2), window("gone", -9, -8)]
-    assert [(one[2].name, one[0]) for one in upcoming(rows, at(0))] == [("fan", at(1)), ("weekly", at(24 * 6))]
 
 
 def test_a_row_without_end_needs_a_finite_horizon() -> None:

@@ -54,6 +54,15 @@ def test_a_step_of_life(sentence: str, before: State, view: ClusterView, after: 
     assert advance(active(before), view, 5.0, 1.0).state is after, sentence
 
 
+def test_how_long_attempts_ran_is_added_up() -> None:
+    began = replace(active(State.RECOVERING), at=Instants(0.0, running=2.0), ran_s=10.0)
+    assert advance(began, absent("job-1"), 5.0, 1.0).ran_s == 13.0
+    left = replace(active(State.DRAINING), at=Instants(0.0, running=2.0))
+    assert advance(left, absent("job-1"), 9.0, 1.0).ran_s == 7.0
+    never = replace(active(State.RECOVERING), ran_s=10.0)
+    assert advance(never, absent("job-1"), 5.0, 1.0).ran_s == 10.0
+
+
 def test_lost_attempts_are_counted_and_limited() -> None:
     first = advance(active(State.RECOVERING, message="slice a lost"), absent("job-1"), 5.0, 1.0)
     assert (first.state, first.attempt, first.failures, first.grant) == (State.QUEUED, 2, 1, None)

@@ -16,6 +16,7 @@ from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Grant, Instants, Record, SetAside
+from fabric.workloads.spec import ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
 from tests.builders import HEAD, group, hybrid, job, piece, record
 
@@ -163,6 +164,30 @@ def test_how_long_the_owners_last_two_runs_took_is_what_the_next_is_expected_to_
     world.put(record(job("sweep-3", "true", walltime_s=100.0)))
     world.put(record(job("other-1", "true", walltime_s=100.0)))
     assert {work.name: work.likely_s for work in world.snapshot.waiting} == {"sweep-3": 20.0, "other-1": 100.0}
+
+
+def test_jobs_of_unknown_length_are_ordered_by_the_service_they_have_had() -> None:
+    world = World({}, NODES, HEAD, predicts=True)
+    for name, ran_s in (("fresh", 0.0), ("some", 3_000.0), ("more", 4_000.0), ("most", 50_000.0)):
+        world.put(record(job(name, "true"), ran_s=ran_s))
+    likely = {work.name: work.likely_s for work in world.snapshot.waiting}
+    assert likely == {"fresh": 0.0, "some": 0.0, "more": 3250.0, "most": 18000.0}
+    wide = group("w", 2, gpus=2.0)
+    world.put(record(job("wide", "true", wide), ran_s=1_000.0))
+    assert {work.name: work.likely_s for work in world.snapshot.waiting}["wide"] == 3250.0 / 4
+
+
+def test_of_work_that_saves_only_what_is_left_counts() -> None:
+    world = World({}, NODES, HEAD, predicts=True)
+    for name, saves in (("saves", True), ("again", False)):
+        world.put(record(job(name, "true", walltime_s=100.0, checkpoints=saves), ran_s=30.0))
+    assert {work.name: work.likely_s for work in world.snapshot.waiting} == {"saves": 70.0, "again": 100.0}
+
+
+def test_services_are_not_ordered_by_length() -> None:
+    chat = WorkloadSpec(name="chat", kind="service", service=ServiceSpec(model="m@champion"))
+    world = World({"chat": record(chat)}, NODES, HEAD, predicts=True)
+    assert world.snapshot.waiting[0].expected_s is None
 
 
 def test_what_projects_hold_is_counted_as_time_goes_on() -> None:

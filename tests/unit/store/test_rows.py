@@ -79,6 +79,7 @@ records = st.builds(
     generation=st.integers(1, 10**6),
     failures=st.integers(0, 10**6),
     preemptions=st.integers(0, 10**6),
+    ran_s=st.floats(0, 1e9),
     grant=st.none() | grants,
     target=st.none() | grants,
     leave_by=st.none() | seconds,
