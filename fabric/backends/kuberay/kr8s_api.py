@@ -4,9 +4,11 @@ Knows nothing of what the objects mean. kr8s is asynchronous, so one thread runs
 """
 
 import asyncio
+import contextlib
 import json
 import queue
 import threading
+import warnings
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -86,8 +88,12 @@ class Kr8sApi:
 
     def close(self) -> None:
         """End the loop and with it every watch."""
+        if self._api is not None and self._api._session is not None:
+            with contextlib.suppress(Unavailable):
+                self._wait(self._api._session.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5.0)
+        self._loop.close()
 
     def _call(self, verb: str, kind: Kind, method: str, *, missing_ok: bool = False, **more: Any) -> Object:
         return self._wait(self._answer(verb, kind, method, missing_ok=missing_ok, **more))
@@ -147,7 +153,10 @@ class Kr8sApi:
         """
         if self._api is None:
             try:
-                self._api = await kr8s.asyncio.api(kubeconfig=self._kubeconfig, namespace=self._namespace)
+                with warnings.catch_warnings():
+                    # It names the versions that its own classes of objects were tried with; we use none of them.
+                    warnings.filterwarnings("ignore", message="Kubernetes version")
+                    self._api = await kr8s.asyncio.api(kubeconfig=self._kubeconfig, namespace=self._namespace)
             except (ValueError, FileNotFoundError, KeyError) as error:
                 where = self._kubeconfig or "no kubeconfig"
                 raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
