@@ -36,6 +36,8 @@ class FakeApiServer:
     """By kind and name."""
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     """Verb, kind and name of every change that was asked for."""
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    """Verb and kind of everything that was asked for."""
     refuses: dict[tuple[str, str], FabricError] = field(default_factory=dict)
     """By verb and kind: raised until it is taken out."""
     makes_pods: bool = True
@@ -169,6 +171,7 @@ class FakeApiServer:
             return next(p for p in pods if p["metadata"].get("annotations", {}).get(names.SLICE) == slice_name)
 
     def _may(self, verb: str, kind: Kind) -> None:
+        self.asked.add((verb, kind.plural))
         if (verb, kind.plural) in self.refuses:
             raise self.refuses[verb, kind.plural]
 

@@ -54,6 +54,14 @@ class World:
         tended(pods, lambda: len(self.api.released) == len(GANG) and pods.head()[0] != "")
         return pods
 
+    def close(self) -> None:
+        """Listen no more."""
+        for mirror in self.mirrors:
+            mirror.end()
+        self.api.close()
+        for mirror in self.mirrors:
+            mirror.join(5.0)
+
 
 def tended(pods: RayPods, wish: Callable[[], bool]) -> None:
     """Tend until the wish is true."""
@@ -68,11 +76,7 @@ def tended(pods: RayPods, wish: Callable[[], bool]) -> None:
 def world() -> Iterator[World]:
     made = World()
     yield made
-    for mirror in made.mirrors:
-        mirror.end()
-    made.api.close()
-    for mirror in made.mirrors:
-        mirror.join(5.0)
+    made.close()
 
 
 def test_every_pod_goes_to_the_node_of_its_slice_and_is_patched_once(world: World) -> None:
