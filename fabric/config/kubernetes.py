@@ -142,10 +142,6 @@ class Kubernetes(Settings):
     control_url: str | None = Field(default=None, pattern=r"^https?://[^/]+$")
     """Where pods reach control, such as `http://fabric-control:8270`; left out, the site's `host` and port."""
 
-    this_machine: bool = False
-    """Whether every node is this very machine, as on the rig: then containers see its programs and the Python
-    environment that control runs in, read-only, and its artifacts, all at the same paths."""
-
     start_deadline_s: float = Field(default=600.0, gt=0, le=86_400)
     """Seconds that a pod may take from its release to running; then the attempt fails with the reason. 600 is a choice:
     15 GB of image at 100 MiB/s take 150."""

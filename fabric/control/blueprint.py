@@ -112,11 +112,9 @@ class SiteBlueprint:
         artifacts = self.artifacts / record.spec.project
         with file_errors(artifacts):
             artifacts.mkdir(parents=True, exist_ok=True)
-        here = self.site.kubernetes is None or self.site.kubernetes.this_machine
-        return {
-            **told(record, self.site, artifacts.as_uri(), token),
-            **({env.CACHE: str(self.cache)} if here else {}),
-        }
+        # A folder of this machine, which pods do not see.
+        cache = {} if self.site.kubernetes else {env.CACHE: str(self.cache)}
+        return {**told(record, self.site, artifacts.as_uri(), token), **cache}
 
 
 def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, str]:

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.kuberay.backend import KubeRayBackend
+from fabric.backends.kuberay.kr8s_api import Kr8sApi
 from fabric.backends.local.backend import LocalBackend
-from fabric.backends.local.keeper import Surroundings
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
@@ -27,7 +29,6 @@ from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
-from fabric.core.errors import Unavailable
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
@@ -55,19 +56,13 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     """Open the store, adopt what exists, start loop and MLflow; end them on leaving, workloads stay.
 
     Raises:
-        FabricError: If the store cannot be opened.
-        Unavailable: If the site's backend is not there.
+        FabricError: If the store cannot be opened, or Kubernetes does not let us look.
     """
     records = SqlRecords(open_store(state))
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     changed = threading.Event()
-    if site.backend != "local":
-        raise Unavailable(
-            f"site {site.name} has backend {site.backend}, whose clusters this version renders (`fabric render`) but "
-            "does not run. Take a site with `backend: local`."
-        )
-    backend = LocalBackend(site, Surroundings(state, logs, packages, changed))
+    backend = backend_of(site, Surroundings(state, logs, packages, changed))
     mlflow = MlflowServer(state / "mlflow")
     models = Models(mlflow.url, records)
     artifacts = state / "artifacts"
@@ -82,14 +77,22 @@ def running(site: Site, state: Path) -> Iterator[Running]:
         decision=lambda: loop.last_decision,
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
-    mlflow.start()
     backend.start()
+    mlflow.start()
     thread.start()
     try:
         yield Running(create_app(Service(ports, site), http), endings)
     finally:
         thread.end()
+        backend.close()
         mlflow.end()
+
+
+def backend_of(site: Site, around: Surroundings) -> LocalBackend | KubeRayBackend:
+    """What turns the slices of a site into Ray nodes."""
+    if site.kubernetes is None:
+        return LocalBackend(site, around)
+    return KubeRayBackend(site, around, Kr8sApi(site.kubernetes.namespace))
 
 
 def loop_settings(site: Site) -> Settings:

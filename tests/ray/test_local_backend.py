@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from fabric.backends.keeping.keeper import Surroundings
 from fabric.backends.local import processes
 from fabric.backends.local.backend import LocalBackend
-from fabric.backends.local.keeper import Surroundings
 from fabric.backends.local.layout import Layout, folder_of
 from fabric.backends.local.ports import free_ports
 from fabric.config import env

@@ -4,6 +4,7 @@ Knows nothing of a Kubernetes that would take them: values in, values out.
 """
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,37 +55,40 @@ def ray_cluster(wanted: WantedCluster, home: Home, layout: str) -> dict[str, Any
 
 
 def worker_groups(
-    wanted: WantedCluster,
+    wanted: WantedCluster | None,
     home: Home,
+    *,
     existing: Iterable[Mapping[str, Any]] = (),
+    replicas: Mapping[str, int] | None = None,
     leaving: Mapping[str, Iterable[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """The worker groups of a grant.
 
     Args:
-        wanted: The recorded grant.
+        wanted: The recorded grant; None where it has not been heard yet, so that no group can be added.
         home: The site.
         existing: Groups that the cluster has; they stay, in their order, if need be without a pod.
+        replicas: Pods of each group; those of the grant if left out.
         leaving: Pods that are to be ended, by their group.
 
     Raises:
         BadInput: If no pods could be what was granted.
     """
-    shapes: dict[str, list[Slice]] = {}
-    for part in wanted.grant.slices:
-        if not part.head:
-            shapes.setdefault(names.pool_name(part), []).append(part)
-    kept = {group["groupName"]: group for group in existing}
-    rendered = {name: _worker_group(name, parts[0], wanted, home) for name, parts in sorted(shapes.items())}
+    workers = [part for part in wanted.grant.slices if not part.head] if wanted else []
+    counts = replicas if replicas is not None else Counter(names.pool_name(part) for part in workers)
     # Those that are there stay as they are: another template would not change pods that run.
-    ordered = {**kept, **{name: group for name, group in rendered.items() if name not in kept}}
+    groups = {str(group["groupName"]): dict(group) for group in existing}
+    for part in sorted(workers, key=names.pool_name):
+        name = names.pool_name(part)
+        if wanted and name not in groups and counts.get(name):
+            groups[name] = _worker_group(name, part, wanted, home)
     return [
         {
             **{key: value for key, value in group.items() if key != "scaleStrategy"},
-            **_replicas(len(shapes.get(name, ()))),
+            **_replicas(counts.get(name, 0)),
             **_to_delete((leaving or {}).get(name, ())),
         }
-        for name, group in ordered.items()
+        for name, group in groups.items()
     ]
 
 

@@ -37,12 +37,9 @@ _BUSY_MACHINE = {
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The site that pods are made for, and what they see of control's machine where all nodes are that machine."""
+    """The site that pods are made for."""
 
     site: Site
-    mounts: tuple[Mount, ...] = ()
-    path: str = ""
-    """Search path of programs; empty leaves the image's own."""
 
     @property
     def kubernetes(self) -> Kubernetes:
@@ -99,7 +96,7 @@ def start_params(part: Slice, home: Home) -> dict[str, str]:
 def _spec(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> dict[str, Any]:
     tier, group = home.tier(part)
     kubernetes, profile = home.kubernetes, group.profile
-    volumes = _volumes((*group.mounts, *home.mounts), profile, sizes)
+    volumes = _volumes(group.mounts, profile, sizes)
     spec: dict[str, Any] = {
         "schedulingGates": [{"name": names.GATE}],
         "nodeSelector": {names.ARCHITECTURE: tier.architecture, **group.selector},
@@ -166,7 +163,6 @@ def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmoun
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{home.site.grace_s:g}",
         "OMP_NUM_THREADS": str(threads),
         **({} if sizes.spills else {"RAY_automatic_object_spilling_enabled": "0"}),
-        **({"PATH": home.path} if home.path else {}),
         **(group.profile.env if group.profile else {}),
     }
     plain = {**told, **own}

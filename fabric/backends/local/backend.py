@@ -12,15 +12,16 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from fabric.backends.keeping.head import RayHead
+from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.layout import amounts_of, head_first
 from fabric.backends.local import processes
-from fabric.backends.local.keeper import Keeper, Surroundings
+from fabric.backends.local.driver_log import DriverLog
 from fabric.backends.local.layout import (
     Layout,
     NodeLaunch,
-    amounts_of,
     folder_of,
     gpu_ids_by_slice,
-    head_first,
     node_launch,
     node_port_names,
     port_names,
@@ -45,7 +46,7 @@ class LocalBackend:
         self._site = site
         self._clusters = around.state / "clusters"
         self._around = around
-        self._keepers: dict[str, Keeper] = {}
+        self._keepers: dict[str, Keeper[Slices]] = {}
         self._sightings = Sightings()
         self._nodes = nodes_of(site.tiers)
         self._lock = threading.Lock()
@@ -62,7 +63,10 @@ class LocalBackend:
                 continue
             slices = self._slices(layout)
             slices.adopt()
-            self._keep(Keeper(slices, self._around))
+            self._keep(slices)
+
+    def close(self) -> None:
+        """Nothing: keepers end with this process, and what they keep runs on."""
 
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site; on one machine they are always ready."""
@@ -122,9 +126,9 @@ class LocalBackend:
         except OSError as error:
             slices.end(patience_s=0.0)
             raise Unavailable(f"{wanted.name} cannot be started now: {error}. It is tried again.") from error
-        self._keep(Keeper(slices, self._around, wanted))
+        self._keep(slices, wanted)
 
-    def _resize(self, keeper: Keeper, wanted: WantedCluster) -> None:
+    def _resize(self, keeper: Keeper[Slices], wanted: WantedCluster) -> None:
         """Make a cluster that is there what its grant has become: slices leave, then others come in their place.
 
         Raises:
@@ -138,7 +142,7 @@ class LocalBackend:
         except OSError as error:
             raise Unavailable(f"{wanted.name} cannot be resized now: {error}. It is tried again.") from error
 
-    def _bring_about(self, keeper: Keeper, granted: Sequence[Slice], wanted: WantedCluster) -> None:
+    def _bring_about(self, keeper: Keeper[Slices], granted: Sequence[Slice], wanted: WantedCluster) -> None:
         kept = {part.name for part in granted if keeper.layout.is_as_granted(part)} | {keeper.layout.slices[0]}
         keeper.give_back([name for name in keeper.layout.staying if name not in kept])
         layout = keeper.layout
@@ -147,13 +151,13 @@ class LocalBackend:
         if added:
             self._add(keeper, added, wanted)
 
-    def _add(self, keeper: Keeper, added: Sequence[Slice], wanted: WantedCluster) -> None:
+    def _add(self, keeper: Keeper[Slices], added: Sequence[Slice], wanted: WantedCluster) -> None:
         taken = {port for other in self._layouts() for port in other.ports.values()}
         ports = free_ports(node_port_names(added), taken)
         gpu_ids = gpu_ids_by_slice(added, self._layouts(), self._devices())
         try:
             keeper.add(lambda layout: layout.with_slices(added, ports=ports, gpu_ids=gpu_ids))
-            keeper.slices.start(_launches(added, wanted, keeper.layout))
+            keeper.slices.start(_launches(added, wanted, keeper.slices.layout))
         except OSError:
             keeper.give_back([part.name for part in added if part.name in keeper.layout.slices])
             raise
@@ -177,7 +181,7 @@ class LocalBackend:
         )
 
     def _layouts(self) -> list[Layout]:
-        return [keeper.layout for keeper in self._keepers.values()]
+        return [keeper.slices.layout for keeper in self._keepers.values()]
 
     def _devices(self) -> dict[str, int]:
         """Number of accelerators of each node."""
@@ -186,9 +190,17 @@ class LocalBackend:
     def _slices(self, layout: Layout) -> Slices:
         return Slices(layout, folder_of(self._clusters, layout.name), self._around.state)
 
-    def _keep(self, keeper: Keeper) -> None:
+    def _keep(self, slices: Slices, wanted: WantedCluster | None = None) -> None:
+        keeper = keeper_of(slices, self._around, wanted)
         self._keepers[keeper.view.name] = keeper
         keeper.start()
+
+
+def keeper_of(slices: Slices, around: Surroundings, wanted: WantedCluster | None = None) -> Keeper[Slices]:
+    """What keeps a cluster of processes; None is wanted of one that an earlier fabric left."""
+    layout = slices.layout
+    output = DriverLog(around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt))
+    return Keeper(slices, around, wanted, head=RayHead(layout.dashboard_url, layout.token), output=output)
 
 
 def _end_unread(folder: Path, state: Path) -> None:

@@ -5,7 +5,7 @@ Knows nothing of what the bytes say.
 
 from pathlib import Path
 
-from fabric.backends.local.ports import DriverLogs
+from fabric.backends.keeping.ports import DriverLogs
 
 _CHUNK_BYTES = 1 << 20
 

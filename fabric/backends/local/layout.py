@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
+from fabric.backends.keeping.layout import START_LABEL
+from fabric.backends.keeping.layout import Layout as CommonLayout
 from fabric.backends.local.ray_node import DASHBOARD_MODULES
 from fabric.config import env
-from fabric.config.settings import Settings
 from fabric.core.errors import Unavailable
-from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
-from fabric.core.resources import Resources
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -28,24 +27,12 @@ OBJECT_STORE_SHARE = 0.3
 MIN_OBJECT_STORE_BYTES = 80 * 2**20
 """Ray refuses less than 75 MiB."""
 
-START_LABEL = "fabric/start"
-"""Label of a Ray node that tells it from an earlier one of the same slice, which Ray shows as alive for a while."""
-
 _HEAD_PORTS = ("gcs", "dashboard", "serve")
 _NODE_PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port", "metrics_export_port")
 
 
-class Layout(Settings):
+class Layout(CommonLayout):
     """Everything about a local cluster that must survive the process that started it."""
-
-    name: str
-    """Of the cluster: workload and attempt."""
-
-    workload: str
-    """Name of the workload."""
-
-    attempt: int
-    """Number of the attempt."""
 
     token: str = Field(repr=False)
     """The cluster's own Ray token."""
@@ -56,80 +43,28 @@ class Layout(Settings):
     ports: dict[str, int]
     """`gcs`, `dashboard`, `serve`, and `SLICE.PORT` for each slice."""
 
-    slices: tuple[str, ...]
-    """Names, head first."""
-
-    nodes: dict[str, str]
-    """Node of each slice."""
-
     gpu_ids: dict[str, tuple[int, ...]]
     """Devices of its node that each slice holds."""
 
-    amounts: dict[str, tuple[int, int, int]]
-    """Thousandths of CPUs, thousandths of accelerators and bytes of memory of each slice."""
-
-    joining: tuple[str, ...] = ()
-    """Slices that were added while the cluster ran and have not joined yet."""
-
-    leaving: tuple[str, ...] = ()
-    """Slices that are being ended while the others stay."""
-
-    born: float = 0.0
-    """When the workload was submitted, in seconds since the epoch."""
-
-    service: bool = False
-    """Whether it serves instead of running an entrypoint."""
-
     def start_of(self, name: str) -> str:
-        """What tells the present Ray node of a slice from earlier ones."""
+        """A port of the slice's present Ray node, which an earlier one did not have."""
         return str(self.ports.get(f"{name}.{_NODE_PORTS[-1]}", ""))
-
-    @property
-    def staying(self) -> tuple[str, ...]:
-        """Slices that are to be there, head first."""
-        return tuple(name for name in self.slices if name not in self.leaving)
 
     def with_slices(
         self, added: Sequence[Slice], *, ports: Mapping[str, int], gpu_ids: Mapping[str, tuple[int, ...]]
     ) -> "Layout":
         """The same cluster and more slices, which have yet to join."""
-        names = tuple(part.name for part in added)
-        changes = {
-            "slices": (*self.slices, *names),
-            "joining": (*self.joining, *names),
-            "nodes": self.nodes | {part.name: part.node for part in added},
-            "amounts": self.amounts | {part.name: amounts_of(part.resources) for part in added},
-            "ports": {**self.ports, **ports},
-            "gpu_ids": {**self.gpu_ids, **gpu_ids},
-        }
-        return self.model_copy(update=changes)
+        changes = {"ports": {**self.ports, **ports}, "gpu_ids": {**self.gpu_ids, **gpu_ids}}
+        return self.joined_by(added).model_copy(update=changes)
 
     def without(self, names: Collection[str]) -> "Layout":
         """The same cluster after some of its slices have gone."""
-        kept = tuple(name for name in self.slices if name not in names)
+        fewer = super().without(names)
         changes = {
-            "slices": kept,
-            "joining": tuple(name for name in self.joining if name in kept),
-            "leaving": tuple(name for name in self.leaving if name in kept),
-            "nodes": {name: self.nodes[name] for name in kept},
-            "amounts": {name: self.amounts[name] for name in kept},
             "ports": {name: port for name, port in self.ports.items() if name.rpartition(".")[0] not in names},
-            "gpu_ids": {name: self.gpu_ids[name] for name in kept},
+            "gpu_ids": {name: self.gpu_ids[name] for name in fewer.slices},
         }
-        return self.model_copy(update=changes)
-
-    def is_as_granted(self, part: Slice) -> bool:
-        """Whether it has exactly this slice, be it there or still joining."""
-        same = self.nodes.get(part.name) == part.node and self.amounts.get(part.name) == amounts_of(part.resources)
-        return same and part.name not in self.leaving
-
-    @property
-    def held(self) -> tuple[Slice, ...]:
-        """What its processes occupy."""
-        return tuple(
-            Slice(name, "", self.nodes[name], "", 1, Resources(MilliCpus(cpus), MilliGpus(gpus), Bytes(memory)))
-            for name, (cpus, gpus, memory) in self.amounts.items()
-        )
+        return fewer.model_copy(update=changes)
 
     @property
     def dashboard_url(self) -> str:
@@ -150,16 +85,6 @@ def port_names(slices: Sequence[Slice]) -> list[str]:
 def node_port_names(slices: Sequence[Slice]) -> list[str]:
     """Names of the ports that these slices need for themselves."""
     return [f"{part.name}.{port}" for part in slices for port in _NODE_PORTS]
-
-
-def amounts_of(resources: Resources) -> tuple[int, int, int]:
-    """Thousandths of CPUs, thousandths of accelerators and bytes of memory."""
-    return resources.cpus.count, resources.gpus.count, resources.memory.count
-
-
-def head_first(slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
-    """Slices with the head at the front."""
-    return tuple(sorted(slices, key=lambda part: not part.head))
 
 
 @dataclass(frozen=True, slots=True)

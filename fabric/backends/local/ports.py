@@ -1,54 +1,17 @@
-"""What the local backend needs of the store, and free TCP ports.
+"""Free TCP ports of this machine.
 
-Knows nothing of who implements the store.
+Knows nothing of what they are for.
 """
 
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Protocol
 
 from fabric.backends.local.layout import HOST
 from fabric.core.errors import Unavailable
 
 _HOSTS = ("127.0.0.1", HOST)
-
-
-class DriverLogs(Protocol):
-    """Where the output of entrypoints is kept."""
-
-    def begin(self, workload: str, attempt: int) -> None:
-        """Forget what a deleted workload of that name left from this attempt on; called before anything is started."""
-        ...
-
-    def end(self, workload: str, attempt: int) -> int:
-        """Offset after the last byte kept of one attempt."""
-        ...
-
-    def append(self, workload: str, attempt: int, offset: int, data: bytes) -> int:
-        """Keep `data`, which begins at `offset` of the attempt's output; what is kept already is passed over.
-
-        Returns:
-            Offset after the last byte kept.
-        """
-        ...
-
-    def mark_complete(self, workload: str, attempt: int) -> None:
-        """Note that nothing follows for this attempt."""
-        ...
-
-
-class Packages(Protocol):
-    """Uploaded working directories."""
-
-    def path(self, name: str) -> Path:
-        """The file of a package such as `_ray_pkg_0123.zip`.
-
-        Raises:
-            NotFound: If nobody uploaded it.
-        """
-        ...
 
 
 FIRST_PORT, AFTER_LAST_PORT = 20_000, 32_768

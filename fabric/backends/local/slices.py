@@ -5,13 +5,16 @@ Knows nothing of jobs: it sees processes.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from fabric.backends.keeping.resizing import on_port
 from fabric.backends.local import processes, ray_node
 from fabric.backends.local.layout import Layout, NodeLaunch
 from fabric.backends.local.processes import Process
@@ -24,7 +27,9 @@ _SYSTEM = ("ray_node.py", "gcs_server", "/raylet/raylet", "dashboard", "log_moni
 
 
 class Slices:
-    """The Ray nodes of one cluster as processes."""
+    """The Ray nodes of one cluster as processes; implements `fabric.backends.keeping.ports.RayNodes`."""
+
+    start_timeout_s = 300.0
 
     def __init__(self, layout: Layout, folder: Path, state: Path) -> None:
         self._layout = layout
@@ -60,6 +65,22 @@ class Slices:
     def layout(self) -> Layout:
         """What the cluster is made of, as it was last written down."""
         return self._layout
+
+    @property
+    def serve_url(self) -> str:
+        """Base URL of its Serve proxy."""
+        return self._layout.serve_url
+
+    def listening(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A Serve configuration that listens on the cluster's own port."""
+        return on_port(config, "127.0.0.1", self._layout.ports["serve"])
+
+    def tend(self) -> None:
+        """Nothing: processes start as soon as they are asked for."""
+
+    def awaits(self, names: Sequence[str]) -> str:
+        """Nothing says why a process takes long."""
+        return ""
 
     def write_down(self) -> None:
         """Make the layout what an adopting fabric finds.
@@ -176,6 +197,11 @@ class Slices:
         for child in self._children.values():
             child.poll()
         return gone
+
+    def forget(self) -> None:
+        """Remove the folders of a cluster that is gone."""
+        shutil.rmtree(self._layout.temp_dir, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
         inherited = env.inherited()

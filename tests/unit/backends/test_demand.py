@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric.backends.local.demand import Bundle, Demand, unmet
-from fabric.backends.local.ray_http import RayHead
+from fabric.backends.keeping.demand import Bundle, Demand, unmet
+from fabric.backends.keeping.head import RayHead
 from fabric.core.resources import Resources
 from fabric.workloads.record import Slice
 from tests.builders import piece

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.local.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.local.driver_log import DriverLog
 from fabric.backends.local.layout import Layout
 from fabric.core.errors import BadInput, ClusterLost, FabricError
 from fabric.scheduler.ports import Outcome, Phase
@@ -84,6 +85,22 @@ class FakeSlices:
     gone: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     looks_to_end: int = 1
+    serve_url: str = "http://127.0.0.1:2"
+    start_timeout_s: float = 300.0
+    why: str = ""
+    """Why slices have not joined."""
+
+    def tend(self) -> None:
+        pass
+
+    def awaits(self, names: Any) -> str:
+        return self.why
+
+    def listening(self, config: Any) -> Any:
+        return config
+
+    def forget(self) -> None:
+        pass
 
     def lost(self) -> list[str]:
         return self.ended
@@ -128,7 +145,8 @@ class Kept:
         asked = wanted("w-1", part, serve=serving(replicas) if replicas else None)
         self.driver_log = folder / "ray" / "session_latest" / "logs" / "job-driver-w-1.log"
         self.driver_log.parent.mkdir(parents=True)
-        self.keeper = Keeper(self.slices, around, None if adopted else asked, head=self.head)  # type: ignore[arg-type]
+        output = DriverLog(self.logs, folder / "ray", "w-1", key=("w", 1))
+        self.keeper = Keeper(self.slices, around, None if adopted else asked, head=self.head, output=output)  # type: ignore[arg-type]
         self.asked = asked
 
     def turns(self, count: int = 3) -> "Kept":
@@ -176,7 +194,7 @@ def time_flies(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += step[0]
         return now[0]
 
-    monkeypatch.setattr("fabric.backends.local.keeper.time.monotonic", monotonic)
+    monkeypatch.setattr("fabric.backends.keeping.keeper.time.monotonic", monotonic)
     return step
 
 
@@ -191,6 +209,16 @@ def test_slices_that_never_join_are_given_up_and_named(kept: Kept, time_flies: l
     kept.head.joined, time_flies[0] = set(), 200.0
     assert kept.turns().seen == (Phase.BROKEN, Outcome.NONE)
     assert kept.keeper.view.problem == "slices workers-c0 did not join within 300 s"
+
+
+def test_what_keeps_slices_from_joining_shows_while_it_lasts_and_in_the_end(
+    kept: Kept, time_flies: list[float]
+) -> None:
+    kept.head.joined, kept.slices.why = set(), "ImagePullBackOff: no such image"
+    assert kept.turns(1).keeper.view.message == "ImagePullBackOff: no such image"
+    time_flies[0] = 200.0
+    assert kept.turns().seen == (Phase.BROKEN, Outcome.NONE)
+    assert kept.keeper.view.problem.endswith("did not join within 300 s: ImagePullBackOff: no such image")
 
 
 def test_a_full_disk_makes_output_wait_and_neither_breaks_the_work_nor_loses_its_success(kept: Kept) -> None:

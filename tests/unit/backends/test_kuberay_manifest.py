@@ -193,11 +193,13 @@ def test_groups_that_are_there_stay_and_only_named_pods_leave() -> None:
     existing = rendered(cluster)["spec"]["workerGroupSpecs"]
     smaller = replace(cluster, grant=Grant((HEAD, TRAINERS[0])))
     trainers, loaders = names.pool_name(TRAINERS[0]), names.pool_name(LOADER)
-    groups = worker_groups(smaller, Home(pods_site()), existing, {trainers: ["pod-b"], loaders: ["pod-a"]})
+    groups = worker_groups(
+        smaller, Home(pods_site()), existing=existing, leaving={trainers: ["pod-b"], loaders: ["pod-a"]}
+    )
     assert [group["groupName"] for group in groups] == [group["groupName"] for group in existing]
     told = {g["groupName"]: (g["replicas"], g["maxReplicas"], g["scaleStrategy"]["workersToDelete"]) for g in groups}
     assert told == {trainers: (1, 1, ["pod-b"]), loaders: (0, 0, ["pod-a"])}
-    again = worker_groups(cluster, Home(pods_site()), groups)
+    again = worker_groups(cluster, Home(pods_site()), existing=groups)
     assert again == existing
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from fabric.backends.keeping.entrypoint import driver_slice
+from fabric.backends.keeping.head import RayHead
+from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.layout import START_LABEL
 from fabric.backends.local import processes
-from fabric.backends.local.backend import LocalBackend
-from fabric.backends.local.entrypoint import driver_slice
-from fabric.backends.local.keeper import Keeper, Surroundings
-from fabric.backends.local.layout import START_LABEL, Layout, gpu_ids_by_slice, labels, node_launch, port_names
-from fabric.backends.local.ray_http import RayHead
+from fabric.backends.local.backend import LocalBackend, keeper_of
+from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names
 from fabric.backends.local.slices import Slices
 from fabric.config import env
 from fabric.core.errors import Unavailable
@@ -97,7 +98,7 @@ def test_an_earlier_workload_of_that_name_leaves_first_whatever_its_attempt(tmp_
     started: list[str] = []
     backend._launch = lambda wanted: started.append(wanted.name)  # type: ignore[method-assign]
     earlier = layout(HEAD).model_copy(update={"name": "w-2", "attempt": 2, "born": 1.0})
-    old = Keeper(Slices(earlier, tmp_path, tmp_path), around)
+    old = keeper_of(Slices(earlier, tmp_path, tmp_path), around)
     backend._keepers["w-2"] = old
     anew = wanted("w-1", HEAD, born=2.0)
     backend.realise(anew)
@@ -228,14 +229,14 @@ def test_what_a_census_has_read_of_an_old_process_is_not_read_again() -> None:
     assert all(asked.count(process) == 1 for process in old)
 
 
-def resizable(tmp_path: Path, *slices: Slice) -> tuple[LocalBackend, Keeper, list[str]]:
+def resizable(tmp_path: Path, *slices: Slice) -> tuple[LocalBackend, Keeper[Slices], list[str]]:
     """A backend with one cluster that runs, its keeper's thread not started, and names of the slices it starts."""
     backend = LocalBackend(tiny_site(), Surroundings(tmp_path, FakeLogs(), FakePackages(), threading.Event()))
     own = Slices(layout(*slices), tmp_path / "own", tmp_path)
     own.folder.mkdir()
     started: list[str] = []
     own.start = lambda launches: started.extend(launches)  # type: ignore[method-assign]
-    keeper = Keeper(own, backend._around)
+    keeper = keeper_of(own, backend._around)
     keeper.view = replace(keeper.view, phase=Phase.READY)
     backend._keepers["w-1"] = keeper
     return backend, keeper, started
@@ -279,7 +280,7 @@ def test_a_smaller_slice_comes_to_a_node_once_the_larger_one_has_left_it(tmp_pat
     keeper.slices.change(lambda layout: layout.without(["trainers-0"]))
     backend.realise(shrunk)
     assert started == ["trainers-1"]
-    assert keeper.layout.gpu_ids == {"head-c0": (), "trainers-1": (0,)}
+    assert keeper.slices.layout.gpu_ids == {"head-c0": (), "trainers-1": (0,)}
 
 
 def test_the_head_never_leaves_and_a_cluster_that_is_broken_is_not_resized(tmp_path: Path) -> None:

@@ -7,14 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fabric.backends.local.layout import Layout
-from fabric.backends.local.ray_http import RayHead
-from fabric.backends.local.slices import Slices
+from fabric.backends.keeping.head import RayHead
+from fabric.backends.keeping.layout import Layout
+from fabric.backends.keeping.ports import RayNodes
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import WantedCluster
 
-START_TIMEOUT_S = 300.0
-"""How long slices may take to join before the attempt is given up."""
 _IDLE_S = 5.0
 """How long a drained Ray node may take to leave by itself once nothing that matters is on it."""
 _MOVE_S = 100.0
@@ -26,7 +24,7 @@ _PATIENCE_S = 5.0
 class Resizing:
     """What is under way between a cluster's slices and those it should have."""
 
-    def __init__(self, slices: Slices, head: RayHead) -> None:
+    def __init__(self, slices: RayNodes, head: RayHead) -> None:
         self._slices = slices
         self._head = head
         self._asked: dict[str, float] = {}
@@ -59,9 +57,11 @@ class Resizing:
     def _let_join(self, now: float) -> None:
         joined = self._head.slices(self._slices.layout)
         self._slices.change(lambda layout: _joined(layout, joined))
+        longest_s = self._slices.start_timeout_s
         for name in self._slices.layout.joining:
-            if now - self._since.setdefault(name, now) > START_TIMEOUT_S:
-                raise Unavailable(f"slice {name} did not join within {START_TIMEOUT_S:g} s")
+            if now - self._since.setdefault(name, now) > longest_s:
+                why = self._slices.awaits([name])
+                raise Unavailable(f"slice {name} did not join within {longest_s:g} s{f': {why}' if why else ''}")
 
     def _let_go(self, wanted: WantedCluster | None, now: float) -> None:
         """Drain, wait for what may move elsewhere, end."""
@@ -95,12 +95,12 @@ class Resizing:
     def _scale(self, config: Mapping[str, Any]) -> None:
         """Let Serve have as many replicas as the configuration says, unless it has been told."""
         if _replicas_told(self._head.serve_status()) != _replicas_of(config):
-            self._head.deploy(on_port(config, self._slices.layout.ports["serve"]))
+            self._head.deploy(self._slices.listening(config))
 
 
-def on_port(config: Mapping[str, Any], port: int) -> dict[str, Any]:
-    """A Serve configuration that listens on a cluster's own port."""
-    return {**config, "http_options": {**config.get("http_options", {}), "host": "127.0.0.1", "port": port}}
+def on_port(config: Mapping[str, Any], host: str, port: int) -> dict[str, Any]:
+    """A Serve configuration that listens on a cluster's own address."""
+    return {**config, "http_options": {**config.get("http_options", {}), "host": host, "port": port}}
 
 
 def _joined(layout: Layout, alive: set[str]) -> Layout:

@@ -4,23 +4,20 @@ Knows nothing of queues or records; what it sees it publishes as a `ClusterView`
 """
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from fabric.backends.local.demand import unmet
-from fabric.backends.local.driver_log import DriverLog
-from fabric.backends.local.entrypoint import driver_slice, environments_of, job_request, packages_in
-from fabric.backends.local.layout import Layout
-from fabric.backends.local.ports import DriverLogs, Packages
-from fabric.backends.local.ray_http import RayHead
-from fabric.backends.local.resizing import START_TIMEOUT_S, Resizing, on_port
-from fabric.backends.local.slices import Slices
+from fabric.backends.keeping.demand import unmet
+from fabric.backends.keeping.entrypoint import driver_slice, environments_of, job_request, packages_in
+from fabric.backends.keeping.head import RayHead
+from fabric.backends.keeping.layout import Layout
+from fabric.backends.keeping.ports import DriverLogs, Output, Packages, RayNodes
+from fabric.backends.keeping.resizing import Resizing
 from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 
@@ -52,16 +49,20 @@ class Surroundings:
     """Set when a view changes in a way that matters, so that the loop looks at once."""
 
 
-class Keeper(threading.Thread):
+N = TypeVar("N", bound=RayNodes)
+
+
+class Keeper(threading.Thread, Generic[N]):
     """The life of one cluster from its first process to its last."""
 
     def __init__(
         self,
-        slices: Slices,
+        slices: N,
         around: Surroundings,
         wanted: WantedCluster | None = None,
         *,
-        head: RayHead | None = None,
+        head: RayHead,
+        output: Output,
     ) -> None:
         layout = slices.layout
         super().__init__(name=f"keeper-{layout.name}", daemon=True)
@@ -72,11 +73,9 @@ class Keeper(threading.Thread):
         self.done = False
         self.slices = slices
         self._around = around
-        self._head = head or RayHead(layout.dashboard_url, layout.token)
+        self._head = head
         self._resizing = Resizing(slices, self._head)
-        self._driver_log = DriverLog(
-            around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt)
-        )
+        self._driver_log = output
         self._leave = threading.Event()
         self._nudge = threading.Event()
         self._submitted = False
@@ -93,7 +92,7 @@ class Keeper(threading.Thread):
         """What the cluster is made of now."""
         return self.slices.layout
 
-    def add(self, how: Callable[[Layout], Layout]) -> None:
+    def add(self, how: Callable[[Any], Any]) -> None:
         """Write down slices that are to come; they are started by whoever asks for them.
 
         Raises:
@@ -151,6 +150,7 @@ class Keeper(threading.Thread):
     def _step(self) -> None:
         if self.view.phase is Phase.BROKEN or self.view.outcome.ended:
             return
+        self.slices.tend()
         lost = self.slices.lost()
         if lost:
             self._broken_by(lost[0])
@@ -192,9 +192,14 @@ class Keeper(threading.Thread):
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)
             self._nudge.set()
-        elif time.monotonic() - self._since > START_TIMEOUT_S:
+            return
+        why = self.slices.awaits(missing or self.layout.staying)
+        if time.monotonic() - self._since > self.slices.start_timeout_s:
             who = f"slices {', '.join(missing)} did not join" if missing else "its Ray head did not start"
-            self._publish(phase=Phase.BROKEN, problem=f"{who} within {START_TIMEOUT_S:g} s")
+            reason = f"{who} within {self.slices.start_timeout_s:g} s{f': {why}' if why else ''}"
+            self._publish(phase=Phase.BROKEN, problem=reason)
+        elif why:
+            self._publish(message=why)
 
     def _submit(self) -> None:
         """Hand over the entrypoint or the Serve configuration, unless an earlier fabric did."""
@@ -215,7 +220,7 @@ class Keeper(threading.Thread):
         for uri in {uri: None for environment in environments for uri in packages_in(environment)}:
             self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
         if wanted.serve is not None:
-            self._head.deploy(on_port(wanted.serve, self.layout.ports["serve"]))
+            self._head.deploy(self.slices.listening(wanted.serve))
         else:
             self._head.submit(job_request(wanted))
 
@@ -290,7 +295,7 @@ class Keeper(threading.Thread):
         elif states == {"RUNNING"} or (self.view.outcome is Outcome.RUNNING and _still_serves(applications)):
             # An adopted service's secret is known once the records have been heard.
             secret = self.wanted.secret if self.wanted else ""
-            endpoint = self.layout.serve_url if self.wanted else None
+            endpoint = self.slices.serve_url if self.wanted else None
             self._publish(outcome=Outcome.RUNNING, message="serving", endpoint=endpoint, secret=secret)
         else:
             self._publish(endpoint=None)
@@ -334,8 +339,7 @@ class Keeper(threading.Thread):
             _log.error("processes of %s do not end", self.layout.name)
         self._attempt(self._driver_log.finish)
         self._head.close()
-        shutil.rmtree(self.layout.temp_dir, ignore_errors=True)
-        shutil.rmtree(self.slices.folder, ignore_errors=True)
+        self.slices.forget()
         self.done = True
         self._around.changed.set()
 

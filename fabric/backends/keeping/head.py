@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from fabric.backends.local.demand import Bundle, Demand
-from fabric.backends.local.layout import START_LABEL, Layout
+from fabric.backends.keeping.demand import Bundle, Demand
+from fabric.backends.keeping.layout import START_LABEL, Layout
 from fabric.core.errors import BadInput, ClusterLost, FabricError, NotFound
 
 

@@ -1,0 +1,187 @@
+"""A real API server, reached through kr8s; every foreign error ends here.
+
+Knows nothing of what the objects mean. kr8s is asynchronous, so one thread runs its loop and the others wait.
+"""
+
+import asyncio
+import contextlib
+import json
+import queue
+import threading
+import warnings
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import httpx
+import kr8s
+
+from fabric.backends.kuberay.api import Change, Kind, Listing, Object, Patch, refusal
+from fabric.core.errors import BadConfig, FabricError, Unavailable
+
+T = TypeVar("T")
+
+_CALL_S = 15.0
+"""Longest wait for one answer, in seconds."""
+_WATCH_S = 300
+"""After so many seconds the server ends a watch, and another begins where it ended."""
+_MERGE, _JSON = "application/merge-patch+json", "application/json-patch+json"
+
+
+class Kr8sApi:
+    """Implements `fabric.backends.kuberay.api.KubeApi`."""
+
+    def __init__(self, namespace: str, kubeconfig: str | None = None) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            namespace: Of all objects.
+            kubeconfig: File with the access; None takes the pod's own account, or the user's file.
+        """
+        self._namespace = namespace
+        self._kubeconfig = kubeconfig
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
+        self._thread.start()
+        self._api: Any = None
+
+    def listing(self, kind: Kind, selector: str = "") -> Listing:
+        """All objects that have the labels."""
+        params = {"labelSelector": selector} if selector else {}
+        found = self._call("list", kind, "GET", params=params)
+        return Listing(tuple(found["items"]), found["metadata"]["resourceVersion"])
+
+    def get(self, kind: Kind, name: str) -> Object:
+        """One object."""
+        return self._call("get", kind, "GET", name=name)
+
+    def create(self, kind: Kind, item: Object) -> Object:
+        """Make an object."""
+        return self._call("create", kind, "POST", content=json.dumps(item))
+
+    def patch(self, kind: Kind, name: str, patch: Patch) -> Object:
+        """Change an object."""
+        headers = {"Content-Type": _MERGE if isinstance(patch, dict) else _JSON}
+        return self._call("patch", kind, "PATCH", name=name, content=json.dumps(patch), headers=headers)
+
+    def delete(self, kind: Kind, name: str, grace_s: int | None = None) -> None:
+        """Take an object away."""
+        options: Object = {"propagationPolicy": "Background"}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        self._call("delete", kind, "DELETE", name=name, content=json.dumps(options), missing_ok=True)
+
+    def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[Change]:
+        """Changes after `version`, until the server ends the connection."""
+        told: queue.SimpleQueue[Change | FabricError | None] = queue.SimpleQueue()
+        params = {
+            "watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_S), **({"labelSelector": selector} if selector else {}),
+        }  # fmt: skip
+        running = asyncio.run_coroutine_threadsafe(self._stream(kind, params, told), self._loop)
+        try:
+            while (change := told.get()) is not None:
+                if isinstance(change, FabricError):
+                    raise change
+                yield change
+        finally:
+            running.cancel()
+
+    def close(self) -> None:
+        """End the loop and with it every watch."""
+        if self._api is not None and self._api._session is not None:
+            with contextlib.suppress(Unavailable):
+                self._wait(self._api._session.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5.0)
+        self._loop.close()
+
+    def _call(self, verb: str, kind: Kind, method: str, *, missing_ok: bool = False, **more: Any) -> Object:
+        return self._wait(self._answer(verb, kind, method, missing_ok=missing_ok, **more))
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_S * 2)
+        except TimeoutError:
+            raise Unavailable(f"Kubernetes did not answer within {_CALL_S * 2:g} s. It is tried again.") from None
+
+    async def _answer(
+        self, verb: str, kind: Kind, method: str, *, name: str = "", missing_ok: bool = False, **more: Any
+    ) -> Object:
+        try:
+            async with (await self._session()).call_api(method, timeout=_CALL_S, **self._at(kind, name), **more) as got:
+                found: Object = got.json()
+                return found
+        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+            failure = self._mapped(verb, kind, name, error)
+            if missing_ok and failure.code == "not_found":
+                return {}
+            raise failure from None
+
+    async def _stream(self, kind: Kind, params: dict[str, str], told: Any) -> None:
+        """Put every change into the queue, at last an error or None.
+
+        Raises:
+            CancelledError: If nobody listens any more.
+        """
+        try:
+            patience = httpx.Timeout(_CALL_S, read=_WATCH_S + _CALL_S)
+            session = await self._session()
+            async with session.call_api("GET", stream=True, params=params, timeout=patience, **self._at(kind)) as got:
+                async for line in got.aiter_lines():
+                    told.put(self._change(kind, json.loads(line)))
+            told.put(None)
+        except asyncio.CancelledError:
+            told.put(None)
+            raise
+        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError, ValueError) as error:
+            told.put(self._mapped("watch", kind, "", error))
+
+    def _change(self, kind: Kind, event: Object) -> Change | FabricError:
+        if event["type"] == "ERROR":
+            said = event["object"]
+            return refusal(
+                "watch", kind, self._namespace, status=int(said.get("code", 500)), message=str(said.get("message"))
+            )
+        return Change(event["type"], event["object"])
+
+    async def _session(self) -> Any:
+        """The connection, made at the first call.
+
+        Raises:
+            BadConfig: If there is no access to any cluster.
+            Unavailable: If the server does not answer.
+        """
+        if self._api is None:
+            try:
+                with warnings.catch_warnings():
+                    # It names the versions that its own classes of objects were tried with; we use none of them.
+                    warnings.filterwarnings("ignore", message="Kubernetes version")
+                    self._api = await kr8s.asyncio.api(kubeconfig=self._kubeconfig, namespace=self._namespace)
+            except (ValueError, FileNotFoundError, KeyError) as error:
+                where = self._kubeconfig or "no kubeconfig"
+                raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
+            except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+                raise Unavailable(f"Kubernetes does not answer: {type(error).__name__} {error}") from None
+        return self._api
+
+    def _at(self, kind: Kind, name: str = "") -> dict[str, Any]:
+        return {
+            "version": kind.version,
+            "namespace": self._namespace if kind.namespaced else None,
+            "url": f"{kind.plural}/{name}" if name else kind.plural,
+        }
+
+    def _mapped(self, verb: str, kind: Kind, name: str, error: Exception) -> FabricError:
+        where = "/".join(filter(None, (self._namespace if kind.namespaced else "the cluster", name)))
+        answer = getattr(error, "response", None)
+        if answer is not None:
+            return refusal(verb, kind, where, status=answer.status_code, message=_message(answer, error))
+        words = f"{type(error).__name__} {error}".strip()
+        return Unavailable(f"{verb} {kind.plural}: Kubernetes does not answer: {words}")
+
+
+def _message(answer: httpx.Response, error: Exception) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:500] or str(error)

@@ -1,0 +1,170 @@
+"""The objects of one kind, kept in step with the API server: listed once, then watched; listed anew when that breaks.
+
+Knows nothing of what they mean.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from fabric.backends.kuberay.api import Change, Expired, Kind, KubeApi, Object
+from fabric.core.errors import BadConfig, Denied, FabricError, NotFound
+
+_log = logging.getLogger(__name__)
+
+_PAUSES_S = (0.2, 1.0, 2.0, 5.0)
+"""Between a failed attempt and the next, the last one repeated."""
+_MOST_GONE = 2000
+"""How many objects that are gone are remembered as they were last."""
+
+
+class Mirror(threading.Thread):
+    """What exists, as last heard."""
+
+    def __init__(
+        self, api: KubeApi, kind: Kind, selector: str, changed: Callable[[], None], *, grouped_by: str = ""
+    ) -> None:
+        """Listens to nothing before it is started.
+
+        Args:
+            api: The server.
+            kind: Of objects.
+            selector: Labels that they have.
+            changed: Called after every change.
+            grouped_by: A label, by whose value they can be asked for.
+        """
+        super().__init__(name=f"mirror-{kind.plural}", daemon=True)
+        self._api, self._kind, self._selector, self._changed = api, kind, selector, changed
+        self._label = grouped_by
+        self._objects: dict[str, Object] = {}
+        self._groups: dict[str, dict[str, Object]] = {}
+        self._gone: OrderedDict[str, Object] = OrderedDict()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._synced = threading.Event()
+        self.problem: FabricError | None = None
+        """Why nothing is heard at present."""
+
+    def first_look(self, patience_s: float) -> bool:
+        """Wait until everything was listed once, or cannot be; whether it was."""
+        ends = time.monotonic() + patience_s
+        while not self._synced.wait(_PAUSES_S[0]):
+            if time.monotonic() > ends or isinstance(self.problem, Denied | NotFound | BadConfig):
+                return False
+        return True
+
+    def objects(self) -> Mapping[str, Object]:
+        """What exists, by name; a copy."""
+        with self._lock:
+            return dict(self._objects)
+
+    def get(self, name: str) -> Object | None:
+        """The object of that name."""
+        with self._lock:
+            return self._objects.get(name)
+
+    def group(self, value: str) -> list[Object]:
+        """Those whose label has this value, by name."""
+        with self._lock:
+            found = self._groups.get(value, {})
+            return [found[name] for name in sorted(found)]
+
+    def gone(self, uid: str) -> Object | None:
+        """An object that is gone, as it was last."""
+        with self._lock:
+            return self._gone.get(uid)
+
+    def learn(self, item: Object) -> None:
+        """Take in what an answer to our own call says, before the watch does."""
+        self._apply(Change("MODIFIED", item))
+
+    def end(self) -> None:
+        """Listen no more; returns at once."""
+        self._over.set()
+
+    def run(self) -> None:
+        """List and watch until told to end."""
+        failures = 0
+        while not self._over.is_set():
+            try:
+                self._follow()
+                failures = 0
+            except FabricError as error:
+                if not isinstance(error, Expired):
+                    self.problem = error
+                    _log.warning("%s", error.message)
+                self._over.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1
+
+    def _follow(self) -> None:
+        """List everything, then watch, again and again, while the server knows where we were."""
+        found = self._api.listing(self._kind, self._selector)
+        self._replace({item["metadata"]["name"]: item for item in found.items}, found.version)
+        self.problem = None
+        self._synced.set()
+        version = found.version
+        while not self._over.is_set():
+            for change in self._api.watch(self._kind, version, self._selector):
+                version = change.object["metadata"]["resourceVersion"]
+                if change.kind != "BOOKMARK":
+                    self._apply(change)
+                if self._over.is_set():
+                    return
+
+    def _replace(self, found: dict[str, Object], version: str) -> None:
+        """Take in a listing, but for what an answer to a call of ours said after it was made."""
+        with self._lock:
+            for name, known in self._objects.items():
+                if _version(known) > _count(version):
+                    found[name] = known
+                elif name not in found:
+                    self._bury(known)
+            self._objects, self._groups = {}, {}
+            for item in found.values():
+                self._put(item)
+        self._changed()
+
+    def _apply(self, change: Change) -> None:
+        item = change.object
+        name = item["metadata"]["name"]
+        with self._lock:
+            known = self._objects.get(name)
+            if (known and _older(item, known)) or item["metadata"].get("uid") in self._gone:
+                return
+            if known:
+                self._groups.get(self._group_of(known), {}).pop(name, None)
+                del self._objects[name]
+            if change.kind == "DELETED":
+                self._bury(item)
+            else:
+                self._put(item)
+        self._changed()
+
+    def _put(self, item: Object) -> None:
+        self._objects[item["metadata"]["name"]] = item
+        self._groups.setdefault(self._group_of(item), {})[item["metadata"]["name"]] = item
+
+    def _group_of(self, item: Object) -> str:
+        return str(item["metadata"].get("labels", {}).get(self._label, ""))
+
+    def _bury(self, item: Object) -> None:
+        self._gone[item["metadata"].get("uid", "")] = item
+        while len(self._gone) > _MOST_GONE:
+            self._gone.popitem(last=False)
+
+
+def _older(item: Object, known: Object) -> bool:
+    """Whether `item` is an earlier state of the same object than `known`; etcd counts its versions upwards."""
+    if item["metadata"].get("uid") != known["metadata"].get("uid"):
+        return False
+    return _version(item) < _version(known)
+
+
+def _version(item: Object) -> int:
+    return _count(str(item["metadata"].get("resourceVersion", "")))
+
+
+def _count(version: str) -> int:
+    return int(version) if version.isdigit() else 0

@@ -1,0 +1,277 @@
+"""An API server in memory, with what KubeRay, a scheduler and kubelets would do; no socket and no Ray behind it.
+
+It keeps what the backend relies on: versions that rise, gates that hold a pod, patches that are tested, names that are
+taken, owners that take their objects along, replicas that become pods.
+"""
+
+import copy
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fabric.backends.kuberay import names
+from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, Listing, Object, Patch
+from fabric.core.errors import BadInput, Conflict, FabricError, NotFound
+
+
+def kube_node(name: str, tier: str, *, ready: bool = True, gpus: int = 0, **spec: Any) -> Object:
+    """A node of four CPUs and 8 GiB."""
+    return {
+        "metadata": {"name": name, "uid": name, "labels": {"fabric/tier": tier, names.HOSTNAME: f"host-{name}"}},
+        "spec": spec,
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "allocatable": {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": str(gpus)},
+        },
+    }
+
+
+@dataclass
+class FakeApiServer:
+    """Implements `fabric.backends.kuberay.api.KubeApi`; pods run at once when nothing holds them."""
+
+    objects: dict[tuple[str, str], Object] = field(default_factory=dict)
+    """By kind and name."""
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    """Verb, kind and name of every change that was asked for."""
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    """Verb and kind of everything that was asked for."""
+    refuses: dict[tuple[str, str], FabricError] = field(default_factory=dict)
+    """By verb and kind: raised until it is taken out."""
+    makes_pods: bool = True
+    """Whether the operator works."""
+    pulls: bool = True
+    """Whether images can be pulled."""
+    released: list[tuple[str, str, str]] = field(default_factory=list)
+    """Pod, slice and host of every release, in order."""
+
+    def __post_init__(self) -> None:
+        self._version = 0
+        self._count = 0
+        self._lock = threading.RLock()
+        self._watches: list[tuple[Kind, queue.SimpleQueue[Change | FabricError | None]]] = []
+
+    def listing(self, kind: Kind, selector: str = "") -> Listing:
+        """All objects of a kind, whatever their labels."""
+        with self._lock:
+            self._may("list", kind)
+            items = [copy.deepcopy(item) for (plural, _), item in self.objects.items() if plural == kind.plural]
+            return Listing(tuple(items), str(self._version))
+
+    def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[Change]:
+        """Changes after now."""
+        told: queue.SimpleQueue[Change | FabricError | None] = queue.SimpleQueue()
+        with self._lock:
+            self._may("watch", kind)
+            if int(version) < self._version:
+                raise Expired("too old")
+            self._watches.append((kind, told))
+        while (change := told.get()) is not None:
+            if isinstance(change, FabricError):
+                raise change
+            yield change
+
+    def get(self, kind: Kind, name: str) -> Object:
+        """One object."""
+        with self._lock:
+            self._may("get", kind)
+            return copy.deepcopy(self._known(kind, name))
+
+    def create(self, kind: Kind, item: Object) -> Object:
+        """Make an object, and what follows from it."""
+        with self._lock:
+            self._may("create", kind)
+            name = item["metadata"]["name"]
+            self.calls.append(("create", kind.plural, name))
+            if (kind.plural, name) in self.objects:
+                raise Conflict(f"{kind.plural} {name} is there")
+            made = self._put(kind, copy.deepcopy(item))
+            self._reconcile()
+            return made
+
+    def patch(self, kind: Kind, name: str, patch: Patch) -> Object:
+        """Change an object, and what follows from it."""
+        with self._lock:
+            self._may("patch", kind)
+            self.calls.append(("patch", kind.plural, name))
+            item = copy.deepcopy(self._known(kind, name))
+            if isinstance(patch, dict):
+                version = patch.get("metadata", {}).get("resourceVersion")
+                if version not in {None, item["metadata"]["resourceVersion"]}:
+                    raise Conflict("it has changed")
+                _merge(item, patch)
+            else:
+                for step in patch:
+                    _apply(item, step)
+            changed = self._put(kind, item, event="MODIFIED")
+            if kind == PODS:
+                self.released.append(
+                    (name, item["metadata"]["annotations"][names.SLICE], item["spec"]["nodeSelector"][names.HOSTNAME])
+                )
+            self._reconcile()
+            return changed
+
+    def delete(self, kind: Kind, name: str, grace_s: int | None = None) -> None:
+        """Take an object away, with all that it owns."""
+        with self._lock:
+            self._may("delete", kind)
+            self.calls.append(("delete", kind.plural, name))
+            self.take(kind, name)
+            self._reconcile()
+
+    def close(self) -> None:
+        """End every watch."""
+        with self._lock:
+            for _, told in self._watches:
+                told.put(None)
+            self._watches.clear()
+
+    def add(self, kind: Kind, *items: Object) -> None:
+        """Put objects there, as somebody else would."""
+        with self._lock:
+            for item in items:
+                self._put(kind, item)
+
+    def take(self, kind: Kind, name: str) -> None:
+        """Remove an object and all that it owns, as somebody else would."""
+        with self._lock:
+            item = self.objects.pop((kind.plural, name), None)
+            if item is None:
+                return
+            self._tell("DELETED", kind, item)
+            uid = item["metadata"]["uid"]
+            for plural, owned in [key for key, value in self.objects.items() if _owned_by(value, uid)]:
+                self.take(Kind("", plural), owned)
+
+    def change(self, kind: Kind, name: str, **changes: Any) -> None:
+        """Change parts of an object, as somebody else would."""
+        with self._lock:
+            item = copy.deepcopy(self._known(kind, name))
+            _merge(item, changes)
+            self._put(kind, item, event="MODIFIED")
+
+    def interrupt(self, error: FabricError) -> None:
+        """End every watch with an error, as an API server that is restarted does."""
+        with self._lock:
+            for _, told in self._watches:
+                told.put(error)
+            self._watches.clear()
+
+    def named(self, kind: Kind) -> list[str]:
+        """Names of all objects of a kind."""
+        with self._lock:
+            return sorted(name for plural, name in self.objects if plural == kind.plural)
+
+    def pod_of(self, slice_name: str) -> Object:
+        """The pod that was released as a slice."""
+        with self._lock:
+            pods = [item for (plural, _), item in self.objects.items() if plural == PODS.plural]
+            return next(p for p in pods if p["metadata"].get("annotations", {}).get(names.SLICE) == slice_name)
+
+    def _may(self, verb: str, kind: Kind) -> None:
+        self.asked.add((verb, kind.plural))
+        if (verb, kind.plural) in self.refuses:
+            raise self.refuses[verb, kind.plural]
+
+    def _known(self, kind: Kind, name: str) -> Object:
+        if (kind.plural, name) not in self.objects:
+            raise NotFound(f"no {kind.plural} {name}")
+        return self.objects[kind.plural, name]
+
+    def _put(self, kind: Kind, item: Object, event: str = "ADDED") -> Object:
+        self._version += 1
+        item["metadata"].setdefault("uid", f"uid-{self._version}")
+        item["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[kind.plural, item["metadata"]["name"]] = item
+        self._tell(event, kind, item)
+        return copy.deepcopy(item)
+
+    def _tell(self, event: str, kind: Kind, item: Object) -> None:
+        if event == "DELETED":
+            self._version += 1
+            item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self._version)}}
+        for watched, told in self._watches:
+            if watched.plural == kind.plural:
+                told.put(Change(event, copy.deepcopy(item)))
+
+    def _reconcile(self) -> None:
+        """What the operator, the scheduler and kubelets do."""
+        if self.makes_pods:
+            for cluster in [item for (plural, _), item in self.objects.items() if plural == RAY_CLUSTERS.plural]:
+                self._operate(cluster)
+        for pod in [item for (plural, _), item in self.objects.items() if plural == PODS.plural]:
+            self._run(pod)
+
+    def _operate(self, cluster: Object) -> None:
+        spec, name = cluster["spec"], cluster["metadata"]["name"]
+        if not self._pods(name, "headgroup"):
+            self._make(cluster, spec["headGroupSpec"], "headgroup", "head")
+        for group in spec.get("workerGroupSpecs", ()):
+            for pod in group.get("scaleStrategy", {}).get("workersToDelete", ()):
+                self.take(PODS, pod)
+            pods = self._pods(name, group["groupName"])
+            for _ in range(group["replicas"] - len(pods)):
+                self._make(cluster, group, group["groupName"], "worker")
+            for pod in pods[group["replicas"] :]:
+                self.take(PODS, pod)
+
+    def _pods(self, cluster: str, group: str) -> list[str]:
+        wanted = {names.CLUSTER: cluster, names.GROUP: group}
+        return [
+            name
+            for (plural, name), item in self.objects.items()
+            if plural == PODS.plural and wanted.items() <= item["metadata"]["labels"].items()
+        ]
+
+    def _make(self, cluster: Object, group: Object, name: str, node_type: str) -> None:
+        self._count += 1
+        meta, template = cluster["metadata"], copy.deepcopy(group["template"])
+        own = {names.CLUSTER: meta["name"], names.GROUP: name, names.NODE_TYPE: node_type}
+        template["metadata"]["labels"] |= own
+        template["metadata"] |= {
+            "name": f"{meta['name']}-{name}-{self._count}",
+            "ownerReferences": [{"uid": meta["uid"]}],
+        }
+        self._put(PODS, {**template, "status": {"phase": "Pending"}})
+
+    def _run(self, pod: Object) -> None:
+        """Let a pod run on its node, unless something holds it."""
+        if pod["status"]["phase"] != "Pending" or pod["spec"].get("schedulingGates") or not self.pulls:
+            return
+        host = pod["spec"]["nodeSelector"][names.HOSTNAME]
+        nodes = [item for (plural, _), item in self.objects.items() if plural == NODES.plural]
+        node = next(n["metadata"]["name"] for n in nodes if n["metadata"]["labels"][names.HOSTNAME] == host)
+        running = copy.deepcopy(pod)
+        running["spec"]["nodeName"] = node
+        running["status"] = {"phase": "Running", "podIP": "192.0.2.1"}
+        self._put(PODS, running, event="MODIFIED")
+
+
+def _owned_by(item: Object, uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences", ()))
+
+
+def _merge(item: Object, patch: Object) -> None:
+    for key, value in patch.items():
+        if isinstance(value, dict) and isinstance(item.get(key), dict):
+            _merge(item[key], value)
+        else:
+            item[key] = copy.deepcopy(value)
+
+
+def _apply(item: Object, step: Any) -> None:
+    """One step of a JSON patch."""
+    *above, last = [part.replace("~1", "/").replace("~0", "~") for part in step["path"].split("/")[1:]]
+    place: Any = item
+    for part in above:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    key: Any = int(last) if isinstance(place, list) else last
+    if step["op"] == "test":
+        if place[key] != step["value"]:
+            raise BadInput(f"{step['path']} is not {step['value']}")
+    elif step["op"] == "remove":
+        del place[key]
+    else:
+        place[key] = step["value"]

@@ -1,0 +1,152 @@
+"""What an API server refuses is told with the verb, the resource and the next step; nodes are what it says they are."""
+
+import httpx
+import pytest
+
+from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, refusal
+from fabric.backends.kuberay.mirror import Mirror
+from fabric.backends.kuberay.nodes import nodes_seen, quantity
+from fabric.backends.kuberay.pod_head import PodHead, PodOutput
+from fabric.core.errors import (
+    BadInput,
+    ClusterLost,
+    Conflict,
+    Denied,
+    FabricError,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)  # fmt: skip
+from fabric.core.resources import Resources
+from fabric.scheduler.snapshot import NodeState
+from tests.builders import FakeLogs
+from tests.fake_api_server import FakeApiServer, kube_node
+from tests.unit.backends.test_kuberay_manifest import pods_site
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "said", "error", "words"),
+    [
+        (PODS, 401, "Unauthorized", Unauthenticated, "does not know the fabric's account (patch pods in fabric/p)"),
+        (PODS, 403, "forbidden", Denied, 'grant verb patch on resource pods of API group "" (clusters/ has the role)'),
+        (RAY_CLUSTERS, 403, "forbidden", Denied, "grant verb patch on resource rayclusters of API group ray.io"),
+        (PODS, 403, "exceeded quota: small", Unavailable, "a quota of Kubernetes refuses"),
+        (RAY_CLUSTERS, 404, "the server could not find the requested resource", NotFound, "install the KubeRay"),
+        (PODS, 404, 'namespaces "fabric" not found', NotFound, "there is no namespace fabric: create it"),
+        (PODS, 404, 'pods "p" not found', NotFound, "Kubernetes does not have it"),
+        (PODS, 409, "object has been modified", Conflict, "it exists, or has changed meanwhile"),
+        (PODS, 410, "too old resource version", Expired, "has forgotten that far back"),
+        (PODS, 422, "spec.x: Invalid", BadInput, "takes no such object: spec.x: Invalid"),
+        (PODS, 429, "too many requests", Unavailable, "throttles; it is tried again"),
+        (PODS, 400, "bad", BadInput, "refuses with 400"),
+        (PODS, 503, "etcd is away", Unavailable, "fails with 503: etcd is away. It is tried again."),
+    ],
+)
+def test_every_refusal_has_its_meaning(
+    kind: Kind, status: int, said: str, error: type[FabricError], words: str
+) -> None:
+    found = refusal("patch", kind, "fabric/p", status=status, message=said)
+    assert type(found) is error
+    assert words in found.message
+
+
+def test_a_node_has_what_its_tier_says_and_no_more_than_kubernetes_gives() -> None:
+    seen = nodes_seen(
+        pods_site(),
+        [
+            kube_node("g1", "gpu", gpus=1),
+            kube_node("g0", "gpu", gpus=4, unschedulable=True),
+            kube_node("c0", "commodity", ready=False),
+            kube_node("x0", "other"),
+        ],
+    )
+    assert [(node.name, node.tier, node.state, node.heads) for node in seen] == [
+        ("c0", "commodity", NodeState.DOWN, True),
+        ("g0", "gpu", NodeState.DRAINING, False),
+        ("g1", "gpu", NodeState.READY, False),
+    ]
+    assert [node.capacity.gpus.count for node in seen] == [0, 2000, 1000]
+    assert seen[0].capacity == Resources.of(4, 0, "8 GiB")
+
+
+def test_a_node_of_another_architecture_takes_no_work() -> None:
+    node = kube_node("g0", "gpu", gpus=2)
+    node["metadata"]["labels"]["kubernetes.io/arch"] = "arm64"
+    assert [seen.state for seen in nodes_seen(pods_site(), [node])] == [NodeState.DOWN]
+
+
+@pytest.mark.parametrize(("text", "number"), [("2", 2), ("1500m", 1.5), ("16Gi", 2**34), ("1G", 10**9), ("1e3", 1e3)])
+def test_quantities_are_read_as_kubernetes_writes_them(text: str, number: float) -> None:
+    assert quantity(text) == number
+    with pytest.raises(BadInput):
+        quantity(f"x{text}")
+
+
+def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:
+    mirror = Mirror(FakeApiServer(), NODES, "", lambda: None)
+    new = {"metadata": {"name": "n", "uid": "u", "resourceVersion": "12"}, "is": "new"}
+    old = {"metadata": {"name": "n", "uid": "u", "resourceVersion": "9"}, "is": "old"}
+    mirror.learn(new)
+    mirror.learn(old)
+    assert mirror.objects() == {"n": new}
+    mirror._replace({}, "11")
+    assert mirror.objects() == {"n": new}
+    mirror._apply(Change("DELETED", {**new, "metadata": {**new["metadata"], "resourceVersion": "13"}}))  # type: ignore[dict-item]
+    mirror.learn(new)
+    assert mirror.objects() == {}
+    assert mirror.gone("u") is not None
+
+
+class Node:
+    """A Ray node that keeps one output, behind a transport in memory."""
+
+    def __init__(self) -> None:
+        self.written = b"first\n"
+        self.up = True
+        self.ranges: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not self.up:
+            raise httpx.ConnectError("refused", request=request)
+        if request.url.path.startswith("/api/jobs/"):
+            return httpx.Response(200, json={"status": "RUNNING", "driver_agent_http_address": "http://10.0.0.2:52365"})
+        assert str(request.url) == "http://10.0.0.2:52365/logs/job-driver-w-1.log"
+        assert request.headers["Authorization"] == "Bearer t"
+        self.ranges.append(request.headers["Range"])
+        start = int(request.headers["Range"].removeprefix("bytes=").partition("-")[0])
+        if start >= len(self.written):
+            return httpx.Response(416)
+        return httpx.Response(206, content=self.written[start:])
+
+
+def output(node: Node, logs: FakeLogs) -> PodOutput:
+    head = PodHead(lambda: ("http://10.0.0.1:8265", "t"))
+    head._http = httpx.Client(transport=httpx.MockTransport(node))
+    return PodOutput(logs, head, "w-1", key=("w", 1))
+
+
+def test_output_is_copied_from_where_the_last_copy_ended() -> None:
+    node, logs = Node(), FakeLogs()
+    copied = output(node, logs)
+    copied.copy()
+    node.written += b"second\n"
+    copied.finish()
+    assert logs.kept["w", 1] == b"first\nsecond\n"
+    assert logs.complete == {("w", 1)}
+    assert [text.partition("-")[0] for text in node.ranges] == ["bytes=0", "bytes=6", "bytes=6", "bytes=13"]
+
+
+def test_what_a_lost_node_took_is_a_gap_after_some_patience() -> None:
+    node, logs = Node(), FakeLogs()
+    copied = output(node, logs)
+    copied.copy()
+    node.up = False
+    for _ in range(4):
+        with pytest.raises(ClusterLost):
+            copied.finish()
+    copied.finish()
+    assert (logs.kept["w", 1], logs.complete) == (b"first\n", {("w", 1)})
+
+
+def test_a_head_without_an_address_does_not_answer() -> None:
+    assert not PodHead(lambda: ("", "")).answers()
