@@ -132,6 +132,7 @@ class World:
             reports=self.records,
             keys=self.records,
             people=self.records,
+            ledger=self.records,
             packages=self.packages,
             logs=self.logs,
             models=self.models,
