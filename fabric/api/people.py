@@ -17,6 +17,9 @@ USERS = "/api/fabric/users"
 KEYS = "/api/fabric/keys"
 """GET, POST `KeyRequest`; `/NAME` DELETE revokes; `/NAME/rotate` POST `RotateRequest`."""
 
+PROJECT_HEADER = "X-Fabric-Project"
+"""Header of any request: the project to act in, for people who have a role in several."""
+
 LONGEST_LIFE_S = 10 * 366 * 86_400.0
 """Longest life of a key that ends, in seconds; a choice."""
 

@@ -98,6 +98,7 @@ class Accounts:
             raise BadInput(f"project {name} is one of the site file's; change it there", project=name)
         if all(made.name != name for made in self._ports.people.projects()):
             self._ports.people.add_project(name, caller.submits_as)
+            self._ports.projects_changed()
         self._ports.people.close_project(name, request.closed)
         return self.project(name, caller)
 

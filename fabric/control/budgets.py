@@ -35,9 +35,9 @@ class Budgets:
         self._used = used
         self._read_at, self._accounts = float("-inf"), dict[str, Account]()
 
-    def decide(self, snapshot: Snapshot, policy: Policy, now: float) -> Plan:
+    def planned(self, snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         """A decision within all budgets."""
-        return decide_within(self.accounts(now), snapshot, policy, now, decide=decide)
+        return decide_within(self.accounts(now), snapshot, policy, now, decider=decide)
 
     def accounts(self, now: float) -> Mapping[str, Account]:
         """By project, those without a budget left out; read anew every `READ_EVERY_S`."""

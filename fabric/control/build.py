@@ -25,6 +25,7 @@ from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.models import Models
+from fabric.control.oidc import OidcTokens
 from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
@@ -81,7 +82,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     budgets = Budgets(site, records)
     loop = Loop(
         records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
-        decider=budgets.decide, memory=records,
+        decider=budgets.planned, memory=records,
     )  # fmt: skip
     thread = LoopThread(loop.step, changed)
     endings = Endings(records, backend, thread)
@@ -93,13 +94,14 @@ def running(site: Site, state: Path) -> Iterator[Running]:
         packages=packages, logs=logs, models=models,
         nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         decision=lambda: loop.last_decision,
+        projects_changed=lambda: loop.use_tree(tree(listed_projects(site, records.projects()))),
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     mlflow.start()
     backend.start()
     thread.start()
     try:
-        yield Running(create_app(Service(ports, site), http), endings)
+        yield Running(create_app(Service(ports, site, OidcTokens(site.oidc) if site.oidc else None), http), endings)
     finally:
         thread.end()
         mlflow.end()

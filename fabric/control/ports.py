@@ -174,3 +174,5 @@ class Ports:
     """So many random bytes."""
     decision: Callable[[], Decision | None] = lambda: None
     """What the loop decided last."""
+    projects_changed: Callable[[], None] = lambda: None
+    """Lets the loop know projects that were made meanwhile."""

@@ -29,11 +29,11 @@ class Account:
     """Accelerators times seconds, with those of the projects below it."""
 
 
-Decide = Callable[[Snapshot, Policy, float], Plan]
+Decider = Callable[[Snapshot, Policy, float], Plan]
 
 
 def decide_within(
-    accounts: Mapping[str, Account], snapshot: Snapshot, policy: Policy, now: float, *, decide: Decide
+    accounts: Mapping[str, Account], snapshot: Snapshot, policy: Policy, now: float, *, decider: Decider
 ) -> Plan:
     """A decision about everybody but those whom a budget keeps waiting, who are told so.
 
@@ -42,12 +42,12 @@ def decide_within(
         snapshot: The world.
         policy: What the site chose.
         now: Seconds since the epoch.
-        decide: What decides.
+        decider: What decides.
     """
     kept = kept_waiting(accounts, snapshot, policy, now) if accounts and snapshot.waiting else {}
     if not kept:
-        return decide(snapshot, policy, now)
-    plan = decide(snapshot.updated(unqueued=[w for w in snapshot.waiting if w.name in kept]), policy, now)
+        return decider(snapshot, policy, now)
+    plan = decider(snapshot.updated(unqueued=[w for w in snapshot.waiting if w.name in kept]), policy, now)
     waits = tuple(Wait(name, note=reason) for name, reason in kept.items())
     return replace(plan, waits=Later(lambda: (*plan.waits, *waits)))
 

@@ -50,6 +50,6 @@ def test_the_ledger_is_read_every_few_seconds_and_not_at_all_without_budgets() -
 
 def test_the_loops_decision_keeps_who_is_over_budget_waiting() -> None:
     mine = budgets(Ledger(alpha=2.0), Project(name="alpha", budget=Budget(gpu_hours=2.0, running=0)))
-    plan = mine.decide(world(waiting("a", project="alpha"), waiting("b")), Policy(), START)
+    plan = mine.planned(world(waiting("a", project="alpha"), waiting("b")), Policy(), START)
     assert [action.workload for action in plan.placed] == ["b"]
     assert [wait.workload for wait in plan.waits] == ["a"]

@@ -97,11 +97,11 @@ def test_the_work_of_projects_below_counts_too() -> None:
 def test_a_decision_starts_those_within_and_tells_the_others() -> None:
     accounts = {"alpha": Account(budget(running=1))}
     seen = world(asks("a", at=1), asks("b", at=2), asks("c", project="beta", at=3))
-    plan = decide_within(accounts, seen, Policy(), NOW, decide=decide)
+    plan = decide_within(accounts, seen, Policy(), NOW, decider=decide)
     assert {action.workload for action in plan.placed} == {"a", "c"}
     assert {wait.workload: wait.note for wait in plan.waits}.keys() == {"b"}
     assert "may have 1 jobs and services running" in plan.waits[0].reason
-    assert decide_within({}, seen, Policy(), NOW, decide=decide) == decide(seen, Policy(), NOW)
+    assert decide_within({}, seen, Policy(), NOW, decider=decide) == decide(seen, Policy(), NOW)
 
 
 @pytest.mark.parametrize(
