@@ -17,6 +17,9 @@ USERS = "/api/fabric/users"
 KEYS = "/api/fabric/keys"
 """GET, POST `KeyRequest`; `/NAME` DELETE revokes; `/NAME/rotate` POST `RotateRequest`."""
 
+PROJECT_HEADER = "X-Fabric-Project"
+"""Header of any request: the project to act in, for people who have a role in several."""
+
 LONGEST_LIFE_S = 10 * 366 * 86_400.0
 """Longest life of a key that ends, in seconds; a choice."""
 
@@ -51,6 +54,21 @@ class MemberView(Settings):
     """admin, operator, member or viewer."""
 
 
+class BudgetView(Settings):
+    """What a project may use in all, and what it has used of that."""
+
+    gpu_hours: float | None = None
+    """Accelerators times hours in one period; None for any amount."""
+    every: str = "month"
+    """Period: day, week or month."""
+    used_gpu_hours: float = 0.0
+    """Of the present period, with the projects below it."""
+    resets_at: float
+    """When the next period begins, in seconds since the epoch."""
+    running: int | None = None
+    """Most jobs and services that hold nodes at the same time; None for any number."""
+
+
 class ProjectView(Settings):
     """A project: its claims, and what it holds now."""
 
@@ -74,6 +92,8 @@ class ProjectView(Settings):
     """By tier: the most it may ever hold, in words."""
     held: dict[str, Amounts] = {}
     """By tier: what its work holds now, without the projects below it."""
+    budget: BudgetView | None = None
+    """What it may use in all; None for any amount."""
     num_waiting: int = 0
     """Its workloads that wait."""
     num_running: int = 0

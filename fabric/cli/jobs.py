@@ -175,6 +175,8 @@ def _explained(told: ExplanationView) -> Iterator[str]:
     lost = f", {view.failures} lost" if view.failures else ""
     left = f", {view.preemptions} left for others" if view.preemptions else ""
     yield f"{view.name} ({view.kind}, {view.priority}) is {view.state}, attempt {view.attempt}{lost}{left}"
+    if view.submitted_by:
+        yield f"of         {view.submitted_by}, project {view.project}"
     if view.message:
         yield f"  {view.message}"
     if told.missing:

@@ -15,12 +15,14 @@ from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import nodes
+from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
 from fabric.cli.top import top
 from fabric.cli.up import up
+from fabric.cli.usage import usage
 
 app = typer.Typer(
     name="fabric",
@@ -35,10 +37,11 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay, render,
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-app.add_typer(simulate)
+for _group in (projects, users, keys, simulate):
+    app.add_typer(_group)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from fabric.config.budgets import Budget
 from fabric.config.settings import Settings, checked
 from fabric.core.ids import check_name
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
@@ -92,6 +93,9 @@ class Project(Settings):
 
     limit: dict[str, Share] = {}
     """By tier: the most it may ever hold; a tier or amount that is left out has no limit."""
+
+    budget: Budget | None = None
+    """What it may use in all; None for any amount."""
 
     @field_validator("name")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from fabric.config.identity import Oidc
 from fabric.config.kubernetes import Architecture, Kubernetes, NodeGroup, check_kubernetes
 from fabric.config.memory import Ram, Superchip, check_memory
 from fabric.config.projects import Project, check_projects
@@ -188,6 +189,9 @@ class Site(Settings):
 
     defaults: Defaults = Defaults()
     """What work gets whose owner says nothing."""
+
+    oidc: Oidc | None = None
+    """OpenID Connect provider whose tokens are taken beside keys."""
 
     projects: tuple[Project, ...] = ()
     """Who pays and what they are guaranteed; without any, everybody may hold anything."""

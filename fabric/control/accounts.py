@@ -3,7 +3,7 @@
 Knows nothing of HTTP or SQL. Nobody gives more than he has: neither a role, nor a project, nor a longer life.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fabric.api.people import (
     KeyMade,
@@ -17,18 +17,30 @@ from fabric.api.people import (
     UserRequest,
     UserView,
 )
+from fabric.api.usage import UsageView
 from fabric.config.site import Site
+from fabric.control.budgets import Budgets, budget_view
 from fabric.control.callers import Caller, Permission, Role
 from fabric.control.logins import WHOLE_SITE, digest_of
 from fabric.control.people_ports import KeyRecord, MemberRecord, UserRecord
 from fabric.control.ports import Ports
 from fabric.control.projects import all_projects
+from fabric.control.usage import HOUR_S, added_up, check_by
 from fabric.core.errors import BadInput, Denied, NotFound
 from fabric.core.ids import check_name
 from fabric.store.keys import Key
 
 KEY_BYTES = 32
 """Entropy of a key."""
+
+DAY_S = 24 * HOUR_S
+"""How far back usage goes that is asked for without a beginning, in seconds."""
+
+MOST_HOURS = 24 * 366
+"""Hours that one answer about usage may tell apart."""
+
+Window = tuple[float | None, float | None]
+"""From when to when."""
 
 
 class Accounts:
@@ -37,6 +49,7 @@ class Accounts:
     def __init__(self, ports: Ports, site: Site) -> None:
         self._ports = ports
         self._site = site
+        self._budgets = Budgets(site, ports.ledger)
 
     def me(self, caller: Caller) -> MeView:
         """Who asks, and what that comes to."""
@@ -51,7 +64,13 @@ class Accounts:
         active = [record for record in self._ports.workloads.active().values() if not record.state.final]
         named = {member.project for member in self._ports.people.memberships()} - {WHOLE_SITE}
         found = all_projects(self._site, self._ports.people.projects(), active, named)
-        return tuple(view for view in found if caller.project in (None, view.name))
+        now = self._ports.clock.now()
+        accounts = self._budgets.accounts(now)
+        return tuple(
+            view.model_copy(update={"budget": budget_view(accounts[view.name], now)}) if view.name in accounts else view
+            for view in found
+            if caller.project in (None, view.name)
+        )
 
     def project(self, name: str, caller: Caller) -> ProjectView:
         """One project and who is what in it.
@@ -79,6 +98,7 @@ class Accounts:
             raise BadInput(f"project {name} is one of the site file's; change it there", project=name)
         if all(made.name != name for made in self._ports.people.projects()):
             self._ports.people.add_project(name, caller.submits_as)
+            self._ports.projects_changed()
         self._ports.people.close_project(name, request.closed)
         return self.project(name, caller)
 
@@ -185,6 +205,32 @@ class Accounts:
         self._reachable(name, caller)
         self._ports.keys.revoke(name)
         return _key_view(self._ports.keys.key(name))
+
+    def usage(self, caller: Caller, by: Sequence[str], window: Window, project: str | None = None) -> UsageView:
+        """What was used, added up.
+
+        Args:
+            caller: Who asks; he is told of his own project.
+            by: What to add up by, of `fabric.api.usage.BY`.
+            window: From when to when, in seconds since the epoch; None for the last day and for now.
+            project: Only of this one.
+
+        Raises:
+            BadInput: If it cannot be added up so, or the end is before the beginning.
+            Denied: If the project is out of reach.
+        """
+        check_by(by)
+        now = self._ports.clock.now()
+        until = now if window[1] is None else min(window[1], now)
+        since = until - DAY_S if window[0] is None else window[0]
+        if since > until:
+            raise BadInput("since: is later than until, or than now", since=since)
+        if "hour" in by and until - since > MOST_HOURS * HOUR_S:
+            raise BadInput(f"since: at most {MOST_HOURS} hours can be told apart; add up by day", since=since)
+        if project is not None:
+            caller.require_project(project)
+        spells = self._ports.ledger.spells(since, until, project if caller.project is None else caller.project)
+        return UsageView(since=since, until=until, rows=added_up(spells, by))
 
     def _reachable(self, name: str, caller: Caller) -> KeyRecord:
         """The key of that name, if the caller may see it.

@@ -4,10 +4,11 @@ Knows nothing of what any part does inside.
 """
 
 import hashlib
+import logging
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,17 @@ from fabric.config import env
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
 from fabric.control.blueprint import SiteBlueprint
+from fabric.control.budgets import Budgets
 from fabric.control.callers import Role
 from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.models import Models
+from fabric.control.oidc import OidcTokens
+from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
+from fabric.control.projects import listed_projects
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.scheduler.loop import Loop, Settings
@@ -39,6 +44,8 @@ from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
 from fabric.store.packages import Packages
 from fabric.store.records import SqlRecords
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +74,29 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     models = Models(mlflow.url, records)
     artifacts = state / "artifacts"
     blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
-    loop = Loop(records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site), memory=records)
+    budgets = Budgets(site, records)
+    loop = Loop(
+        records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        decider=budgets.planned, memory=records,
+    )  # fmt: skip
     thread = LoopThread(loop.step, changed)
     endings = Endings(records, backend, thread)
     ensure_admin_key(records, state / env.ADMIN_KEY_FILE)
+    for correction in records.reconcile():
+        _log.warning("the ledger was brought to what is held: %s", correction)
     ports = Ports(
-        workloads=records, reports=records, keys=records, people=records, packages=packages, logs=logs, models=models,
+        workloads=records, reports=records, keys=records, people=records, ledger=records,
+        packages=packages, logs=logs, models=models,
         nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         decision=lambda: loop.last_decision,
+        projects_changed=lambda: loop.use_tree(tree(listed_projects(site, records.projects()))),
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     backend.start()
     mlflow.start()
     thread.start()
     try:
-        yield Running(create_app(Service(ports, site), http), endings)
+        yield Running(create_app(Service(ports, site, OidcTokens(site.oidc) if site.oidc else None), http), endings)
     finally:
         thread.end()
         backend.close()
@@ -95,8 +110,12 @@ def backend_of(site: Site, around: Surroundings) -> LocalBackend | KubeRayBacken
     return KubeRayBackend(site, around, Kr8sApi(site.kubernetes.namespace))
 
 
-def loop_settings(site: Site) -> Settings:
+def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:
     """What the loop is told of a site: policy, projects, windows.
+
+    Args:
+        site: As its file says.
+        made: Projects that people made beside those.
 
     Raises:
         BadConfig: If the policy is none.
@@ -105,7 +124,7 @@ def loop_settings(site: Site) -> Settings:
         head=site.head.resources,
         grace_s=site.grace_s,
         policy=policy_of(site, Policy),
-        tree=tree(site.projects),
+        tree=tree(listed_projects(site, made)),
         windows=site.windows,
         overhead_s=site.overhead_s,
         half_life_s=site.usage_half_life_s,

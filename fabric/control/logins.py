@@ -4,12 +4,16 @@ Knows nothing of HTTP, or of what a caller asks for.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from fabric.api.people import PROJECT_HEADER
+from fabric.config.identity import roles_of
 from fabric.control.callers import Caller, Role
+from fabric.control.oidc import OidcTokens, looks_like_token
 from fabric.control.people_ports import KeyRecord, People
 from fabric.control.ports import Ports
-from fabric.core.errors import NotFound, Unauthenticated
+from fabric.core.errors import BadInput, Conflict, Denied, NotFound, Unauthenticated
+from fabric.core.ids import check_name
 
 TOKEN_OUTLIVES_S = 60.0
 """How long a workload's token is still taken after the workload's end, in seconds."""
@@ -24,14 +28,65 @@ WHOLE_SITE = ""
 class Logins:
     """Recognises keys; safe to call from several threads at once."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, tokens: OidcTokens | None = None) -> None:
         self._ports = ports
+        self._tokens = tokens
 
-    def caller_of(self, key: str) -> Caller:
-        """Who presents `key`.
+    def caller_of(self, key: str, project: str | None = None) -> Caller:
+        """Who presents `key`, which may be a token of the site's provider.
+
+        Args:
+            key: What is shown.
+            project: In which project he wants to act, where he may in several.
 
         Raises:
+            Denied: If he may not act there, or must say where.
             Unauthenticated: If nobody issued it, it is over, or its owner may nothing any more.
+        """
+        if self._tokens is not None and looks_like_token(key):
+            return self._person(self._tokens, key, project)
+        caller = self._holder(key)
+        if project is not None:
+            caller.require_project(project)
+        return caller
+
+    def _person(self, tokens: OidcTokens, token: str, project: str | None) -> Caller:
+        """Who logged in at the provider; known here from the first time on.
+
+        Raises:
+            Denied: If he may not act in the project, or must say in which.
+            Unauthenticated: If the token is not good, names nobody, or he was disabled.
+        """
+        claims = tokens.claims_of(token, self._ports.clock.now())
+        named = claims.get(tokens.settings.user_claim)
+        if not isinstance(named, str) or not _may_name(named):
+            raise Unauthenticated(
+                f"this token names nobody in {tokens.settings.user_claim!r} whom a name can be made of"
+            )
+        roles = self._ports.people.roles(named)
+        if roles is None:
+            self._get_to_know(named, str(claims.get(tokens.settings.name_claim) or ""))
+            roles = {}
+        both = _joined(roles, roles_of(claims, tokens.settings.rules))
+        return _acting(named, both, project)
+
+    def _get_to_know(self, user: str, full_name: str) -> None:
+        """Remember a person who comes for the first time.
+
+        Raises:
+            Unauthenticated: If he was here before and is disabled.
+        """
+        try:
+            self._ports.people.add_user(user, full_name[:200])
+        except Conflict:
+            if self._ports.people.user(user).disabled is not None:
+                raise Unauthenticated(f"user {user} is disabled. Ask the site's administrator.") from None
+
+    def _holder(self, key: str) -> Caller:
+        """The owner of a key that was issued here.
+
+        Raises:
+            Unauthenticated: If there is none, or he may nothing any more.
         """
         now = self._ports.clock.now()
         found = self._ports.keys.find_key(digest_of(key))
@@ -79,6 +134,43 @@ class Logins:
             ended = 0.0
         if ended is not None and self._ports.clock.now() > ended + TOKEN_OUTLIVES_S:
             raise Unauthenticated(f"this token has expired with its workload {workload}")
+
+
+def _may_name(user: str) -> bool:
+    try:
+        return bool(check_name(user, "user"))
+    except BadInput:
+        return False
+
+
+def _joined(roles: Mapping[str, str], claimed: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """The highest role in each project."""
+    both = dict(roles)
+    for project, role in claimed:
+        if project not in both or Role(role).rank > Role(both[project]).rank:
+            both[project] = role
+    return both
+
+
+def _acting(user: str, roles: Mapping[str, str], project: str | None) -> Caller:
+    """A person in the project that he names, or in the only one, or on the whole site.
+
+    Raises:
+        Denied: If he has no role there, or must say where.
+    """
+    mine = ", ".join(sorted(roles.keys() - {WHOLE_SITE})) or "no project"
+    if project is not None:
+        role = highest(roles, project)
+        if role is None:
+            raise Denied(f"user {user} has no role in project {project}, but in {mine}", project=project)
+        return Caller(user, role, project, user=user)
+    if WHOLE_SITE in roles:
+        return Caller(user, Role(roles[WHOLE_SITE]), user=user)
+    if len(roles) != 1:
+        more = f"say in which to act with the header {PROJECT_HEADER}" if roles else "ask an administrator for a role"
+        raise Denied(f"user {user} has a role in {mine}: {more}", user=user)
+    ((only, name),) = roles.items()
+    return Caller(user, Role(name), only, user=user)
 
 
 def digest_of(key: str) -> str:

@@ -3,10 +3,11 @@
 Knows nothing of who implements them; `fabric.control.ports` has the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from fabric.store.keys import Key
+from fabric.store.ledger import Spell
 
 
 class KeyRecord(Protocol):
@@ -239,4 +240,16 @@ class People(Protocol):
 
     def roles(self, user: str) -> Mapping[str, str] | None:
         """What a person is, by project; None if there is no such person or it was disabled."""
+        ...
+
+
+class Ledger(Protocol):
+    """Who held what since when and until when."""
+
+    def spells(self, since: float, until: float, project: str | None = None) -> Iterable[Spell]:
+        """What was held between two instants in seconds since the epoch, cut off there; of one project or of all."""
+        ...
+
+    def gpu_seconds(self, since: Mapping[str, float], now: float) -> Mapping[str, float]:
+        """Accelerators times seconds of each project since an instant."""
         ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
-from fabric.control.people_ports import Keys, People
+from fabric.control.people_ports import Keys, Ledger, People
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import Decision
@@ -160,6 +160,7 @@ class Ports:
     reports: Reports
     keys: Keys
     people: People
+    ledger: Ledger
     packages: Packages
     logs: Logs
     models: Models
@@ -173,3 +174,5 @@ class Ports:
     """So many random bytes."""
     decision: Callable[[], Decision | None] = lambda: None
     """What the loop decided last."""
+    projects_changed: Callable[[], None] = lambda: None
+    """Lets the loop know projects that were made meanwhile."""

@@ -16,6 +16,7 @@ from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Permission
 from fabric.control.logins import Logins
+from fabric.control.oidc import OidcTokens
 from fabric.control.overview import (
     MOST_STARTS,
     brief_view,
@@ -68,11 +69,11 @@ class LogPart:
 class Service:
     """Everything that the HTTP layer may ask for; safe to call from several threads at once."""
 
-    def __init__(self, ports: Ports, site: Site) -> None:
+    def __init__(self, ports: Ports, site: Site, tokens: OidcTokens | None = None) -> None:
         self._ports = ports
         self._site = site
         self._feed = Feed(ports, site.anonymous)
-        self._logins = Logins(ports)
+        self._logins = Logins(ports, tokens)
         self.accounts = Accounts(ports, site)
         """People, projects and keys."""
 
@@ -81,13 +82,14 @@ class Service:
         """The installation."""
         return self._site
 
-    def caller_of(self, key: str) -> Caller:
-        """Who presents `key`.
+    def caller_of(self, key: str, project: str | None = None) -> Caller:
+        """Who presents `key`, in the project that he names where he may act in several.
 
         Raises:
+            Denied: If he may not act there.
             Unauthenticated: If nobody issued it, or it has expired.
         """
-        return self._logins.caller_of(key)
+        return self._logins.caller_of(key, project)
 
     def made_up_name(self, stem: str) -> str:
         """A name that nobody has, beginning with `stem`."""

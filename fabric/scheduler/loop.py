@@ -117,6 +117,10 @@ class Loop:
         """What was decided last."""
         return self.last_decision.plan if self.last_decision else Plan()
 
+    def use_tree(self, tree: Tree) -> None:
+        """Work with other projects from now on, or from `recheck_s` on if a step is under way; from any thread."""
+        self._settings, self._checked_at = replace(self._settings, tree=tree), -math.inf
+
     def step(self) -> bool:
         """Observe, advance, decide, record, act.
 

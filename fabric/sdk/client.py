@@ -17,6 +17,7 @@ from urllib.parse import quote
 from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
 from fabric.sdk.later import Later
+from fabric.sdk.people import AsyncPeople
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
 
@@ -112,6 +113,11 @@ class AsyncClient:
             self._opened = sending.Transport(self._target, self._timeout_s, self._carrier)
         return self._opened
 
+    @property
+    def people(self) -> AsyncPeople:
+        """People, projects, keys and usage."""
+        return AsyncPeople(lambda: self._control, self._patience_s)
+
     async def submit(self, spec: WorkloadSpec | Mapping[str, Any]) -> admin.WorkloadView:
         """Hand in a job or a service, and return at once.
 
@@ -129,7 +135,10 @@ class AsyncClient:
             "POST",
             admin.WORKLOADS,
             patience_s=self._patience_s,
-            content=admin.SubmitRequest(spec=wanted).model_dump_json(),
+            # Who does not say a project means that of the key.
+            content=admin.SubmitRequest(spec=wanted).model_dump_json(
+                exclude=None if "project" in wanted.model_fields_set else {"spec": {"project"}}
+            ),
             headers={"Content-Type": "application/json", IDEMPOTENCY_KEY: specs.made_up_key()},
         )
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
+from fabric.sdk.people import People
 
 if TYPE_CHECKING:
     import httpx
@@ -104,6 +105,11 @@ class Client:
         finally:
             if self._loop is not None:
                 self._run(pieces.aclose())
+
+    @property
+    def people(self) -> People:
+        """People, projects, keys and usage."""
+        return People(self._client.people, self._run)
 
     def submit(self, spec: WorkloadSpec | Mapping[str, Any]) -> admin.WorkloadView:
         """Hand in a job or a service, and return at once; see `AsyncClient.submit`."""

@@ -13,6 +13,7 @@ from fabric.scheduler.snapshot import Told
 from fabric.store.database import reading, writing
 from fabric.store.history import SqlHistory
 from fabric.store.keys import SqlKeys
+from fabric.store.ledger import SqlLedger, write_changes
 from fabric.store.people import SqlPeople
 from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, new_row, record_of, storable
@@ -29,7 +30,7 @@ _RUNS = WORKLOADS.c.state.in_([State.STARTING.value, State.RUNNING.value, State.
 _IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
 
 
-class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory):
+class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`
@@ -57,11 +58,14 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory):
         What was deleted in the meantime stays deleted, even if another workload took its name.
         """
         with writing(self._engine) as connection:
-            ids = _ids(connection, {record.name for record in changes} | {event.workload for event in events})
+            kept = _rows(connection, {record.name for record in changes} | {event.workload for event in events})
             born = {record.name: record.at.submitted for record in changes}
-            alive = {name: key for name, (key, at) in ids.items() if born.get(name, at) == at}
+            kept = {name: row for name, row in kept.items() if born.get(name, row["submitted"]) == row["submitted"]}
+            alive = {name: row["id"] for name, row in kept.items()}
             rows = [{"key": alive[r.name], **loop_columns(r)} for r in changes if r.name in alive]
             if rows:
+                now = max((event.at for event in events), default=self._now())
+                write_changes(connection, kept, [record for record in changes if record.name in alive], now)
                 connection.execute(update(WORKLOADS).where(WORKLOADS.c.id == bindparam("key")), rows)
             lines = [event_row(event, alive[event.workload]) for event in events if event.workload in alive]
             if lines:
@@ -220,11 +224,12 @@ def _inserted(connection: Connection, row: Mapping[str, object]) -> int:
     return int(key[0])
 
 
-def _ids(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, float]]:
-    """Number and instant of submission by name."""
-    columns = select(WORKLOADS.c.name, WORKLOADS.c.id, WORKLOADS.c.submitted)
-    rows = connection.execute(columns.where(WORKLOADS.c.name.in_(names)))
-    return {name: (key, submitted) for name, key, submitted in rows}
+def _rows(connection: Connection, names: Collection[str]) -> dict[str, RowMapping]:
+    """What must be known of workloads before they are written anew, by name."""
+    table = WORKLOADS.c
+    columns = select(table.name, table.id, table.submitted, table.state, table.attempt, table.grant)
+    rows = connection.execute(columns.where(WORKLOADS.c.name.in_(names))).mappings()
+    return {row["name"]: row for row in rows}
 
 
 def _active(connection: Connection) -> dict[str, Record]:

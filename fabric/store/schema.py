@@ -4,6 +4,7 @@ Knows nothing of the values' meaning; `fabric.store.rows` turns them into record
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -211,3 +212,28 @@ RUNS = Table(
     Index(None, "owner"),
 )
 """The latest runs of each owner that ended by themselves, in the order of ending."""
+
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    # 1 where a slice is granted, -1 where it is given back.
+    Column("sign", Integer, nullable=False),
+    Column("workload", String, nullable=False),
+    Column("submitted", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("project", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("slice", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("tier", String, nullable=False),
+    Column("milli_cpus", Integer, nullable=False),
+    Column("milli_gpus", Integer, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Index(None, "at"),
+    Index(None, "project", "at"),
+    sqlite_autoincrement=True,
+)
+"""Who held what since when and until when; rows are only ever added, and outlive the workloads they are about."""

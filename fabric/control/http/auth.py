@@ -13,7 +13,9 @@ from fastapi.dependencies.models import Dependant
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
+from fabric.api.people import PROJECT_HEADER
 from fabric.control.callers import LOCAL_ADMIN, Caller, Permission, Role
+from fabric.control.http.failures import FailedLogins
 from fabric.control.http.settings import HttpSettings
 from fabric.core.errors import Denied, Unauthenticated
 
@@ -26,10 +28,11 @@ _BEARER = "bearer "
 class FindsCallers(Protocol):
     """Recognises keys."""
 
-    def caller_of(self, key: str) -> Caller:
-        """Who presents `key`.
+    def caller_of(self, key: str, project: str | None = None) -> Caller:
+        """Who presents `key`, in the project that he names where he may act in several.
 
         Raises:
+            Denied: If he may not act there.
             Unauthenticated: If nobody issued it, or it has expired.
         """
         ...
@@ -38,10 +41,13 @@ class FindsCallers(Protocol):
 class Needs:
     """A dependency that lets in callers with one permission, and gives the route its caller."""
 
-    def __init__(self, permission: Permission, service: FindsCallers, settings: HttpSettings) -> None:
+    def __init__(
+        self, permission: Permission, service: FindsCallers, settings: HttpSettings, failures: FailedLogins
+    ) -> None:
         self.permission = permission
         self._service = service
         self._settings = settings
+        self._failures = failures
 
     def __call__(self, connection: HTTPConnection) -> Caller:
         """The caller of `connection`.
@@ -49,15 +55,33 @@ class Needs:
         Raises:
             Unauthenticated: If there is no valid key where one is needed.
             Denied: If the caller may not do what the route does.
+            TooOften: If too many keys that open nothing came from where it comes from.
         """
         key = key_of(connection)
         if key is not None:
-            caller = self._service.caller_of(key)
+            caller = self._recognised(connection, key)
         elif self.permission is Permission.PUBLIC:
             return NOBODY
         else:
             caller = self._local(connection)
         caller.require(self.permission)
+        return caller
+
+    def _recognised(self, connection: HTTPConnection, key: str) -> Caller:
+        """Who presents a key.
+
+        Raises:
+            TooOften: If too many failed from there.
+            Unauthenticated: If nobody does.
+        """
+        address = connection.client.host if connection.client else ""
+        self._failures.check(address, key)
+        try:
+            caller = self._service.caller_of(key, connection.headers.get(PROJECT_HEADER))
+        except Unauthenticated:
+            self._failures.failed(address)
+            raise
+        self._failures.got_in(address, key)
         return caller
 
     def _local(self, connection: HTTPConnection) -> Caller:
@@ -133,10 +157,11 @@ class Guard:
     def __init__(self, service: FindsCallers, settings: HttpSettings) -> None:
         self._service = service
         self._settings = settings
+        self._failures = FailedLogins(settings.max_failed_logins)
 
     def needs(self, permission: Permission) -> Any:
         """Let in callers with `permission` and give the route its caller."""
-        return Depends(Needs(permission, self._service, self._settings))
+        return Depends(Needs(permission, self._service, self._settings, self._failures))
 
 
 def require_declared(routes: Iterable[BaseRoute]) -> None:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from fabric.api.admin import ErrorBody
 from fabric.api.jobs import JOBS, PACKAGES, VERSION
 from fabric.api.serve import APPLICATIONS, DEPLOYMENTS, SERVE_VERSION
+from fabric.control.http.failures import TooOften
 from fabric.core.errors import (
     BadInput,
     Conflict,
@@ -38,7 +39,7 @@ STATUS: Mapping[type[FabricError], int] = {
 """Answer's status by class of error, the more special class first; anything else is 500."""
 
 RETRY_AFTER_S = 2
-"""What an answer with status 503 asks its client to wait, in seconds."""
+"""What an answer with status 429 or 503 asks its client to wait, in seconds."""
 
 _RAYS = (JOBS, PACKAGES, VERSION, SERVE_VERSION, APPLICATIONS, DEPLOYMENTS)
 """How paths begin that Ray's clients ask; the scaling of replicas is answered in JSON, as in Serve."""
@@ -54,6 +55,8 @@ def status_of(error: FabricError) -> int:
     """HTTP status of `error`."""
     if isinstance(error, TooLarge):
         return 413
+    if isinstance(error, TooOften):
+        return 429
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
 
 
@@ -67,7 +70,7 @@ def for_ray(connection: HTTPConnection) -> bool:
 def answer_to(connection: HTTPConnection, error: FabricError) -> Response:
     """The answer that `error` becomes."""
     status = status_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}  # noqa: PLR2004
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else {}
     if status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
     if status == 500:  # noqa: PLR2004

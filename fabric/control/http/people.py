@@ -1,9 +1,9 @@
-"""Routes about people, projects and keys.
+"""Routes about people, projects, keys and usage.
 
 Knows nothing of what anybody may; bodies are those of `fabric.api.people`.
 """
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from fabric.api.people import (
     KEYS,
@@ -19,6 +19,7 @@ from fabric.api.people import (
     UserList,
     UserRequest,
 )
+from fabric.api.usage import USAGE
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import body_of, json_of, raw_body
@@ -26,7 +27,7 @@ from fabric.control.service import Service
 
 
 def people_router(service: Service, guard: Guard) -> APIRouter:
-    """Routes about oneself, users and projects."""
+    """Routes about oneself, users, projects and usage."""
     router = APIRouter()
     known, see, people, admin = (
         guard.needs(p) for p in (Permission.KNOWN, Permission.SITE, Permission.PEOPLE, Permission.ADMIN)
@@ -65,6 +66,16 @@ def people_router(service: Service, guard: Guard) -> APIRouter:
     @router.put(f"{USERS}/{{user}}")
     def put_user(user: str, raw: bytes = body, caller: Caller = admin) -> Response:
         return json_of(service.accounts.put_user(user, body_of(raw or b"{}", UserRequest), caller))
+
+    @router.get(USAGE)
+    def usage(
+        by: list[str] = Query(default=["project"]),
+        since: float | None = Query(default=None, ge=0, allow_inf_nan=False),
+        until: float | None = Query(default=None, ge=0, allow_inf_nan=False),
+        project: str | None = None,
+        caller: Caller = see,
+    ) -> Response:
+        return json_of(service.accounts.usage(caller, by, (since, until), project))
 
     return router
 

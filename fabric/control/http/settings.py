@@ -24,6 +24,9 @@ class HttpSettings(Settings):
     max_body_bytes: int = Field(default=2**20, ge=1024)
     """Largest body of any other request, in bytes."""
 
+    max_failed_logins: int = Field(default=20, ge=1)
+    """Keys that open nothing which may come from one address within a minute."""
+
     mlflow_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of the MLflow server on this machine; None if there is none."""
 

@@ -52,6 +52,7 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("DELETE", "/api/fabric/projects/{project}/members/{user}", None, Permission.PEOPLE),
     ("GET", "/api/fabric/users", None, Permission.PEOPLE),
     ("PUT", "/api/fabric/users/{user}", {}, Permission.ADMIN),
+    ("GET", "/api/fabric/usage", None, Permission.SITE),
     ("GET", "/api/fabric/keys", None, Permission.OWN),
     ("POST", "/api/fabric/keys", VIEWERS_KEY, Permission.OWN),
     ("POST", "/api/fabric/keys/{key}/rotate", {}, Permission.OWN),

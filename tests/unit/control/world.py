@@ -132,6 +132,7 @@ class World:
             reports=self.records,
             keys=self.records,
             people=self.records,
+            ledger=self.records,
             packages=self.packages,
             logs=self.logs,
             models=self.models,
@@ -141,8 +142,8 @@ class World:
             clock=self.clock,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
         )
-        self.service = Service(ports, SITE)
-        settings = {"anonymous": True, "follow_interval_s": 0.01, **settings}
+        self.service = Service(ports, SITE, settings.pop("tokens", None))
+        settings = {"anonymous": True, "follow_interval_s": 0.01, "max_failed_logins": 10_000, **settings}
         transport = settings.pop("mlflow_transport", None)
         self.app = _app_for(self.service, HttpSettings(**settings), transport)
 
