@@ -22,6 +22,7 @@ PAGES = (
     ("/queue", "Queue", "q"),
     ("/workloads", "Workloads", "w"),
     ("/nodes", "Nodes", "n"),
+    ("/models", "Models", "m"),
 )
 """Address, name, and the key that leads there after `g`."""
 

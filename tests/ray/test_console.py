@@ -14,7 +14,7 @@ from tests.unit.control.world import World
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: `apt-get install chromium`")
 EVIL = "<img src=x onerror=alert(1)>"
-PAGES = {"/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes"}
+PAGES = {"/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes", "/models": "Models"}
 
 
 @pytest.fixture(scope="module")

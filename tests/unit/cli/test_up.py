@@ -212,7 +212,7 @@ def test_a_machine_that_lacks_something_is_refused(
     [
         (("--site", "nothing.yaml"), "nothing.yaml: no such file"),
         (("--site", "site.yaml", "--set", "ports.control=8265"), "8265 is Ray's own dashboard port"),
-        (("--site", "site.yaml", "--set", "ports.console=1"), "ports.console: unknown key"),
+        (("--site", "site.yaml", "--set", "ports.door=1"), "ports.door: unknown key"),
         (("--site", "site.yaml", "--set", "ports"), "write it as path=value"),
         ((), "which site? Give --site FILE"),
     ],

@@ -1,8 +1,9 @@
 """What pages show of control's answers; the same functions as in the browser."""
 
-from fabric.api.admin import EventView, ExplanationView, NodeView, ProgressView, WorkloadView
+from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
 from fabric.api.lists import WorkloadPage
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.console.pages.models import models_of, turns_of
 from fabric.console.pages.nodes import nodes_of, share_of
 from fabric.console.pages.overview import overview_of
 from fabric.console.pages.queue import queue_of, reason_of
@@ -113,3 +114,21 @@ def test_choices_of_states_are_what_control_knows() -> None:
     assert states_of("failed") == ("failed",)
     assert "queued" in states_of("active")
     assert "failed" not in states_of("active")
+
+
+def test_a_model_says_where_it_comes_from_and_leads_to_its_parent() -> None:
+    version = ModelVersionView(
+        name="tale", version=2, aliases=("champion",), uri="file:///m", metrics={f"m{i}": i / 8 for i in range(10)},
+        lineage={"config": '{"steps": 3}', "data": "corpus:1", "parent": f"base:1, {EVIL}"}, created_at=NOW,
+    )  # fmt: skip
+    shown = models_of((version,))
+    for words in ("champion", "2 more", "<summary>settings</summary>", "corpus:1", 'href="#model-base:1"'):
+        assert words in shown
+    assert "<img" not in shown
+    assert "No model is registered" in models_of(())
+
+
+def test_a_conversation_is_text_and_an_answer_that_has_not_begun_is_dots() -> None:
+    shown = turns_of([("user", EVIL), ("assistant", "")])
+    assert ESCAPED in shown
+    assert ">…</p>" in shown
