@@ -67,7 +67,7 @@ def _in_the_way(site: Site, local: LocalFabric) -> str | None:
             f"a control process holds {local.folder} although no `fabric up` runs there; end it, or use another --state"
         )
     local.control_lock.release()
-    for name, number in (("control", site.ports.control), ("gateway", site.ports.gateway)):
+    for name, number in site.ports.by_name.items():
         check = checks.port(name, number, site.host, free=checks.port_is_free(site.host, number), ours=False)
         if check.status == "failed":
             return f"port {check.found}: {check.advice}"
@@ -75,15 +75,27 @@ def _in_the_way(site: Site, local: LocalFabric) -> str | None:
 
 
 def programs(site: Site, local: LocalFabric) -> tuple[Program, ...]:
-    """Control and gateway."""
+    """Control, gateway, and the console where the site has one."""
     folder, python = str(local.folder), (sys.executable, "-m")
     control = (*python, "fabric.control", "serve", "--site", str(local.site_file), "--state", folder)
     listen = ("--host", site.host, "--port", str(site.ports.gateway))
     gateway = (*python, "fabric.gateway", *listen, "--control", sites.url(site, site.ports.control), "--state", folder)
+    console = _console(site, folder)
     return (
         Program("control", control, local.log("control"), ends_all=True),
         Program("gateway", gateway, local.log("gateway")),
+        *((Program("console", console, local.log("console")),) if console else ()),
     )
+
+
+def _console(site: Site, folder: str) -> tuple[str, ...]:
+    """Words of the console's command; none where the site has no console."""
+    if site.ports.console is None:
+        return ()
+    listen = ("--host", site.host, "--port", str(site.ports.console))
+    others = ("--control", sites.url(site, site.ports.control), "--gateway", sites.url(site, site.ports.gateway))
+    trusted = ("--anonymous",) if site.anonymous else ()
+    return (sys.executable, "-m", "fabric.console", *listen, *others, "--state", folder, *trusted)
 
 
 def healthy(site: Site) -> bool:

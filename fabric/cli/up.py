@@ -136,11 +136,13 @@ def status(site: Site, local: LocalFabric) -> str:
         for tier in site.tiers
         for cpus, gpus in [(tier.capacity.cpus, tier.capacity.gpus)]
     )
+    console = site.ports.console
     elsewhere = local.folder != sites.state_folder(None)
     return "\n".join((
         f"fabric {site.name} is up",
         f"  control  {sites.url(site, site.ports.control)}     `ray job submit --address` and `fabric` talk to it",
         f"  gateway  {sites.url(site, site.ports.gateway)}/v1  OpenAI API",
+        *((f"  console  {sites.url(site, console)}     pages to look at",) if console else ()),
         f"  tiers    {tiers}",
         f"  records  {local.folder}" + (f"     tell clients: export FABRIC_STATE={local.folder}" if elsewhere else ""),
         "  Ctrl-C ends the fabric and leaves its work running; `fabric down` drains the work too",

@@ -160,11 +160,22 @@ class Ports(Settings):
     gateway: int = Field(default=8271, ge=1, le=65535)
     """OpenAI-compatible API."""
 
+    console: int | None = Field(default=8272, ge=1, le=65535)
+    """Web pages; None runs none."""
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """Those that are listened on, by the program that does."""
+        all_ports = {"control": self.control, "gateway": self.gateway, "console": self.console}
+        return {name: number for name, number in all_ports.items() if number is not None}
+
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.control == self.gateway:
-            raise ValueError(f"control and gateway cannot share port {self.control}")
-        if RAY_DASHBOARD_PORT in (self.control, self.gateway):
+        names: dict[int, str] = {}
+        for name, number in self.by_name.items():
+            if (other := names.setdefault(number, name)) != name:
+                raise ValueError(f"{other} and {name} cannot share port {number}")
+        if RAY_DASHBOARD_PORT in names:
             raise ValueError(f"{RAY_DASHBOARD_PORT} is Ray's own dashboard port; choose another")
         return self
 

@@ -1,1 +1,1 @@
-"""Web pages over the SDK."""
+"""Web pages for people: a client of the public API, with the rights of whoever looks."""

@@ -46,6 +46,18 @@ class Workloads(Protocol):
         """Records, newest first."""
         ...
 
+    def search(
+        self,
+        text: str,
+        project: str | None = None,
+        states: Collection[State] | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 1000,
+    ) -> tuple[Sequence[Record], int]:
+        """Records whose names contain `text`, newest first, without the first `offset`; and how many match in all."""
+        ...
+
     def active(self) -> Mapping[str, Record]:
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
         ...

@@ -15,6 +15,7 @@ from fabric.config.site import Site
 from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Permission
+from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.oidc import OidcTokens
 from fabric.control.overview import (
@@ -76,6 +77,8 @@ class Service:
         self._logins = Logins(ports, tokens)
         self.accounts = Accounts(ports, site)
         """People, projects and keys."""
+        self.lists = Lists(ports.workloads)
+        """Long lists of workloads in pages."""
 
     @property
     def site(self) -> Site:

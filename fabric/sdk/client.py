@@ -17,6 +17,7 @@ from urllib.parse import quote
 from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
 from fabric.sdk.later import Later
+from fabric.sdk.lists import AsyncLists
 from fabric.sdk.people import AsyncPeople
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
@@ -57,7 +58,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient:
+class AsyncClient(AsyncLists):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

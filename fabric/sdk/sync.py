@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,7 +18,7 @@ from fabric.sdk.people import People
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin, overview
+    from fabric.api import admin, lists, overview
     from fabric.sdk.specs import Engine
     from fabric.workloads.spec import WorkloadSpec
 
@@ -165,6 +165,16 @@ class Client:
     def overview(self) -> overview.Overview:
         """The site at one glance; see `AsyncClient.overview`."""
         return self._run(self._client.overview())
+
+    def queue(self, *, offset: int = 0, limit: int = 50) -> lists.WorkloadPage:
+        """Who waits, in the order of the queue; see `AsyncClient.queue`."""
+        return self._run(self._client.queue(offset=offset, limit=limit))
+
+    def search(
+        self, text: str = "", states: Sequence[str] = (), *, offset: int = 0, limit: int = 50
+    ) -> lists.WorkloadPage:
+        """Workloads whose names contain `text`, newest first; see `AsyncClient.search`."""
+        return self._run(self._client.search(text, states, offset=offset, limit=limit))
 
     def decision(self) -> str:
         """What was decided last; see `AsyncClient.decision`."""

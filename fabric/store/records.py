@@ -117,15 +117,28 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger):
         kind: str | None = None,
     ) -> tuple[Record, ...]:
         """Workloads, newest first, of one project, of some states or of one kind."""
-        query = select(WORKLOADS).order_by(WORKLOADS.c.submitted.desc(), WORKLOADS.c.id.desc()).limit(limit)
-        if project is not None:
-            query = query.where(WORKLOADS.c.project == project)
-        if states is not None:
-            query = query.where(WORKLOADS.c.state.in_([state.value for state in states]))
+        matching = _matching(project, states)
         if kind is not None:
-            query = query.where(WORKLOADS.c.kind == kind)
+            matching.append(WORKLOADS.c.kind == kind)
         with reading(self._engine) as connection:
-            return tuple(record_of(row) for row in connection.execute(query).mappings())
+            return _newest(connection, matching, 0, limit)
+
+    def search(
+        self,
+        text: str,
+        project: str | None = None,
+        states: Collection[State] | None = None,
+        *,
+        offset: int = 0,
+        limit: int = MOST_LISTED,
+    ) -> tuple[tuple[Record, ...], int]:
+        """Workloads whose names contain `text`, newest first, without the first `offset`; and how many match in all."""
+        matching = _matching(project, states)
+        if text:
+            matching.append(func.instr(WORKLOADS.c.name, text) > 0)
+        with reading(self._engine) as connection:
+            number = connection.execute(select(func.count()).select_from(WORKLOADS).where(*matching)).scalar_one()
+            return _newest(connection, matching, offset, limit), number
 
     def starts(self, project: str | None = None, limit: int = MOST_LISTED) -> tuple[tuple[float, float], ...]:
         """First promised and actual start of present or last attempts that have both, newest workload first.
@@ -205,6 +218,19 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger):
         with writing(self._engine) as connection:
             workload_id = _existing(connection, event.workload)["id"]
             connection.execute(insert(EVENTS), event_row(event, workload_id))
+
+
+def _matching(project: str | None, states: Collection[State] | None) -> list[ColumnElement[bool]]:
+    mine = [] if project is None else [WORKLOADS.c.project == project]
+    return mine if states is None else [*mine, WORKLOADS.c.state.in_([state.value for state in states])]
+
+
+def _newest(
+    connection: Connection, matching: Sequence[ColumnElement[bool]], offset: int, limit: int
+) -> tuple[Record, ...]:
+    newest = select(WORKLOADS).order_by(WORKLOADS.c.submitted.desc(), WORKLOADS.c.id.desc())
+    rows = connection.execute(newest.where(*matching).offset(offset).limit(limit)).mappings()
+    return tuple(record_of(row) for row in rows)
 
 
 def _row(connection: Connection, name: str) -> RowMapping | None:

@@ -5,6 +5,7 @@ Knows nothing of connections.
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -90,7 +91,7 @@ def record_of(row: RowMapping) -> Record:
     try:
         return Record(
             name=row["name"],
-            spec=WorkloadSpec.model_validate_json(row["spec"]),
+            spec=_spec_of(row["spec"]),
             state=State(row["state"]),
             at=_instants(row),
             attempt=row["attempt"],
@@ -118,6 +119,16 @@ def record_of(row: RowMapping) -> Record:
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         said = str(error).splitlines()[0]
         raise Corrupt(f"the row of workload {row['name']} cannot be read: {said}", name=row["name"]) from error
+
+
+@lru_cache(maxsize=8192)
+def _spec_of(text: str) -> WorkloadSpec:
+    """The spec of a row; specs never change, and checking one takes four fifths of the time that reading its row does.
+
+    Raises:
+        ValidationError: If it is none.
+    """
+    return WorkloadSpec.model_validate_json(text)
 
 
 def _instants(row: RowMapping) -> Instants:

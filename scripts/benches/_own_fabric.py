@@ -44,7 +44,7 @@ def own_fabric(site: Path = LAPTOP, sets: Sequence[str] = ()) -> Iterator[OwnFab
     """
     state = Path(tempfile.mkdtemp(prefix="fab-"))
     control, gateway = free_ports(("control", "gateway")).values()
-    changes = (f"ports.control={control}", f"ports.gateway={gateway}", *sets)
+    changes = (f"ports.control={control}", f"ports.gateway={gateway}", "ports.console=null", *sets)
     words = [word for change in changes for word in ("--set", change)]
     up = [*FABRIC, "up", "--site", str(site), "--state", str(state), *words]
     process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -84,6 +84,8 @@ class Live:
             "--set",
             f"ports.gateway={self.ports[1]}",
             "--set",
+            "ports.console=null",
+            "--set",
             f"grace_s={self.grace_s:g}",
             *(word for change in self.sets for word in ("--set", change)),
         ]

@@ -25,9 +25,8 @@ from fabric.api.overview import DECISION, OVERVIEW
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import body_of, json_of, raw_body
+from fabric.control.http.states import states_of
 from fabric.control.service import Service
-from fabric.core.errors import BadInput
-from fabric.workloads.states import State
 
 MOST_LISTED = 10_000
 """Workloads in one list."""
@@ -45,7 +44,7 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
         limit: int = Query(default=MOST_LISTED, ge=1, le=MOST_LISTED),
         caller: Caller = look,
     ) -> Response:
-        records = service.list(caller, _states(state), limit)
+        records = service.list(caller, states_of(state), limit)
         return json_of(WorkloadList(workloads=tuple(service.view(record) for record in records)))
 
     @router.post("")
@@ -136,10 +135,3 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
         return json_of(service.health(), 202)
 
     return router
-
-
-def _states(names: list[str]) -> frozenset[State] | None:
-    unknown = [name for name in names if name not in list(State)]
-    if unknown:
-        raise BadInput(f"query.state: {unknown[0]!r} is no state. States: {', '.join(State)}.", state=unknown[0])
-    return frozenset(State(name) for name in names) or None

@@ -16,6 +16,7 @@ from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.gateway import gateway_router
 from fabric.control.http.jobs import jobs_router
+from fabric.control.http.lists import lists_router
 from fabric.control.http.logs import logs_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.packages import packages_router
@@ -52,6 +53,7 @@ def create_app(
     app.include_router(serve_router(service, guard))
     app.include_router(logs_router(service, guard, settings))
     app.include_router(workloads_router(service, guard))
+    app.include_router(lists_router(service, guard))
     app.include_router(telling_router(service, guard))
     app.include_router(site_router(service, guard))
     app.include_router(people_router(service, guard))

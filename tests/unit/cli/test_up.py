@@ -92,7 +92,8 @@ def test_up_tells_where_it_is_and_after_ctrl_c_that_work_goes_on(
     assert lines[0] == "fabric tiny is up"
     assert "http://127.0.0.1:9270" in lines[1]
     assert "http://127.0.0.1:8271/v1" in lines[2]
-    assert lines[3].split(maxsplit=1)[1] == "2 × all (4 CPUs, 2 GPUs, 6 GiB, GPUs only counted)"
+    assert "http://127.0.0.1:8272" in lines[3]
+    assert lines[4].split(maxsplit=1)[1] == "2 × all (4 CPUs, 2 GPUs, 6 GiB, GPUs only counted)"
     assert lines[-1] == "the fabric has ended; 2 workloads go on, and the next `fabric up` adopts them"
     assert "WARN  memory" in said.stderr
     assert (local.running(), local.address()) == (None, None)
@@ -211,7 +212,7 @@ def test_a_machine_that_lacks_something_is_refused(
     [
         (("--site", "nothing.yaml"), "nothing.yaml: no such file"),
         (("--site", "site.yaml", "--set", "ports.control=8265"), "8265 is Ray's own dashboard port"),
-        (("--site", "site.yaml", "--set", "ports.console=1"), "ports.console: unknown key"),
+        (("--site", "site.yaml", "--set", "ports.door=1"), "ports.door: unknown key"),
         (("--site", "site.yaml", "--set", "ports"), "write it as path=value"),
         ((), "which site? Give --site FILE"),
     ],
@@ -244,14 +245,23 @@ def test_programs_that_never_answer_are_given_up(local: LocalFabric) -> None:
     supervisor.stop(5.0)
 
 
-def test_the_programs_are_control_and_gateway_with_the_site_in_force(local: LocalFabric) -> None:
-    control, gateway = startup.programs(load(Site, local.folder.parent / "site.yaml"), local)
+def test_the_programs_are_control_gateway_and_console_with_the_site_in_force(local: LocalFabric) -> None:
+    control, gateway, console = startup.programs(load(Site, local.folder.parent / "site.yaml"), local)
     folder = str(local.folder)
     assert control.command[1:] == ("-m", "fabric.control", "serve", "--site", f"{folder}/site.yaml", "--state", folder)
     assert gateway.command[1:3] == ("-m", "fabric.gateway")
     listen = ("--host", "127.0.0.1", "--port", "8271")
     assert gateway.command[3:] == (*listen, "--control", "http://127.0.0.1:8270", "--state", folder)
-    assert (control.ends_all, gateway.ends_all) == (True, False)
+    assert console.command[1:7] == ("-m", "fabric.console", "--host", "127.0.0.1", "--port", "8272")
+    others = ("--control", "http://127.0.0.1:8270", "--gateway", "http://127.0.0.1:8271", "--state", folder)
+    assert console.command[7:] == others
+    assert (control.ends_all, gateway.ends_all, console.ends_all) == (True, False, False)
+
+
+def test_a_site_may_have_no_console_and_one_that_trusts_its_machine_says_so(local: LocalFabric) -> None:
+    file = local.folder.parent / "site.yaml"
+    assert [p.name for p in startup.programs(load(Site, file, ["ports.console=null"]), local)] == ["control", "gateway"]
+    assert startup.programs(load(Site, file, ["anonymous=true"]), local)[2].command[-1] == "--anonymous"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_a_small_site_has_named_nodes_with_capacity() -> None:
         ("name=../up", "name: '../up' is not a site name"),
         ("backend=slurm", "backend: Input should be 'local' or 'kuberay' (got 'slurm')"),
         ("tiers=[]", "tiers: Tuple should have at least 1 item"),
+        ("ports.console=8271", "ports: gateway and console cannot share port 8271"),
         ("ports.control=8265", "ports: 8265 is Ray's own dashboard port"),
         ("ports={control: 9, gateway: 9}", "ports: control and gateway cannot share port 9"),
         ("ports.control=70000", "ports.control: Input should be less than or equal to 65535"),

@@ -40,6 +40,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
+    ("GET", "/api/fabric/queue", None, Permission.LOOK),
+    ("GET", "/api/fabric/search", None, Permission.LOOK),
     ("GET", "/api/fabric/decision", None, Permission.OPERATE),
     ("GET", "/api/fabric/models", None, Permission.SITE),
     ("GET", "/api/fabric/health", None, Permission.PUBLIC),

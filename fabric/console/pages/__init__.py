@@ -1,0 +1,1 @@
+"""One module for each page: what it asks control, and what it shows of the answer."""

@@ -1,0 +1,191 @@
+"""One workload: why it is where it is, its history, where it runs, what it writes and tells.
+
+Knows nothing of how decisions are made.
+"""
+
+import time
+from collections import deque
+from urllib.parse import quote
+
+from nicegui import background_tasks, ui
+from starlette.requests import Request
+
+from fabric.api.admin import EventView, ExplanationView, ProgressView, SliceView, WorkloadView
+from fabric.console.frame import Console, Visit, part
+from fabric.console.markup import Child, Markup, join, tag
+from fabric.console.pages.queue import start_of
+from fabric.console.pages.workloads import ran_for
+from fabric.console.words import amounts, bar, duration, facts, heading, number, state, table, when
+from fabric.core.errors import FabricError
+from fabric.workloads.states import FINAL
+
+MOST_LINES = 500
+"""Lines of a log that the page holds; `fabric logs` has them all."""
+
+
+def add(console: Console) -> None:
+    """Add the page."""
+
+    @ui.page("/workload/{name}", title="Workload · fabric", response_timeout=20)
+    async def workload(request: Request, name: str) -> None:
+        visit = console.visit(request)
+        with console.page(visit, name):
+            told = part()
+            stop = _stop_button(visit, name)
+            rest = part()
+            log = _Log(visit, name)
+
+            async def refresh() -> None:
+                found = await visit.session.client.explain(name)
+                told.show(now_of(found, time.time()))
+                stop.set_visibility(found.workload.state not in FINAL)
+                rest.show(
+                    join(
+                        progress_of(found.workload.progress),
+                        placement_of(found.workload.slices),
+                        history_of(found.events),
+                    )
+                )
+
+            await console.keep(visit, refresh)
+            log.follow()
+
+
+def _stop_button(visit: Visit, name: str) -> ui.button:
+    """A button that asks once more before it stops the workload."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label(f"Stop {name}? It is asked to save its work and leave.")
+
+        async def stop() -> None:
+            dialog.close()
+            try:
+                await visit.session.client.stop(name)
+                ui.notify(f"{name} is asked to leave")
+            except FabricError as error:
+                ui.notify(error.message, type="negative")
+
+        with ui.row():
+            ui.button("Stop it", on_click=stop, color="negative")
+            ui.button("Leave it", on_click=dialog.close).props("flat autofocus")
+    return ui.button("Stop…", on_click=dialog.open).props("outline dense no-caps padding='xs md'").classes("act")
+
+
+class _Log:
+    """The end of what the workload's driver wrote, as it grows."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        ui.html(heading("Log"), sanitize=False)
+        self._lines = ui.log(max_lines=MOST_LINES).classes("log").props('role=log tabindex=0 aria-label="Log"')
+        self._rest = ""
+
+    def follow(self) -> None:
+        """Show what is there and what comes, until the page is closed."""
+        task = background_tasks.create(self._run(), name=f"log of {self._name}")
+        ui.context.client.on_delete(lambda: task.cancel())
+
+    async def _run(self) -> None:
+        try:
+            async for piece in self._visit.session.client.logs(self._name):
+                self._show(piece)
+        except FabricError as error:
+            self._show(f"\n{error.message}\n")
+        if self._rest:
+            self._show("\n")
+
+    def _show(self, piece: str) -> None:
+        *lines, self._rest = (self._rest + piece).split("\n")
+        for line in deque(lines, MOST_LINES):
+            self._lines.push(line or " ")
+
+
+def now_of(found: ExplanationView, now: float) -> Markup:
+    """Where the workload is in its life, and why."""
+    view = found.workload
+    badge = state(view.state, view.condition)
+    why = tag("p", badge, " ", tag("span", view.message if view.message != view.state else ""), class_="now")
+    waits = view.state == "queued"
+    known = facts(
+        ("Missing", found.missing if waits else None),
+        ("Starts", start_of(view) if waits else None),
+        ("Kind", view.kind),
+        ("Project", view.project),
+        ("Class", view.priority),
+        ("Submitted", when(view.submitted_at)),
+        ("Waited", _waited(view, now)),
+        ("Ran for", ran_for(view, now) if view.running_at else None),
+        ("Ended", when(view.ended_at) if view.ended_at else None),
+        ("Attempt", f"{view.attempt}" + _lost(view)),
+        ("Workers", _workers(view)),
+        ("Exit code", None if view.exit_code is None else str(view.exit_code)),
+        ("Leaves by", when(view.leave_by) if view.leave_by else None),
+        ("Answers at", tag("code", view.endpoint) if view.endpoint else None),
+        ("Command", tag("code", view.entrypoint) if view.entrypoint else None),
+    )
+    return join(why, known)
+
+
+def _waited(view: WorkloadView, now: float) -> str:
+    until = view.granted_at if view.granted_at is not None else view.ended_at
+    return duration((now if until is None else until) - view.submitted_at)
+
+
+def _lost(view: WorkloadView) -> str:
+    lost = [f"{count} {word}" for count, word in ((view.failures, "lost"), (view.preemptions, "preempted")) if count]
+    return f" ({', '.join(lost)})" if lost else ""
+
+
+def _workers(view: WorkloadView) -> str | None:
+    if view.workers is None:
+        return None
+    bounds = f" of {view.least} to {view.most}" if view.most is not None else ""
+    becomes = f", becoming {view.becomes}" if view.becomes is not None else ""
+    return f"{view.workers}{bounds}{becomes}"
+
+
+def progress_of(told: ProgressView) -> Markup:
+    """What the workload tells of itself; nothing where it tells nothing."""
+    if not (told.stage or told.total or told.metrics or told.checkpoint_uri):
+        return Markup("")
+    done = f"{number(told.done)} of {number(told.total)} {told.unit}" if told.total else ""
+    metrics = [(name, number(value)) for name, value in sorted(told.metrics.items())]
+    return join(
+        heading("Progress"),
+        tag("p", bar(told.done, told.total, done), " ", done, class_="now") if told.total else None,
+        facts(
+            ("Stage", told.stage),
+            ("Checkpoint", f"step {told.checkpoint_step}" if told.checkpoint_step is not None else told.checkpoint_uri),
+            *metrics,
+        ),
+    )
+
+
+def placement_of(slices: tuple[SliceView, ...]) -> Markup:
+    """Where it runs, or last ran."""
+    rows: list[tuple[Child, ...]] = [
+        (
+            part.name,
+            tag("a", part.node, href=f"/nodes#node-{quote(part.node)}", id=f"on-{quote(part.name)}"),
+            part.tier,
+            f"{part.workers}" if part.workers else "head",
+            amounts(part.cpus, part.gpus, part.memory_bytes),
+        )
+        for part in slices
+    ]
+    columns = ("Slice", "Node", "Tier", "Workers", "Granted")
+    return join(heading("Placement"), table(columns, rows, "It has no nodes.", "Slices of the grant"))
+
+
+def history_of(events: tuple[EventView, ...]) -> Markup:
+    """What happened to it and why, newest first."""
+    lines = [
+        tag(
+            "li",
+            state(event.state),
+            when(event.at),
+            tag("span", event.reason, class_="why"),
+            tag("span", f"attempt {event.attempt}", class_="quiet") if event.attempt > 1 else None,
+        )
+        for event in reversed(events)
+    ]
+    return join(heading("History"), tag("ol", lines, class_="history"))
