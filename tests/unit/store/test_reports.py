@@ -15,7 +15,7 @@ from tests.builders import job, record
 
 @pytest.fixture
 def records(engine: Engine) -> SqlRecords:
-    times = iter(range(100, 200))
+    times = iter(range(100, 200))  # each save and each report looks once
     records = SqlRecords(engine, now=lambda: float(next(times)))
     records.submit(record(job("a")))
     return records
@@ -49,7 +49,7 @@ def test_a_stage_begins_once_in_each_attempt(records: SqlRecords) -> None:
     records.save([replace(records.get("a"), state=State.QUEUED, attempt=2)], [])
     records.report("a", Report(stage="imports"), attempt=2)
     assert records.stages("a", 1) == {"imports": 100.0, "train": 101.0}
-    assert records.stages("a", 2) == {"imports": 103.0}
+    assert records.stages("a", 2) == {"imports": 104.0}
     assert records.progress("a").stages == {"imports": 103.0}
 
 
@@ -91,7 +91,7 @@ def test_the_scheduler_hears_of_checkpoints_size_and_the_work_left_at_that_size(
     records.report("a", Report(done=14.0))
     assert records.news(0).told["a"].left_s == pytest.approx(86 / 4.0), "4 steps in the second between two reports"
     records.report("a", Report(checkpoint_uri="file:///c", checkpoint_seconds=0.5))
-    assert records.news(0).told["a"] == Told(1, saved=103.0, save_s=0.5, left_s=pytest.approx(43.0), workers=2)  # type: ignore[arg-type]
+    assert records.news(0).told["a"] == Told(1, saved=104.0, save_s=0.5, left_s=pytest.approx(43.0), workers=2)  # type: ignore[arg-type]
     records.report("a", Report(workers=4))
     assert (records.news(0).told["a"].left_s, records.news(0).told["a"].workers) == (None, 4)
     records.report("a", Report(done=15.0))
@@ -105,7 +105,7 @@ def test_what_an_earlier_attempt_told_is_not_told_again_but_for_its_checkpoint(r
     records.save([replace(records.get("a"), state=State.RUNNING, attempt=2)], [])
     assert records.news(0).told == {}
     records.report("a", Report(stage="imports"))
-    assert records.news(0).told == {"a": Told(attempt=2, saved=100.0, save_s=0.5)}
+    assert records.news(0).told == {"a": Told(attempt=2, saved=101.0, save_s=0.5)}
     records.save([replace(records.get("a"), state=State.SUCCEEDED)], [])
     assert records.news(0).told == {}
 
