@@ -128,6 +128,7 @@ def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:
         windows=site.windows,
         overhead_s=site.overhead_s,
         half_life_s=site.usage_half_life_s,
+        priors={tier.name: tier.staging for tier in site.tiers},
     )
 
 

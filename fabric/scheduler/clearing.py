@@ -12,7 +12,7 @@ from fabric.scheduler.outlook import Leaves
 from fabric.scheduler.placement import place, why
 from fabric.scheduler.plan import Preempt, Resize
 from fabric.scheduler.room import RoomMaker
-from fabric.scheduler.serving import Need, ask_others, need_of, placed
+from fabric.scheduler.serving import Need, ask_others, lead_of, need_of, placed
 from fabric.scheduler.sizes import given_back, grown, shrunk
 from fabric.scheduler.snapshot import Claim, Running, Waiting
 from fabric.scheduler.whatif import WhatIf
@@ -119,8 +119,7 @@ def _elsewhere(work: Running, group: Group, nodes: frozenset[str], site: NodeCol
 
 def _keep_serving(work: Running, group: Group, windows: _OnNodes, world: WhatIf, *, rooms: RoomMaker) -> None:
     """Bring a service off nodes that are about to be taken away, and back to its size once that is over."""
-    told = work.told
-    lead_s = told.lead_s if told is not None and told.lead_s else work.staged_s
+    lead_s = lead_of(work, group, world)
     soon, now = _due(work, windows, world, lead_s), _due(work, windows, world)
     if soon is None and work.elastic is not None:
         return

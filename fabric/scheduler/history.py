@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.scheduler.estimates import NO_RUNS, Run, Runs
+from fabric.scheduler.readiness import NO_EXPERIENCE, Experience
 from fabric.scheduler.snapshot import NO_USAGE
 from fabric.scheduler.usage import Usage
 
@@ -24,6 +25,8 @@ class History:
     """What projects have used."""
     runs: Runs = NO_RUNS
     """The latest runs of every owner."""
+    known: Experience = NO_EXPERIENCE
+    """How long starts take; it is not kept, as a few starts teach it again."""
 
 
 class Memory(Protocol):

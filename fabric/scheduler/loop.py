@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from fabric.config.staging import StagingPriors
 from fabric.config.windows import Window
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, Unavailable
@@ -23,6 +24,7 @@ from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
 from fabric.scheduler.quota import Tree
+from fabric.scheduler.readiness import Experience
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node, Snapshot
 from fabric.scheduler.telling import Telling
@@ -64,6 +66,8 @@ class Settings:
     overhead_s: float = 0.0
     """Seconds that work may hold its nodes beside its walltime, before it runs and until its cluster is gone, that are
     allowed for in what others are promised."""
+    priors: Mapping[str, StagingPriors] = field(default_factory=dict)
+    """First guesses of how long things take to start, by tier; what is seen of starts takes their place."""
     review_s: float = REVIEW_S
     """Seconds after which a decision is made anew even if nothing changed but the time."""
     recheck_s: float = 60.0
@@ -210,7 +214,7 @@ class Loop:
         self._world = world = World(
             records, nodes, settings.head, claims=settings.claims, predicts=settings.policy.predict,
             grace_s=settings.grace_s, tree=settings.tree, overhead_s=settings.overhead_s, before=before,
-            history=self._keeper.recall() if before is None else None,
+            history=None if before else replace(self._keeper.recall(), known=Experience(settings.priors)),
         )  # fmt: skip
         self._saved = dict(records)
         self._retry = {name: None for name, record in records.items() if record.state is State.RUNNING}

@@ -1,17 +1,14 @@
-"""How long until the workers of a gang can work on a tier, or on the nodes that were found for them.
+"""How long until the workers of a gang can work on a tier.
 
 Knows nothing of queues, and nothing of where measurements come from.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fabric.config.staging import StagingPriors
 from fabric.core.errors import BadInput
-from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.shape import Part, Shape
-from fabric.scheduler.slices import Piece
 from fabric.scheduler.staging import Holds, Measured, Staging, Wanted, predict, slowest
 
 
@@ -39,6 +36,10 @@ class Experience:
         return predict(wanted, holds, self.measured, self.priors[tier], nodes=nodes)
 
 
+NO_EXPERIENCE = Experience({})
+"""Nothing is known of any tier."""
+
+
 def staging_on(shape: Shape, tier: str, known: Experience, *, holds: Holds | None = None, nodes: int = 1) -> Staging:
     """The staging that a gang waits for, of those of its parts that may run on `tier`; nothing at all if none may.
 
@@ -54,21 +55,3 @@ def staging_on(shape: Shape, tier: str, known: Experience, *, holds: Holds | Non
     """
     here = Holds() if holds is None else holds
     return slowest(known.of(part, tier, here, nodes) for part in shape.parts if part.tier in (None, tier))
-
-
-def staging_of(pieces: Iterable[Piece], site: NodeColumns, known: Experience) -> Staging:
-    """The staging that a gang waits for on the nodes that were found for it.
-
-    Raises:
-        BadInput: If one of their tiers has no first guesses.
-    """
-    alike = Counter((piece.part, site.tier_of[piece.row], _held(piece, site)) for piece in pieces)
-    return slowest(
-        known.of(part, tier, Holds(artifacts=held, caches=held), nodes) for (part, tier, held), nodes in alike.items()
-    )
-
-
-def _held(piece: Piece, site: NodeColumns) -> frozenset[str]:
-    """What its node has of what it needs; compiled kernels of a model are taken to be where its weights are."""
-    needs = (artifact.name for artifact in (piece.part.image, piece.part.weights) if artifact)
-    return frozenset(name for name in needs if piece.row in site.holders.get(name, ()))

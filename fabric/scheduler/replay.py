@@ -15,6 +15,7 @@ from fabric.core.errors import BadInput
 from fabric.scheduler.columns import amount_of, resources_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
+from fabric.scheduler.learning import known_from, known_to
 from fabric.scheduler.machines import node_from, node_to
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
@@ -67,6 +68,7 @@ def write_decision(decision: Decision) -> str:
             "grace_s": seen.grace_s,
             "overhead_s": seen.overhead_s,
             "usage": asdict(seen.usage),
+            "known": known_to(seen.known),
             "projects": [project.model_dump(mode="json") for project in seen.tree.projects],
             "running": [_running_to(work) for work in seen.running],
             "waiting": [_waiting_to(work) for work in seen.waiting],
@@ -106,6 +108,7 @@ def replay(text: str, where: str) -> Replayed:
             grace_s=document["grace_s"],
             overhead_s=document["overhead_s"],
             usage=Usage(**document["usage"]),
+            known=known_from(document["known"]),
             tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))

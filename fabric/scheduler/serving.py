@@ -9,6 +9,7 @@ from fabric.scheduler.forecast import Demand
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import Piece, place
 from fabric.scheduler.plan import Resize
+from fabric.scheduler.readiness import staging_on
 from fabric.scheduler.room import RoomMaker
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.scheduler.sizes import at_size, freed, grown, shrunk
@@ -71,11 +72,24 @@ def need_of(work: Running, world: WhatIf) -> Need | None:
         return Need(work, group, size, wanted, wanted, None, 0.0, f"scaled to {wanted} replicas by request")
     if told is None or told.demand is None:
         return None
-    demand, lead_s = told.demand, told.lead_s + world.snapshot.grace_s
+    demand, lead_s = told.demand, lead_of(work, group, world) + world.snapshot.grace_s
     soon = _within(group, demand.peak(world.now, world.now + lead_s))
     lasting = _within(group, demand.peak(world.now, world.now + (1 + WORTH_STAGINGS) * lead_s))
     lasting = max(lasting, soon) if world.policy.loans else size
     return Need(work, group, size, soon, lasting, demand, lead_s, f"needs {soon} replicas in {lead_s:.0f} s")
+
+
+def lead_of(work: Running, group: Group, world: WhatIf) -> float:
+    """Seconds from the start of a replica until it is ready.
+
+    As the service says; otherwise as its tier's starts make probable, and at least what its own last start took.
+    """
+    if work.told is not None and work.told.lead_s:
+        return work.told.lead_s
+    known = world.snapshot.known
+    tiers = {part.tier for part in work.grant.slices if part.group == group.name and part.tier in known.priors}
+    shape = shape_of((group,))
+    return max([work.staged_s, *(staging_on(shape, tier, known).safe_s for tier in tiers)])
 
 
 def _within(group: Group, replicas: int) -> int:

@@ -14,6 +14,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, subtract
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.quota import Tree
+from fabric.scheduler.readiness import NO_EXPERIENCE, Experience
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Record
@@ -196,6 +197,8 @@ class Snapshot:
     """Projects of the site."""
     usage: Usage = NO_USAGE
     """What projects have used of late."""
+    known: Experience = NO_EXPERIENCE
+    """How long starts take."""
 
     @classmethod
     def of(
@@ -210,6 +213,7 @@ class Snapshot:
         overhead_s: float = 0.0,
         tree: Tree | None = None,
         usage: Usage = NO_USAGE,
+        known: Experience = NO_EXPERIENCE,
     ) -> Self:
         """A snapshot of values in any order; equal worlds give equal snapshots."""
         ordered = tuple(sorted(nodes, key=lambda node: node.name))
@@ -231,6 +235,7 @@ class Snapshot:
             overhead_s=overhead_s,
             tree=tree or Tree(),
             usage=usage,
+            known=known,
         )
 
     def updated(

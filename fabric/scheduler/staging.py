@@ -157,16 +157,6 @@ def slowest(stagings: Iterable[Staging]) -> Staging:
     return max(stagings, key=lambda staging: (staging.safe_s, staging.expected_s), default=Staging(()))
 
 
-def lead_s(staging: Staging, *, notice_s: float = 0.0) -> float:
-    """How long before a replica is needed its start must be decided, in seconds.
-
-    Args:
-        staging: Predicted for the nodes that it will get.
-        notice_s: Grace that whoever holds the nodes now has for leaving.
-    """
-    return staging.safe_s + notice_s
-
-
 @dataclass(frozen=True, slots=True)
 class _Guess:
     expected_s: float

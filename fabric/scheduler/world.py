@@ -11,6 +11,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.estimates import Run, Runs, estimate, owner_of, shortness_s
 from fabric.scheduler.history import History
+from fabric.scheduler.learning import learned
 from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
@@ -37,8 +38,8 @@ _UNKNOWN = Promise(-math.inf)
 class World:
     """Active records by name, and the same as a snapshot, equal to one made from scratch after any changes.
 
-    What no record says (what projects used, how long runs took, when clusters should be gone) comes from the world
-    before, or from what was kept of it.
+    What no record says (what projects used, how long runs and starts took, when clusters should be gone) comes from the
+    world before, or from what was kept of it.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class World:
         self._snapshot: Snapshot = Snapshot.of(
             nodes, head=head, claims=claims, grace_s=grace_s, overhead_s=overhead_s, tree=tree,
             usage=before._snapshot.usage if before else history.usage,
+            known=before._snapshot.known if before else history.known,
         )  # fmt: skip
         for record in records.values():
             self._take_in(record)
@@ -133,6 +135,8 @@ class World:
                 dependent = self.records.get(name)
                 if dependent is not None:
                     self._follow(dependent, dependent)
+        if old is not None and old.state is State.STARTING and record.state is State.RUNNING:
+            self._snapshot = replace(self._snapshot, known=learned(self._snapshot.known, record))
         if record.state.final:
             self._forget(record)
 
@@ -173,7 +177,7 @@ class World:
         self._snapshot = Snapshot.of(
             nodes, self._running.values(), self._waiting.values(),
             head=before.head, claims=before.claims, grace_s=before.grace_s, overhead_s=before.overhead_s,
-            tree=before.tree, usage=before.usage,
+            tree=before.tree, usage=before.usage, known=before.known,
         )  # fmt: skip
         return True
 
