@@ -3,17 +3,19 @@
 Knows nothing of single workloads' pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nicegui import ui
 from starlette.requests import Request
 
 from fabric.api.admin import WorkloadView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.console.chart import Point, curve
 from fabric.console.frame import Console, part
 from fabric.console.markup import Child, Markup, join, tag
+from fabric.console.memory import Occupancy
 from fabric.console.pages.queue import reason_of, start_of
-from fabric.console.words import bar, cards, heading, link_to, number, size, state, table
+from fabric.console.words import bar, cards, heading, link_to, number, roughly, size, state, table
 
 HEAD_OF_QUEUE = 8
 """Waiting workloads that the overview shows."""
@@ -29,13 +31,20 @@ def add(console: Console) -> None:
             shown = part()
 
             async def refresh() -> None:
-                shown.show(overview_of(await visit.session.client.overview()))
+                seen = await visit.session.client.overview()
+                console.occupancy.saw(seen)
+                shown.show(overview_of(seen, console.occupancy))
 
             await console.keep(visit, refresh)
 
 
-def overview_of(seen: Overview) -> Markup:
-    """Everything of the page."""
+def overview_of(seen: Overview, before: Occupancy) -> Markup:
+    """Everything of the page.
+
+    Args:
+        seen: What control says.
+        before: How full the tiers were.
+    """
     return join(
         cards(
             ("waiting", number(seen.num_waiting)),
@@ -44,7 +53,7 @@ def overview_of(seen: Overview) -> Markup:
             ("promises kept", promises_of(seen.promises)),
         ),
         heading("Tiers"),
-        tag("div", [tier_of(tier) for tier in seen.tiers], class_="tiers"),
+        tag("div", [tier_of(tier, before) for tier in seen.tiers], class_="tiers"),
         heading("Next in the queue"),
         _queue(seen.queue[:HEAD_OF_QUEUE]),
         tag("p", tag("a", f"All {seen.num_waiting:,} that wait", href="/queue", id="all")) if seen.queue else None,
@@ -58,8 +67,9 @@ def promises_of(kept: PromisesView) -> str:
     return f"{kept.num_kept} of {kept.num}" if kept.num else "–"
 
 
-def tier_of(tier: TierView) -> Markup:
-    """What a tier has, and who holds it."""
+def tier_of(tier: TierView, before: Occupancy) -> Markup:
+    """What a tier has, who holds it, and how full it was."""
+    points = before.of(tier.name)
     ready = f"{tier.ready} of {tier.nodes} nodes ready" if tier.ready != tier.nodes else f"{tier.nodes} nodes"
     held = [_held(name, amount) for name, amount in tier.held.items()]
     return tag(
@@ -69,8 +79,13 @@ def tier_of(tier: TierView) -> Markup:
         _line("CPUs", tier.total.cpus, tier.free.cpus, number),
         _line("Memory", tier.total.memory_bytes, tier.free.memory_bytes, size),
         tag("p", "held by ", ", ".join(held) if held else "nobody", class_="quiet"),
+        curve(_since(points), points, least=0.0, most=100.0) if len(points) > 1 else None,
         class_="tier",
     )
+
+
+def _since(points: Sequence[Point]) -> str:
+    return f"% held, last {roughly(points[-1][0] - points[0][0])}"
 
 
 def _held(name: str, amount: Amounts) -> str:

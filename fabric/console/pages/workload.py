@@ -11,8 +11,10 @@ from nicegui import background_tasks, ui
 from starlette.requests import Request
 
 from fabric.api.admin import EventView, ExplanationView, ProgressView, SliceView, WorkloadView
+from fabric.console.chart import curve
 from fabric.console.frame import Console, Visit, part
 from fabric.console.markup import Child, Markup, join, tag
+from fabric.console.memory import Curves
 from fabric.console.pages.queue import start_of
 from fabric.console.pages.workloads import ran_for
 from fabric.console.words import amounts, bar, duration, facts, heading, number, state, table, when
@@ -34,14 +36,16 @@ def add(console: Console) -> None:
             stop = _stop_button(visit, name)
             rest = part()
             log = _Log(visit, name)
+            curves = Curves()
 
             async def refresh() -> None:
                 found = await visit.session.client.explain(name)
+                curves.told(found.workload.progress)
                 told.show(now_of(found, time.time()))
                 stop.set_visibility(found.workload.state not in FINAL)
                 rest.show(
                     join(
-                        progress_of(found.workload.progress),
+                        progress_of(found.workload.progress, curves),
                         placement_of(found.workload.slices),
                         history_of(found.events),
                     )
@@ -143,8 +147,13 @@ def _workers(view: WorkloadView) -> str | None:
     return f"{view.workers}{bounds}{becomes}"
 
 
-def progress_of(told: ProgressView) -> Markup:
-    """What the workload tells of itself; nothing where it tells nothing."""
+def progress_of(told: ProgressView, curves: Curves) -> Markup:
+    """What the workload tells of itself; nothing where it tells nothing.
+
+    Args:
+        told: What it told last.
+        curves: What it told since the page was opened.
+    """
     if not (told.stage or told.total or told.metrics or told.checkpoint_uri):
         return Markup("")
     done = f"{number(told.done)} of {number(told.total)} {told.unit}" if told.total else ""
@@ -157,6 +166,7 @@ def progress_of(told: ProgressView) -> Markup:
             ("Checkpoint", f"step {told.checkpoint_step}" if told.checkpoint_step is not None else told.checkpoint_uri),
             *metrics,
         ),
+        tag("div", [curve(name, points) for name, points in curves.drawable()], class_="curves"),
     )
 
 

@@ -3,6 +3,8 @@
 from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
 from fabric.api.lists import WorkloadPage
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.console.chart import thinned
+from fabric.console.memory import Curves, Occupancy
 from fabric.console.pages.models import models_of, turns_of
 from fabric.console.pages.nodes import nodes_of, share_of
 from fabric.console.pages.overview import overview_of
@@ -52,8 +54,8 @@ def test_names_and_reasons_that_are_html_stay_text_everywhere() -> None:
         list_of(page(evil), NOW, 50, ""),
         now_of(ExplanationView(workload=evil, missing=EVIL), NOW),
         history_of((EventView(at=NOW, state=EVIL, reason=EVIL, attempt=1),)),
-        progress_of(ProgressView(stage=EVIL, unit=EVIL, total=1.0, metrics={EVIL: 1.0}, checkpoint_uri=EVIL)),
-        overview_of(overview(queue=(evil,), services=(evil,))),
+        progress_of(ProgressView(stage=EVIL, unit=EVIL, total=1.0, metrics={EVIL: 1.0}, checkpoint_uri=EVIL), Curves()),
+        overview_of(overview(queue=(evil,), services=(evil,)), Occupancy()),
         nodes_of((node(EVIL, tier=EVIL, state=EVIL, workloads=(EVIL,)),)),
     ]
     for shown in everything:
@@ -72,7 +74,7 @@ def overview(**more: object) -> Overview:
 
 
 def test_the_overview_adds_up_jobs_and_says_what_a_tier_has_left() -> None:
-    shown = overview_of(overview(queue=(view(),)))
+    shown = overview_of(overview(queue=(view(),)), Occupancy())
     for words in ("<b>12</b>", "<b>3</b>", "<b>3 of 4</b>", "3 of 4</span>", "8 GiB of 16 GiB", "1 of 2 nodes ready"):
         assert words in shown
     assert "batch (3 GPUs)" in shown
@@ -132,3 +134,30 @@ def test_a_conversation_is_text_and_an_answer_that_has_not_begun_is_dots() -> No
     shown = turns_of([("user", EVIL), ("assistant", "")])
     assert ESCAPED in shown
     assert ">…</p>" in shown
+
+
+def test_what_a_workload_told_becomes_a_curve_and_a_new_beginning_a_new_one() -> None:
+    curves = Curves()
+    for done, loss in ((1.0, 4.0), (1.0, 9.0), (2.0, 3.0), (3.0, 2.0)):
+        curves.told(ProgressView(stage="train", done=done, metrics={"loss": loss}))
+    assert curves.drawable() == [("loss", ((1.0, 4.0), (2.0, 3.0), (3.0, 2.0)))]
+    shown = progress_of(ProgressView(stage="train", metrics={"loss": 2.0}), curves)
+    assert 'aria-label="loss: now 2, from 2 to 4"' in shown
+    assert 'points="0.0,2.0 160.0,45.0 320.0,88.0"' in shown
+    curves.told(ProgressView(stage="train", done=0.0, metrics={"loss": 5.0}))
+    assert curves.drawable() == []
+
+
+def test_tiers_are_remembered_now_and_then_and_drawn() -> None:
+    before = Occupancy()
+    for after_s in (0, 2, 60, 61, 120):
+        before.saw(overview(at=NOW + after_s))
+    assert before.of("gpu") == tuple((NOW + after_s, 75.0) for after_s in (0, 60, 120))
+    assert "% held, last 2 min" in overview_of(overview(), before)
+    assert "% held" not in overview_of(overview(), Occupancy())
+
+
+def test_a_long_curve_keeps_its_ends() -> None:
+    points = [(float(i), 0.0) for i in range(5000)]
+    kept = thinned(points)
+    assert (len(kept), kept[0], kept[-1]) == (300, points[0], points[-1])
