@@ -193,6 +193,6 @@ class FakeLogs:
 class FakePackages:
     """No package was ever uploaded."""
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str, project: str) -> Path:
         """Never there."""
-        raise NotFound(f"no package {name}")
+        raise NotFound(f"project {project} has no package {name}")

@@ -235,6 +235,14 @@ class Site(Settings):
     max_package_bytes: int = Field(default=MOST_PACKAGE.count, ge=1024)
     """Largest working_dir package, packed, in bytes; at most what a Ray head takes."""
 
+    max_project_package_bytes: int = Field(default=10 * 2**30, ge=1024)
+    """Most that all packages of one project take together, in bytes; the site's own have as much. 10 GiB are a choice:
+    a hundred of the largest."""
+
+    package_age_s: float = Field(default=7 * 86_400.0, ge=3600)
+    """Seconds without use after which a package is removed that no waiting or running work names; a week is a choice.
+    At least an hour, so that nobody loses one between uploading and submitting."""
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:

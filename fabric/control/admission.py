@@ -46,7 +46,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> Wo
     _check_order(spec, caller, ports.workloads)
     require_possible(name, spec.groups, ports.nodes(), site.head.resources)
     for place, environment in environments_of(spec):
-        check_packages(environment, ports.packages, place)
+        check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
         check_model(spec.service.model, ports.models)
@@ -181,7 +181,13 @@ def _check_order(spec: WorkloadSpec, caller: Caller, workloads: Workloads) -> No
             raise BadInput(f"after: {name} has {before.state}, so this would wait for ever", after=name)
 
 
-def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str = "runtime_env") -> None:
+def packages_of(spec: WorkloadSpec) -> set[str]:
+    """Names of the uploaded packages that a spec's runtime environments name."""
+    found = (uri for place, environment in environments_of(spec) for _, uri in _uris(environment, place))
+    return {uri.removeprefix(PACKAGE_SCHEME) for uri in found if uri.startswith(PACKAGE_SCHEME)}
+
+
+def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str, project: str) -> None:
     """Check that everything a runtime environment names is where its Ray nodes can fetch it.
 
     Raises:
@@ -190,7 +196,7 @@ def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str =
     for place, uri in _uris(runtime_env, where):
         if uri.startswith(PACKAGE_SCHEME):
             package = uri.removeprefix(PACKAGE_SCHEME)
-            if not packages.has(package):
+            if not packages.has(package, project):
                 raise BadInput(
                     f"{place}: package {uri} is not here. Upload it first with PUT /api/packages/gcs/{package}.",
                     package=package,

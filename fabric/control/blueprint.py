@@ -88,6 +88,7 @@ class SiteBlueprint:
             born=record.at.submitted,
             images={group.name: group.image.name for group in spec.groups if group.image},
             submitted_by=record.submitted_by,
+            project=spec.project,
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:

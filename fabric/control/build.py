@@ -42,8 +42,8 @@ from fabric.store.files import write_atomically
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
-from fabric.store.packages import Packages
 from fabric.store.records import SqlRecords
+from fabric.store.shelves import Limits, Shelves
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     mlflow.start()
     thread.start()
     try:
-        yield Running(create_app(Service(ports, site, OidcTokens(site.oidc) if site.oidc else None), http), endings)
+        service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
+        service.collect_packages()
+        yield Running(create_app(service, http), endings)
     finally:
         thread.end()
         backend.close()
@@ -132,9 +134,10 @@ def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:
     )
 
 
-def open_packages(site: Site, state: Path) -> Packages:
+def open_packages(site: Site, state: Path) -> Shelves:
     """The uploaded packages, without what uploads left that ended with an earlier control."""
-    packages = Packages(state / "packages", site.max_package_bytes)
+    limits = Limits(site.max_package_bytes, site.max_project_package_bytes, site.package_age_s)
+    packages = Shelves(state / "packages", limits, SystemClock().now)
     packages.sweep()
     return packages
 

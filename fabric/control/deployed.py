@@ -25,6 +25,8 @@ NOTHING: Mapping[str, Any] = {"controller_info": {}, "proxies": {}, "application
 _HIDDEN = "<hidden>"
 _OURS = ("http_options", "grpc_options", "proxy_location", "applications", "target_capacity")
 """Parts of a configuration that are told in our own way."""
+_INSIDE = frozenset({"http_options", "target_groups"})
+"""What Serve says of ports that only the gateway reaches."""
 _SERVES = frozenset({State.STARTING, State.RUNNING, State.RESIZING})
 """States in which what the cluster says of its applications is true."""
 
@@ -118,6 +120,7 @@ def details_of(record: Record, view: ClusterView | None, *, secrets: bool) -> di
         for parsed, document in zip(config.applications, documents, strict=True)
     }
     found = {
+        **{key: value for key, value in seen.items() if key not in _INSIDE},
         # Clients take Serve for absent where its controller is on no node; a workload that waits has none yet.
         "controller_info": seen.get("controller_info") or {"node_id": record.name},
         "proxy_location": seen.get("proxy_location"),

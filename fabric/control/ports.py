@@ -106,17 +106,26 @@ class Reports(Protocol):
 class Packages(Protocol):
     """Uploaded working directories and modules."""
 
-    def put(self, name: str, chunks: Iterable[bytes]) -> object:
-        """Keep a package, all of it or nothing.
+    def put(self, name: str, chunks: Iterable[bytes], project: str) -> object:
+        """Keep a package of a project, all of it or nothing; without a project it is the site's, for all of them.
 
         Raises:
-            BadPackage: If it is too large, truncated, would write outside its folder, or may not be called so.
+            BadPackage: If it is too large, truncated, would write outside its folder, may not be called so, or the
+                project's quota is full.
             StorageFull: If the disk is full.
         """
         ...
 
-    def has(self, name: str) -> bool:
-        """Whether it is there; any text may be asked for."""
+    def has(self, name: str, project: str) -> bool:
+        """Whether a project can use it; any text may be asked for."""
+        ...
+
+    def collect(self, named: Collection[tuple[str, str]]) -> int:
+        """Remove what has long not been used and is not named (project, name); the bytes that became free."""
+        ...
+
+    def make_room(self, project: str, num_bytes: int, named: Collection[tuple[str, str]]) -> None:
+        """Remove what is not named while so many bytes would not fit the project's quota."""
         ...
 
 

@@ -13,7 +13,7 @@ from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.accounts import Accounts
-from fabric.control.admission import admitted
+from fabric.control.admission import admitted, packages_of
 from fabric.control.callers import Caller, Permission
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
@@ -346,14 +346,25 @@ class Service:
         caller.require(Permission.ADMIN)
         self._ports.process.shutdown(kill)
 
-    def has_package(self, name: str) -> bool:
-        """Whether an uploaded package is here."""
-        return self._ports.packages.has(name)
+    def has_package(self, name: str, caller: Caller) -> bool:
+        """Whether an uploaded package is here for the caller's project."""
+        return self._ports.packages.has(name, caller.project or "")
 
-    def put_package(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Keep an uploaded package.
+    def put_package(self, name: str, chunks: Iterable[bytes], caller: Caller, expected_bytes: int = 0) -> None:
+        """Keep an uploaded package for the caller's project, or for all where the caller is of the whole site.
 
         Raises:
-            BadPackage: If it is too large, truncated or would write outside its folder.
+            BadPackage: If it is too large, truncated, would write outside its folder, or the quota is full.
         """
-        self._ports.packages.put(name, chunks)
+        project, named = caller.project or "", self._named_packages()
+        self._ports.packages.collect(named)
+        self._ports.packages.make_room(project, expected_bytes, named)
+        self._ports.packages.put(name, chunks, project)
+
+    def collect_packages(self) -> int:
+        """Remove packages that nobody needs any more; returns how many bytes became free."""
+        return self._ports.packages.collect(self._named_packages())
+
+    def _named_packages(self) -> set[tuple[str, str]]:
+        """Project and name of every package that work names which has not ended."""
+        return {(record.spec.project, name) for record in self._active() for name in packages_of(record.spec)}

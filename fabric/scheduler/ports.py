@@ -108,6 +108,8 @@ class WantedCluster:
     """Container image of those groups that name one; processes of this machine have none."""
     submitted_by: str = ""
     """For whom it runs: a person, or a key that is nobody's; a backend labels what it starts with it where it can."""
+    project: str = ""
+    """Whose work it is, and so whose packages it may use."""
 
 
 @dataclass(frozen=True, slots=True)

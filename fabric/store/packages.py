@@ -89,6 +89,12 @@ class Packages:
                 incoming.write(chunk)
             return incoming.finish()
 
+    def touch(self, name: str, at: float) -> None:
+        """Note that a package was used, in seconds since the epoch; one that is not there is no mistake."""
+        if self.has(name):
+            with suppress(NotFound), file_errors(self._folder / name):
+                os.utime(self._folder / name, (at, at))
+
     def delete(self, name: str) -> None:
         """Remove a package; one that is not there is no mistake."""
         if self.has(name):
@@ -141,6 +147,11 @@ class Incoming:
             )
         with file_errors(self._target):
             self._stream.write(chunk)
+
+    @property
+    def num_bytes(self) -> int:
+        """What has arrived so far."""
+        return self._num_bytes
 
     def finish(self) -> Path:
         """Check the package and put it in place, durably; returns its file.

@@ -20,6 +20,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from fabric.api import jobs
 from fabric.control.admission import PACKAGE_SCHEME
 from fabric.store.database import open_store
+from fabric.store.shelves import Limits
 from fabric.workloads.states import RAY_STATUS, State
 from tests.unit.control.world import World
 
@@ -120,7 +121,7 @@ def test_a_package_that_is_too_large_is_refused_with_the_reason_and_not_a_broken
     served: tuple[World, str], tmp_path: Path
 ) -> None:
     world, address = served
-    world.packages._max_bytes = 1000
+    world.packages._limits = Limits(1000, 10**6, 3600.0)
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "noise").write_bytes(bytes(range(256)) * 40_000)

@@ -218,7 +218,7 @@ class Keeper(threading.Thread, Generic[N]):
     def _hand_over(self, wanted: WantedCluster) -> None:
         environments = [wanted.runtime_env] if wanted.serve is None else environments_of(wanted.serve)
         for uri in {uri: None for environment in environments for uri in packages_in(environment)}:
-            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2]))
+            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2], wanted.project))
         if wanted.serve is not None:
             self._head.deploy(self.slices.listening(wanted.serve))
         else:

@@ -133,8 +133,8 @@ class DriverLogs(Protocol):
 class Packages(Protocol):
     """Uploaded working directories."""
 
-    def path(self, name: str) -> Path:
-        """The file of a package such as `_ray_pkg_0123.zip`.
+    def path(self, name: str, project: str) -> Path:
+        """The file of a package such as `_ray_pkg_0123.zip` that work of a project may use.
 
         Raises:
             NotFound: If nobody uploaded it.

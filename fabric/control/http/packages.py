@@ -34,7 +34,7 @@ def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> A
     @router.get(f"{PACKAGES}/{{protocol}}/{{name}}")
     def has(protocol: str, name: str, caller: Caller = change) -> Response:
         _require_gcs(protocol)
-        if not service.has_package(name):
+        if not service.has_package(name, caller):
             raise NotFound(f"Package {protocol}://{name} does not exist", package=name)
         return Response()
 
@@ -43,7 +43,8 @@ def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> A
         _require_gcs(protocol)
         body = request.stream()
         try:
-            await run_sync(service.put_package, name, _pieces(body, name), limiter=uploads)
+            expected = _whole(request.headers.get("content-length"))
+            await run_sync(service.put_package, name, _pieces(body, name), caller, expected, limiter=uploads)
         except FabricError:
             # Clients that are still sending would take an early answer for a broken connection.
             await _drain(body, settings.max_package_bytes)
@@ -51,6 +52,11 @@ def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> A
         return Response()
 
     return router
+
+
+def _whole(length: str | None) -> int:
+    """The size that a sender says its body has; 0 where it says none."""
+    return int(length) if length and length.isascii() and length.isdigit() else 0
 
 
 def _require_gcs(protocol: str) -> None:

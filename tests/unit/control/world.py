@@ -29,8 +29,8 @@ from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.snapshot import Node
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
-from fabric.store.packages import Packages
 from fabric.store.records import SqlRecords
+from fabric.store.shelves import Limits, Shelves
 from fabric.workloads.record import Event, Grant, Record, Slice
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -125,7 +125,8 @@ class World:
         self.views: dict[str, ClusterView] = {}
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
-        self.packages = Packages(folder / "packages", max_bytes=SITE.max_package_bytes)
+        limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
+        self.packages = Shelves(folder / "packages", limits, self.clock.now)
         entropy = itertools.count(1)
         ports = Ports(
             workloads=self.records,
