@@ -18,6 +18,9 @@ from fabric.scheduler.quota import OWN
 from fabric.scheduler.shape import Shape
 from fabric.scheduler.snapshot import Claim, Snapshot, Waiting
 
+LEAST_S = 1.0
+"""Seconds before its notice that work which leaves for a window must have, whatever the policy says."""
+
 
 class Leaves(IntEnum):
     """When work leaves before its own end."""
@@ -160,8 +163,8 @@ class Outlook:
 
     @property
     def _worth_s(self) -> float:
-        """Seconds that work must have before it leaves."""
-        return self._min_run_s + (self.notice_s if self.windows else 0.0)
+        """Seconds that work must have before it leaves; before a window never so few that it is asked to at once."""
+        return max(self._min_run_s, LEAST_S) + self.notice_s if self.windows else self._min_run_s
 
     def _profiles(self) -> tuple[Profile, ...]:
         return (self.all, *self._beside.values())

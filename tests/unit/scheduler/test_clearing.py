@@ -210,3 +210,9 @@ def test_a_gang_of_the_project_grows_into_its_week_and_none_of_another() -> None
         gang = trains("gang", "g2", project=project, elastic=elastic(1, 1, 3), told=Told(1, left_s=9e9, workers=1))
         plan = decide(week(gang, nodes=("g0", "g1"), gpu_nodes=3), EAGER, START + 60)
         assert bool(plan.resized) is grows
+
+
+def test_nobody_starts_where_he_would_be_asked_to_leave_at_once() -> None:
+    endless = asks("saves", 2, saves=True)
+    assert started(decide(closing(endless), EAGER, START - NOTICE_S)) == {}
+    assert started(decide(closing(endless), EAGER, START - NOTICE_S - 1.0)) == {"saves": ["g0", "g1"]}
