@@ -70,13 +70,12 @@ class Demand:
 
     def needed(self, at_s: float) -> int:
         """Replicas needed at an instant; before the first step as in it, after the last one the most of all steps."""
-        number = max(0, math.floor((at_s - self.start_s) / self.step_s))
-        return self.replicas[number] if number < len(self.replicas) else max(self.replicas)
+        return self.peak(at_s, at_s)
 
     def peak(self, from_s: float, to_s: float) -> int:
         """Most replicas needed at any instant from `from_s` to `to_s`, both included."""
-        inside = (self.start_s + i * self.step_s for i in range(len(self.replicas)))
-        return max(self.needed(at) for at in (from_s, to_s, *(at for at in inside if from_s < at < to_s)))
+        first, last = (max(0, math.floor((at - self.start_s) / self.step_s)) for at in (from_s, to_s))
+        return max(self.replicas[first : last + 1] if last < len(self.replicas) else self.replicas)
 
     def rises_above(self, replicas: int, from_s: float) -> float | None:
         """The first instant from `from_s` on at which more than `replicas` are needed; None if there is none."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from fabric.scheduler.amounts import Amounts
 from fabric.scheduler.columns import NodeColumns, Slot, resources_of
-from fabric.scheduler.quota import Held, Refused, give_back, may_start, take
+from fabric.scheduler.holding import amounts_of
+from fabric.scheduler.quota import Refused, give_back, may_start, take
 from fabric.scheduler.reclaim import recoverable, within_guarantee
 from fabric.scheduler.shape import Part, Shape
 from fabric.scheduler.snapshot import Snapshot
@@ -20,7 +21,7 @@ class Limits:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._tree, self._site = snapshot.tree, snapshot.site
-        self.held = held_of(snapshot) if self.apply else Held()
+        self.held = snapshot.held
 
     @property
     def apply(self) -> bool:
@@ -56,28 +57,6 @@ class Limits:
     def _refused(self, project: str, ask: Amounts) -> Refused | None:
         answer = may_start(self._tree, self.held, project, ask)
         return answer if isinstance(answer, Refused) else None
-
-
-def held_of(snapshot: Snapshot) -> Held:
-    """What every project holds."""
-    slots: dict[str, list[Slot]] = {}
-    for work in snapshot.running:
-        slots.setdefault(work.project, []).extend(work.slots)
-    held = Held()
-    for project in sorted(slots):
-        held = take(snapshot.tree, held, project, amounts_of(slots[project], snapshot.site))
-    return held
-
-
-def amounts_of(slots: Sequence[Slot], site: NodeColumns) -> Amounts:
-    """What slots hold, by tier."""
-    total: dict[str, list[int]] = {}
-    for row, cpus, gpus, memory in slots:
-        have = total.setdefault(site.tier_of[row], [0, 0, 0])
-        have[0] += cpus
-        have[1] += gpus
-        have[2] += memory
-    return Amounts({tier: resources_of(amount) for tier, amount in total.items()})
 
 
 def _asked(shape: Shape, head: Part | None, site: NodeColumns) -> Amounts:

@@ -47,7 +47,8 @@ def serve(world: WhatIf, rooms: RoomMaker) -> None:
 
     The growth of all comes first, so that nobody's claim is in the way of anybody's need.
     """
-    needs = [need for work in world.snapshot.running if (need := need_of(work, world)) is not None]
+    services = (work for work in world.snapshot.running if work.service)
+    needs = [need for work in services if (need := need_of(work, world)) is not None]
     for need in needs:
         if need.now > need.size:
             _grow(need, world, rooms)
@@ -153,14 +154,15 @@ def _shrink(need: Need, world: WhatIf) -> None:
 
 def _claim(need: Need, demand: Demand, world: WhatIf) -> None:
     """Keep what the service will need again, from when it must have it so that replicas are ready in time."""
-    have, since = max(need.size, need.now), world.now
+    have, since, one = max(need.size, need.now), world.now, None
     for edge_s in CLAIM_EDGES_S:
         until = world.now + edge_s
         peak = _within(need.group, demand.peak(since, until))
         if peak > have:
             rises = demand.rises_above(have, since)
             start = max(world.now + 1.0, (rises if rises is not None else until) - need.lead_s)
-            _keep(need.service.project, _shape(need.group, peak - have), start, world)
+            one = one or shape_of((need.group,))
+            _keep(need.service.project, at_size(one, need.group.name, peak - have), start, world)
             have = peak
         since = until
 

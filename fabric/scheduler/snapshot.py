@@ -13,7 +13,8 @@ from typing import Self, TypeVar
 from fabric.core.resources import Resources
 from fabric.scheduler.columns import Amounts, Node, NodeColumns, NodeState, Slot, subtract
 from fabric.scheduler.forecast import Demand
-from fabric.scheduler.quota import Tree
+from fabric.scheduler.holding import held_after, held_by
+from fabric.scheduler.quota import Held, Tree
 from fabric.scheduler.readiness import NO_EXPERIENCE, Experience
 from fabric.scheduler.shape import Shape, shape_of
 from fabric.scheduler.usage import Usage
@@ -199,6 +200,8 @@ class Snapshot:
     """What projects have used of late."""
     known: Experience = NO_EXPERIENCE
     """How long starts take."""
+    held: Held = field(default_factory=Held, compare=False, repr=False)
+    """What projects hold, where the site lists some."""
 
     @classmethod
     def of(
@@ -223,6 +226,7 @@ class Snapshot:
         for work in holding:
             subtract(idle, work.slots)
         idle.flags.writeable = False
+        projects = tree or Tree()
         return cls(
             site=site,
             nodes=ordered,
@@ -233,8 +237,9 @@ class Snapshot:
             claims=tuple(sorted(claims, key=lambda claim: (claim.start, claim.name))),
             grace_s=grace_s,
             overhead_s=overhead_s,
-            tree=tree or Tree(),
+            tree=projects,
             usage=usage,
+            held=held_by(((work.project, work.slots) for work in holding), projects, site),
             known=known,
         )
 
@@ -255,16 +260,19 @@ class Snapshot:
             queued: Work that waits from now on.
         """
         gone, new = tuple(left), tuple(replace(w, slots=self.site.slots(w.grant.slices)) for w in started)
-        idle = self.idle
+        idle, held = self.idle, self.held
         if gone or new:
             idle = idle.copy()
-            for work in gone:
-                subtract(idle, self.site.slots(work.grant.slices), sign=-1)
-            for work in new:
-                subtract(idle, work.slots)
+            back = [(work.project, self.site.slots(work.grant.slices)) for work in gone]
+            taken = [(work.project, work.slots) for work in new]
+            for _, slots in back:
+                subtract(idle, slots, sign=-1)
+            for _, slots in taken:
+                subtract(idle, slots)
             idle.flags.writeable = False
+            held = held_after(held, self.tree, self.site, gone=back, new=taken)
         running = _changed(self.running, gone, new)
-        return replace(self, running=running, waiting=_changed(self.waiting, unqueued, queued), idle=idle)
+        return replace(self, running=running, waiting=_changed(self.waiting, unqueued, queued), idle=idle, held=held)
 
 
 _key = attrgetter("key")

@@ -11,8 +11,8 @@ from fabric.core.resources import Resources
 from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.estimates import Run, Runs, estimate, owner_of, shortness_s
 from fabric.scheduler.history import History
+from fabric.scheduler.holding import capacity_of
 from fabric.scheduler.learning import learned
-from fabric.scheduler.limits import amounts_of, held_of
 from fabric.scheduler.promises import promise_of, promises_in, set_aside_of
 from fabric.scheduler.quota import Tree
 from fabric.scheduler.snapshot import (
@@ -109,10 +109,8 @@ class World:
         seen = self.snapshot
         if seen.tree.entries:
             usage = seen.usage if seen.usage.at else Usage(now)
-            site = seen.site
-            slots = [(row, *amount) for row, amount in enumerate(site.capacity.tolist())]
-            capacity = amounts_of(slots, site)
-            used = advance(usage, held_of(seen), seen.tree, capacity, now=now, half_life_s=half_life_s)
+            capacity = capacity_of(seen.site)
+            used = advance(usage, seen.held, seen.tree, capacity, now=now, half_life_s=half_life_s)
             self._snapshot = replace(seen, usage=used)
 
     def take_runs(self) -> tuple[Run, ...]:

@@ -8,6 +8,7 @@ import pytest
 from fabric.config.projects import Project
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
+from fabric.scheduler.holding import held_by
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.quota import tree
@@ -179,8 +180,9 @@ PROJECTS = (Project(name="climate"), Project(name="ocean", parent="climate"), Pr
 
 def week(*work: Running | Waiting, **more: Any) -> Snapshot:
     """A world with a capability week of the project `climate`."""
-    small = closing(*work, project="climate", **more)
-    return replace(small, tree=tree(PROJECTS))
+    small, projects = closing(*work, project="climate", **more), tree(PROJECTS)
+    held = held_by(((one.project, one.slots) for one in small.running), projects, small.site)
+    return replace(small, tree=projects, held=held)
 
 
 @pytest.mark.parametrize(("project", "starts"), [("climate", True), ("ocean", True), ("nlp", False)])

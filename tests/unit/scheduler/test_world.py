@@ -11,6 +11,7 @@ from fabric.config.projects import Project
 from fabric.core.resources import Resources
 from fabric.scheduler import quota
 from fabric.scheduler.columns import NodeColumns
+from fabric.scheduler.holding import held_by
 from fabric.scheduler.promises import set_aside_of
 from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, snapshot
@@ -53,6 +54,17 @@ def test_after_any_changes_the_snapshot_is_the_one_made_from_scratch(moves: list
         if len(records) % 2:
             same(world, records)
     same(world, records)
+
+
+@given(st.lists(MOVES, max_size=15))
+def test_after_any_changes_what_projects_hold_is_what_runs_for_them(moves: list[tuple[str, State, str]]) -> None:
+    projects = tree([Project(name="vision"), Project(name="speech")])
+    world = World({}, NODES, HEAD, tree=projects)
+    for name, state, node in moves:
+        changed = holding(name, state, node, project="vision" if name < "c" else "speech")
+        world.put(replace(changed, grant=None) if state is State.QUEUED else changed)
+        known = world.snapshot
+        assert known.held == held_by(((work.project, work.slots) for work in known.running), projects, known.site)
 
 
 def test_only_what_a_decision_looks_at_counts_as_a_change() -> None:
