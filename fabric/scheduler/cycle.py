@@ -127,9 +127,13 @@ def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[W
 
 
 def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
-    """Let others make room for the first of those who wait and were promised nothing."""
+    """Let others make room for the first of those who wait and were promised nothing.
+
+    Where longer work yields to shorter, the first are those who may pass first.
+    """
     undated = (work for work in ready if not (work.name in world.placed or work.name in world.promises))
-    for work in islice(undated, world.policy.askers):
+    first = undated if world.policy.yields is None else in_backfill_order(undated, world.policy)
+    for work in islice(first, world.policy.askers):
         if work.name not in world.notes and rooms.make(work, world.least(work)):
             world.promise(work)
 

@@ -62,6 +62,21 @@ class Policy(Settings):
     loans: bool = True
     """Whether services give up replicas that they will not need soon, and others may run there meanwhile."""
 
+    headroom: float = Field(default=0.0, ge=0)
+    """Replicas that a service has beyond those forecast, as a share of them, rounded up: for what no forecast foresees,
+    and to work off what queued up meanwhile."""
+
+    slower_for_s: float = Field(default=0.0, ge=0)
+    """Work that should not run longer than so many seconds on the fastest accelerators may start on slower ones that
+    are free, also where it might end earlier by waiting; longer work only if it ends no later."""
+
+    yields: float | None = Field(default=None, ge=1)
+    """How many times the device-seconds of one who waits somebody of the same class must have before it to be asked to
+    make room for it; None for never."""
+
+    yield_cost: float = Field(default=0.1, gt=0)
+    """The most that such room may cost, as a share of the device-seconds of the one who waits."""
+
     min_run_s: float = Field(default=600.0, ge=0)
     """Seconds after its start or last resize before work is asked to leave or to change; not for services, which cannot
     wait, and not of harvest work."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
+from fabric.scheduler.order import width
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import place
 from fabric.scheduler.plan import Preempt, Resize
@@ -65,11 +66,14 @@ class RoomMaker:
 
         if fits({}):
             return False
-        asker = Asker(work.name, work.rank)
+        asker, budget = Asker(work.name, work.rank), _device_s(work) * world.policy.yield_cost
         # What people wait for at a service cannot wait until others have run for long enough.
         min_run_s = 0.0 if work.rank == Priority.SERVING.rank else world.policy.min_run_s
         answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
         if isinstance(answer, NoRoom):
+            return False
+        yielding = any(self._yields(self._by_name.get(victim.workload), work) for victim in answer.victims)
+        if yielding and answer.slot_s > budget:
             return False
         for victim in answer.victims:
             self._disturb(victim, work.name, by)
@@ -90,7 +94,9 @@ class RoomMaker:
 
     def _could_help(self, work: Waiting) -> bool:
         """Whether anybody is less urgent, has grown, or may owe a guarantee."""
-        return self._least_urgent > work.rank or bool(self._world.surplus) or self._world.limits.apply
+        if self._least_urgent > work.rank or self._world.surplus or self._world.limits.apply:
+            return True
+        return self._world.policy.yields is not None
 
     def _holders(self, one: Running, work: Waiting, owing: dict[str, bool]) -> list[Holder]:
         """What may be taken of one that runs, for `work`; `owing` remembers which projects owe it something."""
@@ -103,7 +109,28 @@ class RoomMaker:
             owing[one.project] = world.limits.owes(one.project, work.project, world.least(work))
         if owing[one.project]:
             return [self._whole[one.name]]
+        if self._yields(one, work):
+            return [self._whole[one.name]]
         return [self._surplus_of(one)] if one.name in world.surplus else []
+
+    def _yields(self, one: Running | None, work: Waiting) -> bool:
+        """Whether work of the same class has so much more before it that it makes room for one that needs less."""
+        times = self._world.policy.yields
+        if times is None or one is None or one.rank != work.rank or one.name not in self._left:
+            return False
+        asks = _device_s(work)
+        return self._left[one.name] >= times * asks and self._cost[one.name] <= self._world.policy.yield_cost * asks
+
+    @cached_property
+    def _left(self) -> dict[str, float]:
+        """Device-seconds that those of whom it is known have before them, by their walltimes."""
+        now = self._world.now
+        return {w.name: _devices_held(w) * max(0.0, w.ends - now) for w in self._by_name.values() if w.ends is not None}
+
+    @cached_property
+    def _cost(self) -> dict[str, float]:
+        """Slot-seconds that it costs to send each away."""
+        return {name: holder.cost(0).slot_s for name, holder in self._whole.items()}
 
     @cached_property
     def _whole(self) -> dict[str, Holder]:
@@ -173,6 +200,11 @@ class RoomMaker:
         else:
             before = work.grant.size(work.elastic.name)
             world.resized[work.name] = Resize(work.name, before, size, kept, victim.grace_s, f"shrinks, {why}")
+
+
+def _device_s(work: Waiting) -> float:
+    """Devices that one who waits asks for, times the seconds that it should run."""
+    return width(work) * work.likely_s
 
 
 def _devices_held(work: Running) -> int:

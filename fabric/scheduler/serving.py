@@ -3,6 +3,7 @@
 Knows nothing of requests: the need comes as a forecast in replicas, or from a person as a number.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from fabric.scheduler.forecast import Demand
@@ -74,8 +75,9 @@ def need_of(work: Running, world: WhatIf) -> Need | None:
     if told is None or told.demand is None:
         return None
     demand, lead_s = told.demand, lead_of(work, group, world) + world.snapshot.grace_s
-    soon = _within(group, demand.peak(world.now, world.now + lead_s))
-    lasting = _within(group, demand.peak(world.now, world.now + (1 + WORTH_STAGINGS) * lead_s))
+    share = world.policy.headroom
+    soon = _within(group, _with_spare(demand.peak(world.now, world.now + lead_s), share))
+    lasting = _within(group, _with_spare(demand.peak(world.now, world.now + (1 + WORTH_STAGINGS) * lead_s), share))
     lasting = max(lasting, soon) if world.policy.loans else size
     return Need(work, group, size, soon, lasting, demand, lead_s, f"needs {soon} replicas in {lead_s:.0f} s")
 
@@ -91,6 +93,11 @@ def lead_of(work: Running, group: Group, world: WhatIf) -> float:
     tiers = {part.tier for part in work.grant.slices if part.group == group.name and part.tier in known.priors}
     shape = shape_of((group,))
     return max([work.staged_s, *(staging_on(shape, tier, known).safe_s for tier in tiers)])
+
+
+def _with_spare(replicas: int, share: float) -> int:
+    """Replicas with so large a share of them beside, rounded up."""
+    return replicas + math.ceil(round(replicas * share, 9))
 
 
 def _within(group: Group, replicas: int) -> int:
@@ -157,7 +164,7 @@ def _claim(need: Need, demand: Demand, world: WhatIf) -> None:
     have, since, one = max(need.size, need.now), world.now, None
     for edge_s in CLAIM_EDGES_S:
         until = world.now + edge_s
-        peak = _within(need.group, demand.peak(since, until))
+        peak = _within(need.group, _with_spare(demand.peak(since, until), world.policy.headroom))
         if peak > have:
             rises = demand.rises_above(have, since)
             start = max(world.now + 1.0, (rises if rises is not None else until) - need.lead_s)

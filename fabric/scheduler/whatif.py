@@ -72,7 +72,8 @@ class WhatIf:
     def start(self, work: Waiting) -> bool:
         """Let `work` start now, as large as it fits until its end without delaying any promise.
 
-        Where it may use slower accelerators too, it starts there if it would end no later than on the fastest.
+        Where it may use slower accelerators too, it starts there if it would end no later than on the fastest, or if it
+        is short enough (`Policy.slower_for_s`).
         """
         if self.limits.apply and self.limited(work):
             return False
@@ -93,7 +94,9 @@ class WhatIf:
         return any(self._start_as(work, shape) for shape in self._below(work))
 
     def _no_later(self, slower: Waiting, work: Waiting) -> bool:
-        """Whether work that starts now on slower accelerators ends no later than on the fastest."""
+        """Whether work that starts now on slower accelerators ends no later than on the fastest, or is short."""
+        if work.likely_s <= self.policy.slower_for_s:
+            return True
         found = self._earliest_start(work)
         return found is None or self.now + slower.duration_s <= found[0] + work.duration_s
 

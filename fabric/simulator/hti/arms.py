@@ -29,9 +29,13 @@ PEERS = "fabric.simulator.peers"
 """Package of the other schedulers."""
 TUNED: Mapping[str, Mapping[str, Any]] = {}
 """Settings of peers that are not their defaults, by arm."""
-OURS: Mapping[str, Any] = {"backfill": "shortest", "dated": 0, "max_passed": None, "restart_s": 120.0}
+OURS: Mapping[str, Any] = {
+    "backfill": "shortest", "dated": 0, "max_passed": None, "restart_s": 120.0, "headroom": 0.1,
+    "slower_for_s": 3700.0, "yields": 4.0, "askers": 4,
+}  # fmt: skip
 """Choices of our policy that are not its defaults. With a bound on being passed, in a queue of a thousand that grows
-everybody is over it, and each decision makes a thousand promises."""
+everybody is over it, and each decision makes a thousand promises. The headroom is that of the peers' autoscaler; the
+shortest class of walltimes, one hour and the grace, may run on the older pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ ARMS: Mapping[str, Arm] = {
     "no-loans": _ours("ours without loans", loans=False),
     "no-sjbf": _ours("ours, passing in the order of the queue", backfill="fcfs"),
     "no-elasticity": _ours("ours without resizing", elastic=False),
+    "no-yielding": _ours("ours, where nobody makes room for shorter work", yields=None),
     "no-cost": _ours("ours, the newest leave first whatever that costs", victims="newest"),
     "long-walltimes": Arm("ours, all walltimes of training twice too long", walltime_factor=2.0),
 }

@@ -40,13 +40,18 @@ class Replicas:
         self._disturbed = -float("inf")
 
     def wanted(self, name: str, demand: Demand, now: float) -> None:
-        """Note since when a service wants more replicas than it has: its forecast, ahead by its lead."""
+        """Note since when a service wants more replicas than it has: its forecast, ahead by its lead.
+
+        One that a newer forecast wants only later is not overdue, whatever older ones said.
+        """
         state = self._states[name]
         missing = max(0, max(demand.replicas) - state.held)
-        del state.asked[missing:]
-        for number in range(len(state.asked), missing):
+        before, state.asked = state.asked, []
+        for number in range(missing):
             rises = demand.rises_above(state.held + number, now)
-            state.asked.append(now if rises is None else max(now, rises - state.lead_s))
+            due = now if rises is None else rises - state.lead_s
+            known = before[number] if number < len(before) else now
+            state.asked.append(due if due > now else min(known, now))
 
     def disturbed(self, now: float) -> None:
         """Note that others were told to leave or to shrink."""

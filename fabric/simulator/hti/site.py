@@ -22,9 +22,12 @@ def _of(pool: Pool) -> list[Node]:
     each = pool.nodes // pool.groups
     capacity = Resources.of(pool.cpus, pool.gpus, pool.memory)
     return [
-        Node(f"{pool.tier}-{i}", pool.tier, capacity, heads=pool.heads, place=Place(group=f"{pool.tier}-d{i // each}"))
+        Node(
+            f"{pool.tier}-{i}", pool.tier, capacity,
+            heads=pool.heads, place=Place(group=f"{pool.tier}-d{i // each}"), speed=pool.speed,
+        )
         for i in range(pool.nodes)
-    ]
+    ]  # fmt: skip
 
 
 def speeds(settings: HtiSettings) -> dict[str, float]:

@@ -47,6 +47,11 @@ def test_slower_ones_are_taken_only_where_the_work_ends_no_later_than_if_it_wait
     assert nodes_of(seen(busy(NOW + wait_s), anywhere())) == where
 
 
+@pytest.mark.parametrize(("most_s", "where"), [(100.0, {"old0"}), (99.0, set[str]())])
+def test_short_work_may_start_on_slower_ones_that_are_free(most_s: float, where: set[str]) -> None:
+    assert nodes_of(seen(busy(NOW + 50.0), anywhere()), Policy(slower_for_s=most_s)) == where
+
+
 def test_where_nobody_can_say_when_the_fast_ones_are_free_the_slow_ones_are_taken() -> None:
     assert nodes_of(seen(busy(None), anywhere())) == {"old0"}
     assert nodes_of(seen(busy(None), anywhere(None))) == {"old0"}

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fabric.config.projects import Project, Share
 from fabric.core.resources import Resources
 from fabric.scheduler.cycle import decide
@@ -71,6 +73,39 @@ def test_a_more_urgent_gang_gets_the_room_of_less_urgent_work_and_a_start_within
 def test_nobody_is_asked_to_leave_for_work_of_his_own_class() -> None:
     plan = decide(seen(trains("first", "g0", "g1"), asks("second", 1)), EAGER, NOW)
     assert (leaving(plan), plan.resized) == ([], ())
+
+
+YIELDS = Policy(min_run_s=0.0, yields=4.0)
+SAVED = Told(1, saved=NOW - 10.0, save_s=10.0)
+"""Its leaving costs 2 devices x (10 s of work + 60 s restart)."""
+
+
+def test_longer_work_makes_room_for_shorter_of_its_class_where_that_may_be() -> None:
+    long, short = trains("long", "g0", ends=NOW + 9000.0, told=SAVED), asks("short", 1, walltime_s=2000.0)
+    assert leaving(decide(seen(long, short, gpu_nodes=1), EAGER, NOW)) == []
+    plan = decide(seen(long, short, gpu_nodes=1), YIELDS, NOW)
+    assert leaving(plan) == ["long"]
+    assert wait_of(plan, "short").expected_start == NOW + GRACE_S
+
+
+@pytest.mark.parametrize(
+    ("left_s", "walltime_s", "why"),
+    [
+        (7999.0, 2000.0, "what it has before it is not four times as much"),
+        (9000.0, 600.0, "140 device-seconds are more than a tenth of 1200"),
+        (None, 2000.0, "nobody knows how long it stays"),
+    ],
+)
+def test_it_stays_where_that_would_be_no_gain(left_s: float | None, walltime_s: float, why: str) -> None:
+    long = trains("long", "g0", ends=None if left_s is None else NOW + left_s, told=SAVED)
+    short = asks("short", 1, walltime_s=walltime_s)
+    assert leaving(decide(seen(long, short, gpu_nodes=1), YIELDS, NOW)) == [], why
+
+
+def test_several_may_not_cost_more_together_than_one_may() -> None:
+    both = [trains(name, node, ends=NOW + 20_000.0, told=SAVED) for name, node in (("a", "g0"), ("b", "g1"))]
+    assert leaving(decide(seen(*both, asks("wide", 2, walltime_s=500.0)), YIELDS, NOW)) == []
+    assert leaving(decide(seen(*both, asks("wide", 2, walltime_s=1000.0)), YIELDS, NOW)) == ["a", "b"]
 
 
 def test_of_two_the_one_that_saved_its_work_lately_leaves() -> None:

@@ -25,6 +25,13 @@ def test_a_service_grows_onto_idle_nodes_before_it_needs_them() -> None:
     assert "needs 2 replicas in 170 s" in resize.reason
 
 
+def test_with_headroom_it_has_more_than_was_forecast_and_keeps_it() -> None:
+    spare = Policy(headroom=0.1)
+    (resize,) = decide(seen(service("g0", needs=(1,) * 20), gpu_nodes=3), spare, NOW).resized
+    assert (resize.before, resize.after) == (1, 2)
+    assert decide(seen(service("g0", "g1", needs=(1,) * 20)), spare, NOW).resized == ()
+
+
 def test_it_does_not_grow_for_what_is_needed_much_later() -> None:
     assert decide(seen(service("g0", needs=(1, 1, 1, 2)), gpu_nodes=3), EAGER, NOW).resized == ()
 

@@ -228,6 +228,15 @@ def test_what_is_wanted_no_more_was_not_asked_for() -> None:
     assert [r.asked_s for r in some.logs()] == [0.0, 900.0]
 
 
+def test_what_a_newer_forecast_wants_only_later_is_not_overdue() -> None:
+    some = replicas()
+    some.granted("chat", grant(1), 0.0)
+    some.wanted("chat", Demand(0.0, 600.0, (1, 2), "told"), 300.0)
+    some.wanted("chat", Demand(600.0, 600.0, (1, 2), "told"), 600.0)
+    some.granted("chat", grant(1, 1), 1150.0)
+    assert [r.asked_s for r in some.logs()] == [0.0, 1140.0]
+
+
 # Harvest
 
 
