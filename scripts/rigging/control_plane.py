@@ -104,7 +104,7 @@ def add_ons(layout: Layout) -> list[Component]:
         component(
             layout, "kwok", f"--kubeconfig={layout.kubeconfig_of('kwok')}", "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", f"--node-ip={HOST}",
-            f"--cidr={FAKE_PODS}", "--node-lease-duration-seconds=40", *stages,
+            f"--cidr={FAKE_PODS}", "--node-port=0", "--node-lease-duration-seconds=40", *stages,
         ),
     ]  # fmt: skip
 

@@ -20,6 +20,8 @@ PAUSE_IMAGE = "fabric/pause:rig"
 """What keeps a pod's namespaces."""
 RAY_IMAGE = "fabric/host:rig"
 """The project's environment; pods name it with `imagePullPolicy: Never` or `IfNotPresent`."""
+ALTERNATIVES = Path("/etc/alternatives")
+"""Where some programs below /usr are links to."""
 LINKS = {name: f"usr/{name}" for name in ("bin", "lib", "lib64", "sbin")}
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\nray:x:1000:1000:ray:/home/ray/:/bin/bash\n",
@@ -37,8 +39,10 @@ def environment() -> Path:
 
 def host_folders() -> list[Path]:
     """What containers see of this machine, read-only: programs, interpreter, environment, checkout; outermost first."""
-    wanted = {Path("/usr"), Path(sys.base_prefix).resolve(), environment(), ROOT}
-    return sorted(f for f in wanted if not any(f != other and f.is_relative_to(other) for other in wanted))
+    wanted = {Path("/usr"), ALTERNATIVES, Path(sys.base_prefix).resolve(), environment(), ROOT}
+    return sorted(
+        f for f in wanted if f.is_dir() and not any(f != other and f.is_relative_to(other) for other in wanted)
+    )
 
 
 def ray_archive(to: Path) -> None:

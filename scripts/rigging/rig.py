@@ -31,7 +31,7 @@ from scripts.rigging.processes import Component, Processes
 from scripts.rigging.progress import say
 from scripts.rigging.refusing import refusal
 
-START_S = 60.0
+START_S = 240.0
 """How long a part may take to answer after it was started."""
 RECOVERY_S = 180.0
 """How long the cluster may take to answer again after a part came back: an API server that lost its store waits."""

@@ -11,7 +11,7 @@ from scripts.rigging.api import Api, Object, wait_until
 from scripts.rigging.images import RAY_IMAGE
 from scripts.rigging.layout import GPU
 
-POD_S = 60.0
+POD_S = 240.0
 """How long a pod may take to run, on a machine that is busy."""
 TOLERATES_GPUS = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
 
