@@ -88,7 +88,7 @@ async def test_refusals_arrive_as_what_they_are(world: World, tmp_path: Path) ->
 async def test_a_refused_package_is_told_with_its_fields_although_the_route_is_rays(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(name: str, chunks: object) -> None:
+    def refuse(name: str, chunks: object, project: str) -> None:
         raise BadInput("too large", bytes=5)
 
     monkeypatch.setattr(world.packages, "put", refuse)

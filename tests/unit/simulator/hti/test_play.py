@@ -97,13 +97,13 @@ def test_everything_that_is_idle_is_harvested(day: HtiSettings) -> None:
 
 
 def test_a_job_on_the_older_pool_is_slower_and_not_killed_for_it(day: HtiSettings) -> None:
-    """All are in use but the older node; its walltime class is for the GPU tier."""
+    """All are in use but the older node, and it is through there before one of them would be free."""
     full = [job(f"train-{i}", 4, run_s=14000.0) for i in range(3)]
-    run = played(day, workload(*full, job("train-9", 4, at=10.0, run_s=14000.0))).log
+    run = played(day, workload(*full, job("train-9", 4, at=10.0, run_s=1000.0, walltime_s=3600.0))).log
     speeds = {log.name: {part.speed for part in log.segments} for log in run.jobs}
     slow = next(log for log in run.jobs if speeds[log.name] == {0.4})
     assert slow.ended_s is not None
-    assert slow.ended_s - slow.segments[0].start_s == pytest.approx(14000.0 / 0.4)
+    assert slow.ended_s - slow.segments[0].start_s == pytest.approx(1000.0 / 0.4)
 
 
 def _at(snapshot: Snapshot, name: str) -> Running | None:
