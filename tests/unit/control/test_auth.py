@@ -1,6 +1,9 @@
 """Who may do what: every route against every kind of caller."""
 
+import asyncio
+import atexit
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -139,12 +142,25 @@ def guarded(make_world: Callable[..., World]) -> World:
     return world
 
 
-def ask(world: World, method: str, path: str, body: Any, **client: Any) -> int:
+@lru_cache
+def the_loop() -> asyncio.Runner:
+    """One event loop for every question: a thread and a loop for each would take most of the time."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
+
+
+async def status_of(world: World, method: str, path: str, body: Any, key: str | None) -> int:
+    async with world.asynchronous(key) as client:
+        return (await client.request(method, path, json=body)).status_code
+
+
+def ask(world: World, method: str, path: str, body: Any, *, key: str | None = None, **headers: str) -> int:
     """Status of the answer; 101 for a web socket that opened."""
     if method != "WS":
-        return world.client(**client).request(method, path, json=body).status_code
+        return the_loop().run(status_of(world, method, path, body, key))
     try:
-        with world.client(**client).websocket_connect(path):
+        with world.client(key, **headers).websocket_connect(path):
             return 101
     except WebSocketDenialResponse as refused:
         return refused.status_code

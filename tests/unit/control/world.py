@@ -150,16 +150,16 @@ class World:
 
     def client(self, key: str | None = None, **headers: str) -> TestClient:
         """Somebody who asks, with a key or without."""
-        shown = {"Authorization": f"Bearer {key}"} if key else {}
         # Web sockets of the test client would name another host.
         always = {"Host": "127.0.0.1:8270"}
         return TestClient(
-            self.app, base_url=BASE, headers={**always, **shown, **headers}, raise_server_exceptions=False
+            self.app, base_url=BASE, headers={**always, **_shown(key), **headers}, raise_server_exceptions=False
         )
 
-    def asynchronous(self) -> httpx.AsyncClient:
-        """The same for requests that overlap."""
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=BASE)
+    def asynchronous(self, key: str | None = None) -> httpx.AsyncClient:
+        """The same for requests that overlap, or are many."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=_shown(key), follow_redirects=True)
 
     def issue(self, text: str, role: str, project: str = "", **more: Any) -> str:
         """Issue a key that its owner shows as `text`."""
@@ -213,3 +213,7 @@ def zipped(**files: str) -> bytes:
         for name, text in files.items():
             archive.writestr(name, text)
     return out.getvalue()
+
+
+def _shown(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
