@@ -5,6 +5,7 @@ Knows nothing of connections: the client that derives from it has one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,15 @@ else:
     lists = Later("fabric.api.lists")
 
 
-class AsyncLists:
+class AsyncLists(ABC):
     """Part of `AsyncClient`."""
 
     _patience_s: float
 
     @property
+    @abstractmethod
     def _control(self) -> Transport:
-        raise NotImplementedError
+        """The client's connection."""
 
     async def queue(self, *, offset: int = 0, limit: int = 50) -> lists.WorkloadPage:
         """Who waits, in the order of the queue: most urgent class first, then first come first served.
