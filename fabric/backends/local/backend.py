@@ -8,10 +8,10 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, Surroundings
 from fabric.backends.keeping.layout import amounts_of, head_first
@@ -33,23 +33,18 @@ from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
 from fabric.scheduler.machines import nodes_of
-from fabric.scheduler.ports import ClusterView, Phase, Sight, WantedCluster
-from fabric.scheduler.sightings import Sightings
+from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
 
 
-class LocalBackend:
+class LocalBackend(KeptClusters[Slices]):
     """Implements `fabric.scheduler.ports.Backend` with one Ray cluster per workload and one raylet per slice."""
 
     def __init__(self, site: Site, around: Surroundings) -> None:
-        self._site = site
+        super().__init__(around)
         self._clusters = around.state / "clusters"
-        self._around = around
-        self._keepers: dict[str, Keeper[Slices]] = {}
-        self._sightings = Sightings()
         self._nodes = nodes_of(site.tiers)
-        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Adopt every cluster that an earlier fabric with the same state folder left."""
@@ -63,7 +58,7 @@ class LocalBackend:
                 continue
             slices = self._slices(layout)
             slices.adopt()
-            self._keep(slices)
+            self._keep(keeper_of(slices, self._around))
 
     def close(self) -> None:
         """Nothing: keepers end with this process, and what they keep runs on."""
@@ -71,44 +66,6 @@ class LocalBackend:
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site; on one machine they are always ready."""
         return self._nodes
-
-    def observe(self) -> Mapping[str, ClusterView]:
-        """Every cluster that exists, by name."""
-        with self._lock:
-            for name in [name for name, keeper in self._keepers.items() if keeper.done]:
-                del self._keepers[name]
-            return {name: keeper.view for name, keeper in self._keepers.items()}
-
-    def changes(self, since: int) -> Sight:
-        """The clusters that changed after the look `since`; for the loop alone."""
-        return self._sightings.since(since, self.observe())
-
-    def realise(self, wanted: WantedCluster) -> None:
-        """Start the cluster unless it is there; tell one that is there what it should be now."""
-        with self._lock:
-            keeper = self._keepers.get(wanted.name)
-            # Of any attempt: they share the name under which output is kept.
-            same = [k for k in self._keepers.values() if k.layout.workload == wanted.workload]
-            if earlier := [k for k in same if k.layout.born != wanted.born]:
-                for other in earlier:
-                    other.leave()
-            elif keeper is None:
-                self._launch(wanted)
-            else:
-                keeper.wanted = wanted
-                self._resize(keeper, wanted)
-
-    def stop(self, cluster: str, grace_s: float) -> None:
-        """Ask the entrypoint to end."""
-        keeper = self._keepers.get(cluster)
-        if keeper:
-            keeper.stop(grace_s)
-
-    def remove(self, cluster: str) -> None:
-        """Take the cluster away."""
-        keeper = self._keepers.get(cluster)
-        if keeper:
-            keeper.leave()
 
     def token(self, cluster: str) -> str | None:
         """The Ray token of a cluster, for those who may look into it."""
@@ -126,30 +83,7 @@ class LocalBackend:
         except OSError as error:
             slices.end(patience_s=0.0)
             raise Unavailable(f"{wanted.name} cannot be started now: {error}. It is tried again.") from error
-        self._keep(slices, wanted)
-
-    def _resize(self, keeper: Keeper[Slices], wanted: WantedCluster) -> None:
-        """Make a cluster that is there what its grant has become: slices leave, then others come in their place.
-
-        Raises:
-            Unavailable: If something that is to come cannot be started now; what is to leave leaves.
-        """
-        if keeper.view.phase not in {Phase.STARTING, Phase.READY} or keeper.view.outcome.ended:
-            return
-        granted = wanted.grant.slices
-        try:
-            self._bring_about(keeper, granted, wanted)
-        except OSError as error:
-            raise Unavailable(f"{wanted.name} cannot be resized now: {error}. It is tried again.") from error
-
-    def _bring_about(self, keeper: Keeper[Slices], granted: Sequence[Slice], wanted: WantedCluster) -> None:
-        kept = {part.name for part in granted if keeper.layout.is_as_granted(part)} | {keeper.layout.slices[0]}
-        keeper.give_back([name for name in keeper.layout.staying if name not in kept])
-        layout = keeper.layout
-        vacated = {layout.nodes[name] for name in layout.leaving}
-        added = [part for part in granted if part.name not in layout.slices and part.node not in vacated]
-        if added:
-            self._add(keeper, added, wanted)
+        self._keep(keeper_of(slices, self._around, wanted))
 
     def _add(self, keeper: Keeper[Slices], added: Sequence[Slice], wanted: WantedCluster) -> None:
         taken = {port for other in self._layouts() for port in other.ports.values()}
@@ -189,11 +123,6 @@ class LocalBackend:
 
     def _slices(self, layout: Layout) -> Slices:
         return Slices(layout, folder_of(self._clusters, layout.name), self._around.state)
-
-    def _keep(self, slices: Slices, wanted: WantedCluster | None = None) -> None:
-        keeper = keeper_of(slices, self._around, wanted)
-        self._keepers[keeper.view.name] = keeper
-        keeper.start()
 
 
 def keeper_of(slices: Slices, around: Surroundings, wanted: WantedCluster | None = None) -> Keeper[Slices]:

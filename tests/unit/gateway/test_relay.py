@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_frees_the_service_within_a_second(tmp_path: 
     app = await world.ready()
     async with client(app, **AUTH) as http:
         asking = asyncio.create_task(_first_bytes(http, body))
-        await _until(lambda: service.source.num_running == 1)
+        await _until(lambda: service.source.num_running == 1, within_s=10.0)
         if body["stream"]:
             await asking
         else:
@@ -288,7 +288,7 @@ async def _first_bytes(http: httpx.AsyncClient, body: dict[str, Any]) -> bytes:
         return await anext(answer.aiter_raw())
 
 
-async def _until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(1.0):
+async def _until(so: Callable[[], bool], within_s: float = 1.0) -> None:
+    async with asyncio.timeout(within_s):
         while not so():
             await asyncio.sleep(0.001)

@@ -37,7 +37,7 @@ def test_what_was_ended_is_dead_and_can_be_started_again(processes: Processes) -
 
 
 def test_who_ignores_the_request_is_killed(processes: Processes) -> None:
-    stubborn = Component("stubborn", ("sh", "-c", "trap '' TERM; echo ready; sleep 60"), {"PATH": os.defpath})
+    stubborn = Component("stubborn", ("sh", "-c", "trap '' TERM; echo ready; exec sleep 60"), {"PATH": os.defpath})
     processes.start(stubborn)
     deadline = time.monotonic() + 10
     while "ready" not in processes.last_words("stubborn") and time.monotonic() < deadline:
