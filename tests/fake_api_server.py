@@ -53,11 +53,15 @@ class FakeApiServer:
         self._lock = threading.RLock()
         self._watches: list[tuple[Kind, queue.SimpleQueue[Change | FabricError | None]]] = []
 
-    def listing(self, kind: Kind, selector: str = "") -> Listing:
-        """All objects of a kind, whatever their labels."""
+    def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
+        """All objects of a kind that have the values of fields, whatever their labels."""
         with self._lock:
             self._may("list", kind)
-            items = [copy.deepcopy(item) for (plural, _), item in self.objects.items() if plural == kind.plural]
+            items = [
+                copy.deepcopy(item)
+                for (plural, _), item in self.objects.items()
+                if plural == kind.plural and _has(item, fields)
+            ]
             return Listing(tuple(items), str(self._version))
 
     def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[Change]:
@@ -275,3 +279,14 @@ def _apply(item: Object, step: Any) -> None:
         del place[key]
     else:
         place[key] = step["value"]
+
+
+def _has(item: Object, fields: str) -> bool:
+    """Whether paths such as `involvedObject.uid=u` have these values."""
+    for path, value in (wish.split("=", 1) for wish in fields.split(",") if wish):
+        found: Any = item
+        for key in path.split("."):
+            found = found[key]
+        if found != value:
+            return False
+    return True

@@ -27,7 +27,8 @@ class Kind:
 
 RAY_CLUSTERS = Kind("ray.io/v1", "rayclusters")
 PODS, SECRETS, NODES = Kind("v1", "pods"), Kind("v1", "secrets"), Kind("v1", "nodes", namespaced=False)
-KINDS = (RAY_CLUSTERS, PODS, SECRETS, NODES)
+EVENTS = Kind("v1", "events")
+KINDS = (RAY_CLUSTERS, PODS, SECRETS, NODES, EVENTS)
 """All that the backend touches; the role in `clusters/` allows exactly this."""
 
 
@@ -56,8 +57,8 @@ class Expired(Unavailable):
 class KubeApi(Protocol):
     """One namespace of one API server. Every call maps what the server says to the fabric's errors."""
 
-    def listing(self, kind: Kind, selector: str = "") -> Listing:
-        """All objects that have the labels."""
+    def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
+        """All objects that have the labels and the values of fields."""
         ...
 
     def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[Change]:

@@ -13,7 +13,7 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, KubeApi, Object
 from fabric.backends.kuberay.layout import layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
-from fabric.backends.kuberay.nodes import nodes_seen
+from fabric.backends.kuberay.nodes import node_facts, nodes_seen
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.ray_pods import RayPods, Surface
@@ -58,7 +58,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
             Home(site),
             clusters=Mirror(api, RAY_CLUSTERS, ours, changed),
             pods=Mirror(api, PODS, ours, changed, grouped_by=names.CLUSTER),
-            nodes=Mirror(api, NODES, "", self._look_at_nodes),
+            nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
         )
         self._nodes: tuple[Node, ...] = ()
 

@@ -44,9 +44,9 @@ class Kr8sApi:
         self._thread.start()
         self._api: Any = None
 
-    def listing(self, kind: Kind, selector: str = "") -> Listing:
-        """All objects that have the labels."""
-        params = {"labelSelector": selector} if selector else {}
+    def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
+        """All objects that have the labels and the values of fields."""
+        params = {name: value for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value}
         found = self._call("list", kind, "GET", params=params)
         return Listing(tuple(found["items"]), found["metadata"]["resourceVersion"])
 

@@ -24,7 +24,14 @@ class Mirror(threading.Thread):
     """What exists, as last heard."""
 
     def __init__(
-        self, api: KubeApi, kind: Kind, selector: str, changed: Callable[[], None], *, grouped_by: str = ""
+        self,
+        api: KubeApi,
+        kind: Kind,
+        selector: str,
+        changed: Callable[[], None],
+        *,
+        grouped_by: str = "",
+        matters: Callable[[Object], object] | None = None,
     ) -> None:
         """Listens to nothing before it is started.
 
@@ -34,10 +41,12 @@ class Mirror(threading.Thread):
             selector: Labels that they have.
             changed: Called after every change.
             grouped_by: A label, by whose value they can be asked for.
+            matters: What of an object is worth a call of `changed`; None is all of it.
         """
         super().__init__(name=f"mirror-{kind.plural}", daemon=True)
         self._api, self._kind, self._selector, self._changed = api, kind, selector, changed
         self._label = grouped_by
+        self._matters = matters
         self._objects: dict[str, Object] = {}
         self._groups: dict[str, dict[str, Object]] = {}
         self._gone: OrderedDict[str, Object] = OrderedDict()
@@ -140,7 +149,12 @@ class Mirror(threading.Thread):
                 self._bury(item)
             else:
                 self._put(item)
-        self._changed()
+            same = change.kind != "DELETED" and known is not None and self._is_same(known, item)
+        if not same:
+            self._changed()
+
+    def _is_same(self, known: Object, item: Object) -> bool:
+        return self._matters is not None and self._matters(known) == self._matters(item)
 
     def _put(self, item: Object) -> None:
         self._objects[item["metadata"]["name"]] = item

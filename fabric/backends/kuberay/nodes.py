@@ -45,6 +45,12 @@ def nodes_seen(site: Site, objects: Iterable[Mapping[str, Any]]) -> tuple[Node, 
     return tuple(sorted(found, key=lambda node: node.name))
 
 
+def node_facts(item: Mapping[str, Any]) -> object:
+    """What of a node the scheduler hears of; kubelets write much else every few minutes."""
+    labels, status = item["metadata"].get("labels", {}), item.get("status", {})
+    return labels, item.get("spec", {}).get("unschedulable", False), status.get("allocatable"), node_is_ready(item)
+
+
 def _node(item: Mapping[str, Any], classes: Sequence[_Class]) -> Node | None:
     labels = item["metadata"].get("labels", {})
     for one in classes:

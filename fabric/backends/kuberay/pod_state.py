@@ -33,6 +33,11 @@ def pool_of(pod: Mapping[str, Any]) -> str:
     return "" if is_head(pod) else str(pod["metadata"].get("labels", {}).get(names.GROUP, ""))
 
 
+def is_running(pod: Mapping[str, Any]) -> bool:
+    """Whether its containers run."""
+    return bool(pod.get("status", {}).get("phase") == "Running")
+
+
 def has_ended(pod: Mapping[str, Any]) -> bool:
     """Whether its Ray process is over; one that is still asked to leave has not ended."""
     return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"} or _ended(pod) is not None

@@ -18,6 +18,7 @@ from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Ob
 from fabric.backends.kuberay.layout import PodLayout, born_of
 from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, ray_cluster, release_patch, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
+from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
 from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
@@ -56,6 +57,7 @@ class RayPods:
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
         self._trouble = ""
+        self._events = PodEvents(surface.api)
 
     @property
     def layout(self) -> PodLayout:
@@ -150,7 +152,7 @@ class RayPods:
                 return (
                     f"slice {name}: KubeRay has not made its pod; see `kubectl describe raycluster {self._object_name}`"
                 )
-            why = pod_state.awaits(pods[name]) if name in pods else ""
+            why = self._complaint(pods[name]) if name in pods else ""
             if why:
                 return f"slice {name} on {self._layout.nodes[name]}: {why}"
         return ""
@@ -186,6 +188,10 @@ class RayPods:
 
     def forget(self) -> None:
         """Nothing: what was kept of it was the RayCluster."""
+
+    def _complaint(self, pod: Object) -> str:
+        """Why a released pod does not run: from its status, or else from what was told of it."""
+        return pod_state.awaits(pod) or ("" if pod_state.is_running(pod) else self._events.complaint(pod))
 
     def _tend(self) -> None:
         cluster = self._found()

@@ -1,11 +1,13 @@
 """What an API server refuses is told with the verb, the resource and the next step; nodes are what it says they are."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, refusal
 from fabric.backends.kuberay.mirror import Mirror
-from fabric.backends.kuberay.nodes import nodes_seen, quantity
+from fabric.backends.kuberay.nodes import node_facts, nodes_seen, quantity
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.core.errors import (
     BadInput,
@@ -80,6 +82,23 @@ def test_quantities_are_read_as_kubernetes_writes_them(text: str, number: float)
     assert quantity(text) == number
     with pytest.raises(BadInput):
         quantity(f"x{text}")
+
+
+def test_what_a_kubelet_writes_to_no_effect_wakes_nobody() -> None:
+    called: list[str] = []
+    mirror = Mirror(FakeApiServer(), NODES, "", lambda: called.append("called"), matters=node_facts)
+    node = {**kube_node("g0", "gpu", gpus=2)}
+
+    def tells(version: int, **more: Any) -> int:
+        metadata = {**node["metadata"], "resourceVersion": str(version)}
+        mirror.learn({**node, **more, "metadata": metadata})
+        return len(called)
+
+    assert tells(1) == 1
+    assert tells(2, status={**node["status"], "images": ["another"]}) == 1
+    assert tells(3, spec={"unschedulable": True}) == 2
+    assert tells(4, spec={"unschedulable": True}, status={**node["status"], "conditions": []}) == 3
+    assert mirror.objects()["g0"]["metadata"]["resourceVersion"] == "4"
 
 
 def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:

@@ -11,7 +11,7 @@ from fabric.backends.kuberay.api import KINDS
 from fabric.config.site import Ports
 from tests.architecture.tree import ROOT
 from tests.unit.backends.test_kuberay_manifest import TRAINERS
-from tests.unit.backends.test_kuberay_pods import World, adopted, tended
+from tests.unit.backends.test_kuberay_pods import GANG, NAMES, World, adopted, tended
 
 BASE = ROOT / "clusters" / "base"
 
@@ -35,6 +35,10 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     pods.drain(TRAINERS[1].name)
     tended(pods, lambda: pods.has_left(TRAINERS[1].name))
     assert adopted(world).end(5.0)
+    world.api.pulls = False
+    waiting = world.cluster()
+    tended(waiting, lambda: len(world.api.released) == 2 * len(GANG))
+    assert waiting.awaits(NAMES) == ""
     world.close()
     allowed = {
         (verb, resource)

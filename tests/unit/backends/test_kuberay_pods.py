@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, SECRETS
+from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, SECRETS, Object
 from fabric.backends.kuberay.layout import PodLayout, layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.names import CLUSTER
@@ -172,6 +172,28 @@ def test_an_image_that_cannot_be_pulled_is_the_reason_why_a_slice_does_not_join(
     world.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": waiting}]})
     tended(pods, lambda: "ImagePullBackOff" in pods.awaits(NAMES))
     assert pods.awaits(NAMES) == f"slice {LOADER.name} on c1: ImagePullBackOff: no such image fabric:1"
+
+
+def test_what_only_an_event_tells_is_the_reason_too(world: World) -> None:
+    world.api.pulls = False
+    pods = world.cluster()
+    tended(pods, lambda: len(world.api.released) == len(GANG))
+    uid = world.api.pod_of(LOADER.name)["metadata"]["uid"]
+
+    def event(name: str, about: str, kind: str, at: int, says: str) -> Object:
+        told = {"reason": "FailedMount", "message": says, "type": kind, "lastTimestamp": f"2026-01-01T00:00:{at:02}Z"}
+        return {"metadata": {"name": name}, "involvedObject": {"uid": about}, **told}
+
+    world.api.add(
+        EVENTS,
+        event("a", uid, "Warning", 2, "hostPath type check failed: /dev/cxi0 is not a character device"),
+        event("b", uid, "Warning", 1, "an older one"),
+        event("c", uid, "Normal", 3, "nothing to warn of"),
+        event("d", "another", "Warning", 4, "of somebody else"),
+    )
+    tended(pods, lambda: pods.awaits(NAMES) != "")
+    said = "FailedMount: hostPath type check failed: /dev/cxi0 is not a character device"
+    assert pods.awaits(NAMES) == f"slice {LOADER.name} on c1: {said}"
 
 
 def adopted(world: World) -> RayPods:

@@ -1,0 +1,42 @@
+"""What Kubernetes complains of about a pod that does not run: a volume, a device or a sandbox that cannot be had.
+
+Knows nothing of slices. A pod's own status says nothing of these; only events do.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fabric.backends.kuberay.api import EVENTS, KubeApi
+from fabric.core.errors import FabricError
+
+_EVERY_S = 5.0
+"""Least time between two questions about the same pod."""
+
+
+class PodEvents:
+    """The last complaint about each pod, asked anew only now and then."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def complaint(self, pod: Mapping[str, Any]) -> str:
+        """Reason and words of the newest warning about a pod; empty where there is none, or none can be had."""
+        uid = pod["metadata"]["uid"]
+        asked_at, said = self._known.get(uid, (float("-inf"), ""))
+        if time.monotonic() - asked_at < _EVERY_S:
+            return said
+        try:
+            found = self._api.listing(EVENTS, fields=f"involvedObject.uid={uid},type=Warning").items
+            newest = max(found, key=_told_at, default=None)
+            said = f"{newest['reason']}: {newest['message']}" if newest else ""
+        except FabricError:
+            # Only words hang on it: the pod is watched anyway, and the deadline of its start holds.
+            pass
+        self._known[uid] = (time.monotonic(), said)
+        return said
+
+
+def _told_at(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp", ""))
