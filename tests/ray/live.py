@@ -49,6 +49,12 @@ class Live:
     grace_s: float = 5.0
     sets: tuple[str, ...] = ()
     """What else is unlike the site file."""
+    site: str = "configs/sites/laptop.yaml"
+    """The site file."""
+    host: str = "127.0.0.1"
+    """Where it listens."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What `fabric up` finds in its environment besides."""
 
     @property
     def state(self) -> Path:
@@ -58,12 +64,12 @@ class Live:
     @property
     def address(self) -> str:
         """Of control."""
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return f"http://{self.host}:{self.ports[0]}"
 
     @property
     def gateway(self) -> str:
         """Of the OpenAI API."""
-        return f"http://127.0.0.1:{self.ports[1]}/v1"
+        return f"http://{self.host}:{self.ports[1]}/v1"
 
     @property
     def key(self) -> str:
@@ -89,13 +95,14 @@ class Live:
             f"grace_s={self.grace_s:g}",
             *(word for change in self.sets for word in ("--set", change)),
         ]
-        command = [str(BIN / "fabric"), "up", "--site", "configs/sites/laptop.yaml", "--state", str(self.state), *sets]
+        command = [str(BIN / "fabric"), "up", "--site", self.site, "--state", str(self.state), *sets]
         log = self.folder / "up.log"
         begins = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+                command, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
+                env={**os.environ, **self.variables},
+            )  # fmt: skip
         until(lambda: self._said_up(log, begins), START_S, lambda: f"`fabric up` is not up:\n{log.read_text()[-3000:]}")
 
     def _said_up(self, log: Path, begins: int) -> bool:
@@ -157,7 +164,8 @@ class Live:
 
     def get(self, path: str) -> Any:
         """JSON of the admin API."""
-        answer = httpx.get(self.address + path, timeout=30, trust_env=False)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        answer = httpx.get(self.address + path, timeout=30, trust_env=False, headers=headers)
         answer.raise_for_status()
         return answer.json()
 

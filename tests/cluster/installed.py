@@ -1,0 +1,52 @@
+"""Namespaces that are installed as `clusters/base` says, for the rig's user without other rights.
+
+Knows nothing of what runs in them. The manifests bind control's rights to an account of the cluster; here control runs
+beside it, so they are bound to the user `fabric`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from scripts.rigging.api import Api, Object
+from tests.architecture.tree import ROOT
+
+BASE = ROOT / "clusters" / "base"
+USER = "fabric"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def install(api: Api, namespace: str) -> None:
+    """Make the namespace, and give the user `fabric` control's rights in it and no others."""
+    for item in _documents("namespace.yaml"):
+        api.create("/api/v1/namespaces", {**item, "metadata": {**item["metadata"], "name": namespace}})
+    for item in _documents("rights.yaml"):
+        if item["kind"] in ("Role", "ClusterRole"):
+            api.create(_collection(item["kind"], namespace), item)
+        elif item["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            api.create(_collection(item["kind"], namespace), _bound(item, namespace))
+
+
+def uninstall(api: Api, namespace: str) -> None:
+    """Take away what belongs to no namespace, and the namespace with the rest."""
+    for item in _documents("rights.yaml"):
+        if item["kind"] == "ClusterRoleBinding":
+            name = _bound(item, namespace)["metadata"]["name"]
+            api.delete(f"{_collection('ClusterRoleBinding', namespace)}/{name}")
+    api.delete(f"/api/v1/namespaces/{namespace}")
+
+
+def _bound(item: Object, namespace: str) -> Object:
+    metadata = {"name": f"{item['metadata']['name']}-{namespace}"}
+    subjects = [{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}]
+    return {**item, "metadata": metadata, "subjects": subjects}
+
+
+def _collection(kind: str, namespace: str) -> str:
+    plural = f"{kind.lower()}s"
+    return f"{_RBAC}/{plural}" if kind.startswith("Cluster") else f"{_RBAC}/namespaces/{namespace}/{plural}"
+
+
+def _documents(name: str) -> Iterator[dict[str, Any]]:
+    yield from YAML(typ="safe").load_all(BASE / name)

@@ -1,0 +1,220 @@
+"""The whole fabric over the rig: stock clients in front, real Ray in real pods behind, and parts that die."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from fabric.backends.kuberay import names
+from fabric.backends.local import processes
+from fabric.config import env
+from scripts.rigging.api import Api
+from scripts.rigging.layout import NODES, layout
+from scripts.rigging.rig import Rig
+from tests.cluster.installed import USER, install, uninstall
+from tests.cluster.pods import Namespace
+from tests.ray.live import ROOT, Live, spec_file, until
+from tests.ray.serve_apps import packed
+
+pytestmark = pytest.mark.timeout(900)
+HOST = NODES[0].address
+START_S = 300.0
+WAITS = """
+import os, socket, sys, time
+print("HOST", socket.gethostname(), flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.2)
+"""
+"""A script that tells its pod, and ends when a file is there."""
+
+
+class OnRig(Live):
+    """A fabric beside the rig, with control's rights in one namespace and no others."""
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Stock clients say who they are."""
+        header = json.dumps({"Authorization": f"Bearer {self.key}"})
+        return super().environment(RAY_JOB_HEADERS=header, **more)
+
+
+@pytest.fixture(scope="module")
+def installed(api: Api) -> Iterator[Namespace]:
+    name = f"fabric-{uuid.uuid4().hex[:6]}"
+    install(api, name)
+    yield Namespace(api, name)
+    uninstall(api, name)
+
+
+@pytest.fixture(scope="module")
+def fabric(installed: Namespace) -> Iterator[OnRig]:
+    """One fabric for the module, its state where pods reach it; nothing of it is left."""
+    folder = Path(tempfile.mkdtemp(prefix="fab-", dir=layout().shared))
+    fabric = OnRig(folder, site="configs/sites/rig.yaml", host=HOST)
+    fabric.variables = {"KUBECONFIG": str(layout().kubeconfig_of(USER))}
+    fabric.sets = (f"kubernetes.namespace={installed.name}", f"kubernetes.control_url={fabric.address}")
+    fabric.up()
+    try:
+        yield fabric
+    finally:
+        fabric.down()
+        left = installed.pods(), installed.api.items(installed.ray())
+        installed.empty()
+        shutil.rmtree(folder, ignore_errors=True)
+        assert left == ([], [])
+
+
+@pytest.fixture
+def live(fabric: OnRig) -> Iterator[OnRig]:
+    """What the test submitted has ended afterwards."""
+    before = fabric.active()
+    yield fabric
+    fabric.stop_all(fabric.active() - before)
+
+
+@pytest.fixture
+def end(fabric: OnRig) -> Path:
+    """A file that pods see once it is made."""
+    return fabric.folder / f"end-{uuid.uuid4().hex[:6]}"
+
+
+def placed(namespace: Namespace, workload: str) -> dict[str, str]:
+    """Node of each slice of a workload, as Kubernetes tells it."""
+    pods = [pod for pod in namespace.pods() if pod["metadata"]["labels"].get(names.WORKLOAD) == workload]
+    return {pod["metadata"]["annotations"][names.SLICE]: pod["spec"]["nodeName"] for pod in pods}
+
+
+def granted(live: Live, workload: str) -> dict[str, str]:
+    """Node of each slice, as the fabric tells it."""
+    return {part["name"]: part["node"] for part in live.workload(workload)["slices"]}
+
+
+def printed(live: Live, workload: str) -> str:
+    """Its output so far."""
+    return live.fabric("logs", workload).stdout
+
+
+def says(live: Live, workload: str, words: str) -> None:
+    """Wait until its output has these words."""
+    until(
+        lambda: words in printed(live, workload),
+        START_S,
+        lambda: f"{live.explained(workload)}\n{printed(live, workload)}",
+    )
+
+
+def test_the_stock_command_runs_in_a_pod_on_the_node_that_was_granted(
+    live: OnRig, installed: Namespace, tmp_path: Path, end: Path
+) -> None:
+    (tmp_path / "plain.py").write_text(WAITS)
+    live.ray(
+        "submit", "--no-wait", "--submission-id", "plain", "--working-dir", str(tmp_path), "--entrypoint-num-cpus", "1",
+        "--entrypoint-num-gpus", "1", "--", "python", "plain.py", str(end),
+    )  # fmt: skip
+    says(live, "plain", "HOST")
+    slices = granted(live, "plain")
+    assert sorted(slices.values()) == ["commodity-0", "gpu-0"]
+    assert placed(installed, "plain") == slices
+    (host,) = re.findall("HOST (.+)", printed(live, "plain"))
+    assert installed.pod(host)["spec"]["nodeName"] == "gpu-0"
+    assert "RUNNING" in live.ray("status", "plain").stdout
+    end.touch()
+    live.wait("plain", "succeeded")
+    assert "SUCCEEDED" in live.ray("status", "plain").stdout
+
+
+def two_nodes(live: OnRig, folder: Path, name: str, end: Path) -> None:
+    """Submit training with a rank on each node."""
+    shutil.copy(ROOT / "tests" / "cluster" / "two_nodes.py", folder)
+    groups = [
+        {"name": "trainers", "count": 1, "tier": "gpu", "cpus": 1, "gpus": 1, "memory": "2 GiB"},
+        {"name": "loaders", "count": 1, "tier": "commodity", "cpus": 1, "memory": "2 GiB"},
+    ]
+    work = {"entrypoint": f"python two_nodes.py {end}", "runtime_env": {"working_dir": str(folder)}}
+    live.fabric("submit", str(spec_file(folder, name=name, groups=groups, **work)))
+
+
+def test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_again(
+    live: OnRig, installed: Namespace, tmp_path: Path, end: Path
+) -> None:
+    two_nodes(live, tmp_path, "both", end)
+    says(live, "both", "RANK 1")
+    says(live, "both", "RANK 0")
+    ranks = dict(re.findall(r"RANK \d (\S+) (\S+)", printed(live, "both")))
+    assert {installed.pod(pod)["spec"]["nodeName"] for pod in ranks} == {"gpu-0", "commodity-0"}
+    assert len(set(ranks.values())) == 1, "ranks that saw other data have equal weights"
+    pods = {pod["metadata"]["uid"] for pod in installed.pods()}
+    control = live.program("control")
+    os.kill(control.pid, signal.SIGKILL)
+    until(lambda: live.program_is_new("control", control), 60, lambda: "control has not come back")
+    end.touch()
+    live.wait("both", "succeeded")
+    assert live.workload("both")["attempt"] == 1
+    assert "TRAINED" in printed(live, "both")
+    assert {pod["metadata"]["uid"] for pod in installed.pods()} <= pods, "nothing was started again"
+
+
+def test_a_lost_pod_costs_an_attempt_and_the_work_goes_on(live: OnRig, tmp_path: Path, end: Path) -> None:
+    two_nodes(live, tmp_path, "robbed", end)
+    says(live, "robbed", "RANK 1")
+    marks = (f"{env.WORKLOAD}=robbed", f"{env.SLICE}=trainers-1")
+    (raylet,) = [p for p in processes.marked(marks) if "/raylet/raylet " in processes.command(p)]
+    os.kill(raylet.pid, signal.SIGKILL)
+    until(lambda: live.workload("robbed")["attempt"] == 2, START_S, lambda: live.explained("robbed"))
+    end.touch()
+    live.wait("robbed", "succeeded", within_s=START_S)
+    assert live.workload("robbed")["failures"] == 1
+
+
+def test_a_lost_node_is_told_and_its_work_starts_again_when_the_node_is_back(
+    rig: Rig, live: OnRig, tmp_path: Path, end: Path
+) -> None:
+    two_nodes(live, tmp_path, "stranded", end)
+    says(live, "stranded", "RANK 1")
+    rig.kill("gpu-0")
+    until(lambda: live.workload("stranded")["attempt"] == 2, START_S, lambda: live.explained("stranded"))
+    rig.start("gpu-0")
+    end.touch()
+    live.wait("stranded", "succeeded", within_s=START_S)
+    assert live.workload("stranded")["failures"] == 1
+
+
+@pytest.mark.parametrize("part", ["kuberay-operator", "kube-apiserver", "etcd"])
+def test_work_runs_on_while_a_part_of_kubernetes_is_dead(
+    rig: Rig, live: OnRig, tmp_path: Path, end: Path, part: str
+) -> None:
+    name = f"without-{part}"
+    wait = f"while [ ! -e {end} ]; do sleep 0.2; done; echo DONE"
+    live.fabric("submit", str(spec_file(tmp_path, name=name, entrypoint=wait, runtime_env={})))
+    live.wait(name, "running", within_s=START_S)
+    rig.kill(part)
+    end.touch()
+    says(live, name, "DONE")
+    rig.start(part)
+    live.wait(name, "succeeded", within_s=START_S)
+    assert live.workload(name)["attempt"] == 1
+
+
+def test_a_serve_application_answers_through_the_gateway(live: OnRig, tmp_path: Path) -> None:
+    shop = {"name": "shop", "import_path": "shop:build", "runtime_env": {"working_dir": packed(live.folder)}}
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump({"applications": [{**shop, "args": {"word": "tea"}}]}))
+    live.serve("deploy", str(file), RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=live.key)
+    (name,) = {name for name in live.active() if live.workload(name)["kind"] == "service"}
+    until(lambda: live.workload(name)["condition"] == "ready", START_S, lambda: live.explained(name))
+    url = f"{live.gateway.removesuffix('/v1')}/serve/default/default/pot"
+    headers = {"Authorization": f"Bearer {live.key}"}
+
+    def answer() -> httpx.Response:
+        return httpx.get(url, headers=headers, timeout=60, trust_env=False)
+
+    until(lambda: answer().status_code == 200, 60, lambda: answer().text)
+    assert answer().json()["word"] == "tea"
