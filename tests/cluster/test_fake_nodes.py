@@ -76,5 +76,5 @@ def test_the_operator_counts_a_ray_cluster_of_fake_pods_as_ready(namespace: Name
     for pod, node in zip(pods, fakes, strict=False):
         release(namespace, pod, node)
     path = namespace.ray("rayclusters/pretended")
-    wait_until("it is ready", lambda: namespace.api.get(path)["status"]["state"] == "ready", READY_S)
+    wait_until("it is ready", lambda: namespace.api.get(path).get("status", {}).get("state") == "ready", READY_S)
     assert [namespace.pod(pod)["spec"]["nodeName"] for pod in pods] == fakes[:4]

@@ -164,6 +164,15 @@ def test_objects_are_made_found_changed_and_taken_away(server: Server, api: Kr8s
     assert options[0] == {"propagationPolicy": "Background", "gracePeriodSeconds": 3}
 
 
+def test_calls_at_the_same_time_share_one_connection(server: Server, api: Kr8sApi) -> None:
+    askers = [threading.Thread(target=api.listing, args=(kind,)) for kind in (NODES, PODS, RAY_CLUSTERS)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(10.0)
+    assert len([path for _, path, _, _ in server.heard if path == "/version/"]) == 1
+
+
 def test_nodes_are_in_no_namespace(server: Server, api: Kr8sApi) -> None:
     server.objects.add(NODES, kube_node("n0", "gpu"))
     assert len(api.listing(NODES).items) == 1

@@ -42,6 +42,7 @@ class Kr8sApi:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
         self._thread.start()
+        self._connecting = asyncio.Lock()
         self._api: Any = None
 
     def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
@@ -88,12 +89,20 @@ class Kr8sApi:
 
     def close(self) -> None:
         """End the loop and with it every watch."""
-        if self._api is not None and self._api._session is not None:
-            with contextlib.suppress(Unavailable):
-                self._wait(self._api._session.aclose())
+        with contextlib.suppress(Unavailable):
+            self._wait(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5.0)
         self._loop.close()
+
+    async def _end(self) -> None:
+        """End every watch and call, then give the connections back."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if self._api is not None and self._api._session is not None:
+            await self._api._session.aclose()
 
     def _call(self, verb: str, kind: Kind, method: str, *, missing_ok: bool = False, **more: Any) -> Object:
         return self._wait(self._answer(verb, kind, method, missing_ok=missing_ok, **more))
@@ -145,24 +154,34 @@ class Kr8sApi:
         return Change(event["type"], event["object"])
 
     async def _session(self) -> Any:
-        """The connection, made at the first call.
+        """The connection, made at the first call and once.
 
         Raises:
             BadConfig: If there is no access to any cluster.
             Unavailable: If the server does not answer.
         """
-        if self._api is None:
-            try:
-                with warnings.catch_warnings():
-                    # It names the versions that its own classes of objects were tried with; we use none of them.
-                    warnings.filterwarnings("ignore", message="Kubernetes version")
-                    self._api = await kr8s.asyncio.api(kubeconfig=self._kubeconfig, namespace=self._namespace)
-            except (ValueError, FileNotFoundError, KeyError) as error:
-                where = self._kubeconfig or "no kubeconfig"
-                raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
-            except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
-                raise Unavailable(f"Kubernetes does not answer: {type(error).__name__} {error}") from None
+        async with self._connecting:
+            if self._api is None:
+                self._api = await self._connected()
         return self._api
+
+    async def _connected(self) -> Any:
+        """A new connection.
+
+        Raises:
+            BadConfig: If there is no access to any cluster.
+            Unavailable: If the server does not answer.
+        """
+        try:
+            with warnings.catch_warnings():
+                # It names the versions that its own classes of objects were tried with; we use none of them.
+                warnings.filterwarnings("ignore", message="Kubernetes version")
+                return await kr8s.asyncio.api(kubeconfig=self._kubeconfig, namespace=self._namespace)
+        except (ValueError, FileNotFoundError, KeyError) as error:
+            where = self._kubeconfig or "no kubeconfig"
+            raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
+        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+            raise Unavailable(f"Kubernetes does not answer: {type(error).__name__} {error}") from None
 
     def _at(self, kind: Kind, name: str = "") -> dict[str, Any]:
         return {
