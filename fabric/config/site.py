@@ -13,6 +13,7 @@ from fabric.config.memory import Ram, Superchip, check_memory
 from fabric.config.projects import Project, check_projects
 from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
+from fabric.config.store import Store
 from fabric.config.windows import Window, check_windows
 from fabric.core.ids import check_name
 from fabric.core.limits import MOST_PACKAGE, WHY_NO_LARGER
@@ -200,6 +201,9 @@ class Site(Settings):
 
     defaults: Defaults = Defaults()
     """What work gets whose owner says nothing."""
+
+    store: Store = Store()
+    """Where the records are."""
 
     oidc: Oidc | None = None
     """OpenID Connect provider whose tokens are taken beside keys."""

@@ -65,7 +65,7 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     Raises:
         FabricError: If the store cannot be opened, or Kubernetes does not let us look.
     """
-    records = SqlRecords(open_store(state))
+    records = SqlRecords(open_store(state, site.store))
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     changed = threading.Event()

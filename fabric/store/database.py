@@ -1,6 +1,6 @@
-"""Open `fabric.db`: connections that lose nothing accepted, and the schema brought up to date.
+"""Open the database: connections that lose nothing accepted, and the schema brought up to date.
 
-Knows nothing of what the tables are for.
+Knows nothing of what the tables are for. SQLite in the state folder is the default; sites may name a PostgreSQL.
 """
 
 import os
@@ -16,12 +16,14 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 
+from fabric.config.store import Store
 from fabric.core.errors import Conflict
+from fabric.store import postgres
 from fabric.store.errors import file_errors, sql_errors
 from fabric.store.files import make_folder
 
 DATABASE = "fabric.db"
-"""Name of the file in the state folder."""
+"""Name of SQLite's file in the state folder."""
 BUSY_TIMEOUT_MS = 10_000
 """Longest wait in milliseconds for another writer; a batch takes tens of milliseconds, so this is for stalled disks."""
 
@@ -41,8 +43,8 @@ class SqlTables:
         self._now = now
 
 
-def open_store(folder: Path) -> Engine:
-    """Open the database in `folder`, made if need be and brought to the schema of this code.
+def open_store(folder: Path, store: Store | None = None) -> Engine:
+    """Open the database in `folder`, or the one that `store` names, made if need be and of the schema of this code.
 
     Raises:
         Conflict: If a newer fabric wrote it.
@@ -50,11 +52,7 @@ def open_store(folder: Path) -> Engine:
         Unavailable: If it cannot be opened.
         Corrupt: If it is no database.
     """
-    path = make_folder(folder) / DATABASE
-    with file_errors(path):
-        # Made here because SQLite would let everybody read it, and its companions copy its mode.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = engine_at(f"sqlite:///{path}")
+    engine = engine_of(folder, store)
     try:
         migrate(engine)
     except BaseException:
@@ -63,13 +61,34 @@ def open_store(folder: Path) -> Engine:
     return engine
 
 
+def engine_of(folder: Path, store: Store | None = None) -> Engine:
+    """An engine for the database in `folder`, or for the one that `store` names, as it is.
+
+    Raises:
+        StorageFull: If the disk is full.
+        Unavailable: If the file cannot be made.
+    """
+    if store is not None and store.url is not None:
+        make_folder(folder)
+        return postgres.postgres_engine(store)
+    path = make_folder(folder) / DATABASE
+    with file_errors(path):
+        # Made here because SQLite would let everybody read it, and its companions copy its mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return engine_at(f"sqlite:///{path}")
+
+
 def engine_at(url: str) -> Engine:
-    """An engine for `url`; SQLite flushes each commit to the disk, so that neither a kill nor a power cut loses one."""
+    """An engine for SQLite at `url`; each commit is flushed, so that neither a kill nor a power cut loses one."""
     engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def is_postgres(engine: Engine) -> bool:
+    """Whether it is PostgreSQL; otherwise it is SQLite."""
+    return engine.dialect.name == "postgresql"
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
@@ -91,7 +110,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         FabricError: For any error of the database.
     """
-    with sql_errors(place_of(engine)), engine.connect() as connection, connection.begin():
+    options = postgres.READING if is_postgres(engine) else {}
+    with (
+        sql_errors(place_of(engine)),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 
@@ -102,13 +126,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         FabricError: For any error of the database; nothing was written then.
     """
-    with sql_errors(place_of(engine)), engine.connect().execution_options(**_WRITES) as connection, connection.begin():
+    with (
+        sql_errors(place_of(engine)),
+        engine.connect().execution_options(**_WRITES) as connection,
+        connection.begin(),
+    ):
+        if is_postgres(engine):
+            postgres.begin_writing(connection)
         yield connection
 
 
 def place_of(engine: Engine) -> str:
     """Name of the database, for people."""
-    return Path(engine.url.database or "").name or str(engine.url)
+    return postgres.place(engine) if is_postgres(engine) else Path(engine.url.database or "").name or str(engine.url)
 
 
 def migrate(engine: Engine) -> None:
@@ -126,12 +156,16 @@ def migrate(engine: Engine) -> None:
             return
         if present and present not in {script.revision for script in known.walk_revisions()}:
             raise Conflict(
-                f"{engine.url.database}: written by a newer fabric (schema {present}, this one knows up to "
+                f"{_full_place(engine)}: written by a newer fabric (schema {present}, this one knows up to "
                 f"{known.get_current_head()}). Start the newer fabric, or choose another state folder.",
                 schema=present,
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _full_place(engine: Engine) -> str:
+    return place_of(engine) if is_postgres(engine) else str(engine.url.database)
 
 
 def migrations() -> Config:

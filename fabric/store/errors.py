@@ -33,13 +33,25 @@ SQLITE_ERRORS: Mapping[str, type[FabricError]] = {
 }
 """SQLite's own names of errors that say more than their class; a longer name falls back to its beginning."""
 
+POSTGRES_ERRORS: Mapping[str, type[FabricError]] = {
+    "53100": StorageFull,
+    "XX001": Corrupt,
+    "XX002": Corrupt,
+    # What another writer or a restart of the server undoes can be asked again; their classes say less.
+    "40": Unavailable,
+    "55P03": Unavailable,
+    "57": Unavailable,
+    "25P03": Unavailable,
+}
+"""PostgreSQL's own codes of errors that say more than their class (its manual, appendix A); the longest wins."""
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of the operating system for no room left on a disk, in a quota or in a file."""
 
 _REMEDIES: Mapping[type[FabricError], str] = {
     StorageFull: "Free some space there and try again; what was written before is intact.",
     Corrupt: "Move the file away and restore it from a copy.",
-    Unavailable: "Try again; if it stays, look at the disk and at who else has the file open.",
+    Unavailable: "Try again; if it stays, look at the disk, at who else has the file open, or at the server.",
     Conflict: "Another write came first; read again and decide anew.",
     BadInput: "A value cannot be stored as it is.",
     FabricError: "This is a mistake of the fabric, not of the caller.",
@@ -53,7 +65,11 @@ def sql_error(error: Exception, place: str) -> FabricError:
         error: What was raised.
         place: Name of the database, for people.
     """
-    kind = _by_sqlite_name(error) or next(SQL_ERRORS[base] for base in type(error).__mro__ if base in SQL_ERRORS)
+    kind = (
+        _by_sqlite_name(error)
+        or _by_postgres_code(error)
+        or next(SQL_ERRORS[base] for base in type(error).__mro__ if base in SQL_ERRORS)
+    )
     said = str(getattr(error, "orig", None) or error).splitlines()[0]
     return kind(f"{place}: {said}. {_REMEDIES[kind]}", place=place)
 
@@ -61,6 +77,11 @@ def sql_error(error: Exception, place: str) -> FabricError:
 def _by_sqlite_name(error: Exception) -> type[FabricError] | None:
     name = getattr(getattr(error, "orig", None), "sqlite_errorname", "")
     return next((kind for known, kind in SQLITE_ERRORS.items() if name == known or name.startswith(f"{known}_")), None)
+
+
+def _by_postgres_code(error: Exception) -> type[FabricError] | None:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return next((POSTGRES_ERRORS[code[:n]] for n in range(len(code), 0, -1) if code[:n] in POSTGRES_ERRORS), None)
 
 
 def file_error(error: OSError, path: Path) -> FabricError:

@@ -135,7 +135,8 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger):
         """Workloads whose names contain `text`, newest first, without the first `offset`; and how many match in all."""
         matching = _matching(project, states)
         if text:
-            matching.append(func.instr(WORKLOADS.c.name, text) > 0)
+            # Every database has `replace` and takes letters as they are; they differ in how they find a text.
+            matching.append(func.replace(WORKLOADS.c.name, text, "") != WORKLOADS.c.name)
         with reading(self._engine) as connection:
             number = connection.execute(select(func.count()).select_from(WORKLOADS).where(*matching)).scalar_one()
             return _newest(connection, matching, offset, limit), number

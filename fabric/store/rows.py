@@ -71,8 +71,8 @@ def new_row(record: Record, idempotency_key: str | None) -> dict[str, Any]:
 
 
 def storable(text: str) -> str:
-    """`text` with what no database holds written out: halves of surrogate pairs, as in file names that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`text` with what no database holds written out: zero bytes, and halves of surrogate pairs, as in file names."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _spec_json(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""The tables of `fabric.db`.
+"""The tables of the database.
 
 Knows nothing of the values' meaning; `fabric.store.rows` turns them into records and back.
 """
@@ -28,6 +28,9 @@ METADATA = MetaData(
     }
 )
 """All tables; the migrations bring a database to exactly this."""
+
+
+_WIDE = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _owner() -> Column[int]:
@@ -106,8 +109,8 @@ PROGRESS = Table(
     Column("unit", Text, nullable=False),
     Column("metrics", Text, nullable=False),
     Column("checkpoint_uri", Text, nullable=False),
-    Column("checkpoint_step", Integer),
-    Column("checkpoint_bytes", Integer),
+    Column("checkpoint_step", _WIDE),
+    Column("checkpoint_bytes", _WIDE),
     Column("checkpoint_seconds", Float),
     Column("checkpoint_at", Float),
     Column("workers", Integer),
@@ -229,8 +232,8 @@ LEDGER = Table(
     Column("slice", String, nullable=False),
     Column("node", String, nullable=False),
     Column("tier", String, nullable=False),
-    Column("milli_cpus", Integer, nullable=False),
-    Column("milli_gpus", Integer, nullable=False),
+    Column("milli_cpus", _WIDE, nullable=False),
+    Column("milli_gpus", _WIDE, nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
     Index(None, "at"),
     Index(None, "project", "at"),

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, text
 
+from fabric.store.database import open_store
+from fabric.store.schema import METADATA
+from tests.postgres import Postgres, postgres, programs
 from tests.ray.live import Live
 
 
@@ -51,3 +55,29 @@ def seed(request: pytest.FixtureRequest) -> int:
     chosen = random.SystemRandom().randrange(10_000) if given is None else given
     print(f"seed {chosen}")
     return chosen
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A real PostgreSQL; everything of it is gone afterwards."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed; scripts/postgres installs it")
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A database of one file's own, with the schema of the code."""
+    engine = open_store(tmp_path_factory.mktemp("state"), server.store())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(database: Engine) -> Engine:
+    """The same with empty tables."""
+    with database.begin() as connection:
+        names = ", ".join(f'"{table.name}"' for table in METADATA.sorted_tables)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    return database

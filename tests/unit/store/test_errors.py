@@ -81,6 +81,27 @@ def test_sqlites_own_name_says_more_than_its_class(name: str, ours: type[FabricE
 
 
 @pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("53100", StorageFull),
+        ("53300", Unavailable),
+        ("40001", Unavailable),
+        ("55P03", Unavailable),
+        ("57P01", Unavailable),
+        ("25P03", Unavailable),
+        ("XX001", Corrupt),
+        ("XX000", Unavailable),
+        (None, Unavailable),
+    ],
+)
+def test_postgresqls_code_says_more_than_its_class(code: str | None, ours: type[FabricError]) -> None:
+    class Original(Exception):
+        sqlstate = code
+
+    assert type(sql_error(exc.InternalError("INSERT", {}, Original("said so")), "fabric")) is ours
+
+
+@pytest.mark.parametrize(
     ("number", "ours"),
     [
         (errno.ENOSPC, StorageFull),
