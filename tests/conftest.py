@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seed", type=int, help="where in time tests of faults kill, as a run printed it; drawn if not given"
     )
+    parser.addoption("--examples", type=int, default=2, help="made-up requests of each operation of a description")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -86,6 +86,13 @@ class JobDeleted(Settings):
     """Always true; a job that cannot be deleted is an error."""
 
 
+class JobLogs(Settings):
+    """Answer with a log: `JobLogsResponse` of Ray."""
+
+    logs: str
+    """All that was written so far, over all attempts."""
+
+
 class JobDetails(Settings):
     """A job as Ray describes it."""
 

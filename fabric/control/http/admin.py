@@ -3,7 +3,9 @@
 Knows nothing of how anything is done; bodies are those of `fabric.api.admin`.
 """
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from typing import Any
+
+from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import JSONResponse
 
 from fabric.api.admin import (
@@ -12,19 +14,25 @@ from fabric.api.admin import (
     NODES,
     SHUTDOWN,
     WORKLOADS,
+    EventView,
+    ExplanationView,
+    Health,
     ModelList,
     NodeList,
     Report,
     ScaleRequest,
     ShutdownRequest,
+    SizeView,
     SubmitRequest,
     WorkloadList,
+    WorkloadView,
     as_json,
 )
-from fabric.api.overview import DECISION, OVERVIEW
+from fabric.api.description import fails
+from fabric.api.overview import DECISION, OVERVIEW, Overview
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
-from fabric.control.http.bodies import body_of, json_of, raw_body
+from fabric.control.http.bodies import Sent, json_of, takes
 from fabric.control.http.states import states_of
 from fabric.control.service import Service
 
@@ -34,11 +42,10 @@ MOST_LISTED = 10_000
 
 def workloads_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about workloads, other than their logs."""
-    router = APIRouter(prefix=WORKLOADS)
+    router = APIRouter(prefix=WORKLOADS, tags=["workloads"])
     look, change = (guard.needs(p) for p in (Permission.LOOK, Permission.CHANGE))
-    body = Depends(raw_body)
 
-    @router.get("")
+    @router.get("", response_model=WorkloadList)
     def listed(
         state: list[str] = Query(default=[]),
         limit: int = Query(default=MOST_LISTED, ge=1, le=MOST_LISTED),
@@ -47,31 +54,32 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
         records = service.list(caller, states_of(state), limit)
         return json_of(WorkloadList(workloads=tuple(service.view(record) for record in records)))
 
-    @router.post("")
+    @router.post("", response_model=WorkloadView, responses=fails(404, 409))
     def submit(
-        raw: bytes = body, idempotency_key: str | None = Header(default=None, max_length=200), caller: Caller = change
+        asked: Sent[SubmitRequest] = takes(SubmitRequest),
+        idempotency_key: str | None = Header(default=None, max_length=200),
+        caller: Caller = change,
     ) -> Response:
-        request = body_of(raw, SubmitRequest)
-        return json_of(service.view(service.submit(request.spec, caller, idempotency_key)))
+        return json_of(service.view(service.submit(asked.read().spec, caller, idempotency_key)))
 
-    @router.get("/{name}")
+    @router.get("/{name}", response_model=WorkloadView)
     def get(name: str, caller: Caller = look) -> Response:
         return json_of(service.view(service.get(name, caller)))
 
-    @router.delete("/{name}")
+    @router.delete("/{name}", status_code=204, responses=fails(409))
     def delete(name: str, caller: Caller = change) -> Response:
         service.delete(name, caller)
         return Response(status_code=204)
 
-    @router.post("/{name}/stop")
+    @router.post("/{name}/stop", response_model=WorkloadView, responses=fails(409))
     def stop(name: str, caller: Caller = change) -> Response:
         return json_of(service.view(service.stop(name, caller)))
 
-    @router.get("/{name}/explain")
+    @router.get("/{name}/explain", response_model=ExplanationView)
     def explain(name: str, caller: Caller = look) -> Response:
         return json_of(service.explain(name, caller))
 
-    @router.get("/{name}/events")
+    @router.get("/{name}/events", response_model=list[EventView])
     def events(name: str, caller: Caller = look) -> Response:
         return JSONResponse([as_json(event) for event in service.explain(name, caller).events])
 
@@ -80,23 +88,25 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
 
 def telling_router(service: Service, guard: Guard) -> APIRouter:
     """Routes by which workloads are told their size, and tell of themselves; and by which people ask for a size."""
-    router = APIRouter(prefix=WORKLOADS)
+    router = APIRouter(prefix=WORKLOADS, tags=["workloads"])
     change, tell = (guard.needs(p) for p in (Permission.CHANGE, Permission.REPORT))
-    body = Depends(raw_body)
 
-    @router.post("/{name}/scale")
-    def scale(name: str, raw: bytes = body, caller: Caller = change) -> Response:
-        return json_of(service.view(service.scale(name, body_of(raw, ScaleRequest).workers, caller)))
+    @router.post("/{name}/scale", response_model=WorkloadView, responses=fails(409))
+    def scale(name: str, asked: Sent[ScaleRequest] = takes(ScaleRequest), caller: Caller = change) -> Response:
+        return json_of(service.view(service.scale(name, asked.read().workers, caller)))
 
-    @router.get("/{name}/size")
+    @router.get("/{name}/size", response_model=SizeView)
     def size(name: str, caller: Caller = tell) -> Response:
         return json_of(service.size(name, caller))
 
-    @router.post("/{name}/report")
+    @router.post("/{name}/report", status_code=204, responses=fails(409))
     def report(
-        name: str, raw: bytes = body, attempt: int | None = Query(default=None, ge=1), caller: Caller = tell
+        name: str,
+        told: Sent[Report] = takes(Report),
+        attempt: int | None = Query(default=None, ge=1),
+        caller: Caller = tell,
     ) -> Response:
-        service.report(name, body_of(raw, Report), caller, attempt)
+        service.report(name, told.read(), caller, attempt)
         return Response(status_code=204)
 
     return router
@@ -104,34 +114,35 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
 
 def site_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about the site as a whole."""
-    router = APIRouter()
+    router = APIRouter(tags=["site"])
     see, everybody, admin = (guard.needs(p) for p in (Permission.SITE, Permission.PUBLIC, Permission.ADMIN))
     operate = guard.needs(Permission.OPERATE)
-    body = Depends(raw_body)
 
-    @router.get(NODES)
+    @router.get(NODES, response_model=NodeList)
     def nodes(caller: Caller = see) -> Response:
         return json_of(NodeList(nodes=service.nodes()))
 
-    @router.get(OVERVIEW)
+    @router.get(OVERVIEW, response_model=Overview)
     def overview(caller: Caller = see) -> Response:
         return json_of(service.overview(caller))
 
-    @router.get(DECISION)
+    @router.get(DECISION, response_model=dict[str, Any])
     def decision(caller: Caller = operate) -> Response:
         return Response(service.decision(caller), media_type="application/json")
 
-    @router.get(MODELS)
+    @router.get(MODELS, response_model=ModelList)
     def models(caller: Caller = see) -> Response:
         return json_of(ModelList(models=service.models()))
 
-    @router.get(HEALTH)
+    @router.get(HEALTH, response_model=Health)
     def health(caller: Caller = everybody) -> Response:
         return json_of(service.health())
 
-    @router.post(SHUTDOWN)
-    def shutdown(raw: bytes = body, caller: Caller = admin) -> Response:
-        service.shutdown(body_of(raw or b"{}", ShutdownRequest).kill, caller)
+    @router.post(SHUTDOWN, status_code=202, response_model=Health)
+    def shutdown(
+        asked: Sent[ShutdownRequest] = takes(ShutdownRequest, optional=True), caller: Caller = admin
+    ) -> Response:
+        service.shutdown(asked.read().kill, caller)
         return json_of(service.health(), 202)
 
     return router

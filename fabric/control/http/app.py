@@ -14,6 +14,7 @@ from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
 from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
+from fabric.control.http.description import description_router
 from fabric.control.http.gateway import gateway_router
 from fabric.control.http.jobs import jobs_router
 from fabric.control.http.lists import lists_router
@@ -60,6 +61,7 @@ def create_app(
     app.include_router(keys_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(mlflow.router(guard))
+    app.include_router(description_router(app, guard))
     require_declared(app.routes)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=(f"{PACKAGES}/", f"{PREFIX}/"))

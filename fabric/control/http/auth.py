@@ -140,9 +140,14 @@ def _require_no_web_page(connection: HTTPConnection, hosts: Iterable[str]) -> No
 
 def permission_of(route: BaseRoute) -> Permission | None:
     """The permission that a route declares; None if it declares none."""
-    dependant = getattr(route, "dependant", None)
-    found = [call.permission for call in _calls(dependant) if isinstance(call, Needs)] if dependant else []
+    found = [call.permission for call in dependencies_of(route) if isinstance(call, Needs)]
     return found[0] if found else None
+
+
+def dependencies_of(route: BaseRoute) -> Iterator[Callable[..., object] | None]:
+    """What a route depends on, and what that depends on."""
+    dependant = getattr(route, "dependant", None)
+    return _calls(dependant) if dependant else iter(())
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., object] | None]:

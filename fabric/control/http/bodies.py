@@ -4,9 +4,10 @@ Knows nothing of what is in them.
 """
 
 import json
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,9 +19,45 @@ from fabric.core.errors import BadConfig, BadInput
 S = TypeVar("S", bound=Settings)
 
 
-async def raw_body(request: Request) -> bytes:
-    """A dependency that gives a route its body."""
-    return await request.body()
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[S]):
+    """A body that has arrived and is read in the route's own thread."""
+
+    raw: bytes
+    """As it came."""
+    cls: type[S]
+    """What it should be."""
+
+    def read(self) -> S:
+        """What was sent.
+
+        Raises:
+            BadInput: Naming every wrong place and what is allowed there.
+        """
+        return body_of(self.raw, self.cls)
+
+
+class Takes(Generic[S]):
+    """A dependency that gives a route its body, and by which the description tells what may be in it."""
+
+    def __init__(self, cls: type[S], *, optional: bool = False) -> None:
+        """Remember what is taken.
+
+        Args:
+            cls: What the body should be.
+            optional: Whether no body means the same as an empty object.
+        """
+        self.cls, self.optional = cls, optional
+
+    async def __call__(self, request: Request) -> Sent[S]:
+        """The body of `request`, unread."""
+        raw = await request.body()
+        return Sent(raw or b"{}" if self.optional else raw, self.cls)
+
+
+def takes(cls: type[Settings], *, optional: bool = False) -> Any:
+    """What a route says that takes a `cls`, as default of a parameter `Sent[cls]`."""
+    return Depends(Takes(cls, optional=optional))
 
 
 def body_of(raw: bytes, cls: type[S]) -> S:

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError, WebSocketRequestValidatio
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Match
 
 from fabric.api.admin import ErrorBody
 from fabric.api.jobs import JOBS, PACKAGES, VERSION
@@ -62,9 +63,12 @@ def status_of(error: FabricError) -> int:
 
 def for_ray(connection: HTTPConnection) -> bool:
     """Whether the client is one of Ray's, which prints an answer's text as it is."""
-    path = connection.url.path
-    ray = any(path == root or path.startswith(f"{root}/") for root in _RAYS)
-    return ray and "application/json" not in connection.headers.get("accept", "")
+    return is_rays(connection.url.path) and "application/json" not in connection.headers.get("accept", "")
+
+
+def is_rays(path: str) -> bool:
+    """Whether Ray's clients ask `path`."""
+    return any(path == root or path.startswith(f"{root}/") for root in _RAYS)
 
 
 def answer_to(connection: HTTPConnection, error: FabricError) -> Response:
@@ -109,6 +113,8 @@ def install(app: FastAPI) -> None:
         known = kind(f"{connection.url.path}: {getattr(error, 'detail', error)}")
         answer = answer_to(connection, known)
         answer.status_code = status
+        if status == 405:  # noqa: PLR2004
+            answer.headers["Allow"] = _allowed(app, connection)
         return await _send(connection, answer)
 
     async def on_mistake(request: Request, error: Exception) -> Response:
@@ -119,6 +125,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WebSocketRequestValidationError, on_wrong_request)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, on_http_error)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, on_mistake)
+
+
+def _allowed(app: FastAPI, connection: HTTPConnection) -> str:
+    """The methods of a path, over all of its routes (RFC 9110, 10.2.1)."""
+    found = (
+        getattr(route, "methods", None) for route in app.routes if route.matches(connection.scope)[0] != Match.NONE
+    )
+    return ", ".join(sorted(set().union(*(methods or () for methods in found))))
 
 
 async def _send(connection: HTTPConnection, answer: Response) -> Response | None:

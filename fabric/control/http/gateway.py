@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
 from fabric.api.admin import GATEWAY
+from fabric.api.gateway import GatewaySnapshot
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import json_of
@@ -22,10 +23,10 @@ LOOK_INTERVAL_S = 0.25
 
 def gateway_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """The route of the snapshot."""
-    router = APIRouter()
+    router = APIRouter(tags=["gateway"])
     gateway = guard.needs(Permission.GATEWAY)
 
-    @router.get(GATEWAY)
+    @router.get(GATEWAY, response_model=GatewaySnapshot)
     async def snapshot(
         version: int = Query(default=0, ge=0),
         wait_s: float = Query(default=0.0, ge=0, allow_inf_nan=False),

@@ -6,13 +6,24 @@ Knows nothing of Ray; paths, bodies and statuses are those of `ray/dashboard/mod
 import json
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from fabric.api.jobs import JOBS, VERSION, JobDeleted, JobStopped, JobSubmission, JobSubmitted, VersionInfo
+from fabric.api.description import fails
+from fabric.api.jobs import (
+    JOBS,
+    VERSION,
+    JobDeleted,
+    JobDetails,
+    JobStopped,
+    JobSubmission,
+    JobSubmitted,
+    VersionInfo,
+)
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
-from fabric.control.http.bodies import body_of, json_of, raw_body
+from fabric.control.http.bodies import Sent, body_of, json_of, takes
+from fabric.control.http.errors import for_ray
 from fabric.control.service import Service
 from fabric.control.views import job_details
 from fabric.core.errors import BadInput, Conflict, NotFound
@@ -22,44 +33,50 @@ from fabric.workloads.states import RAY_STATUS
 MOST_LISTED = 10_000
 """Jobs in one list; older ones are left out."""
 
+_NOT_ENDED: dict[int | str, dict[str, Any]] = {
+    500: {
+        "description": "The job has not ended, in Ray's words; 409 for who asks for JSON",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+
 
 def jobs_router(service: Service, guard: Guard) -> APIRouter:
     """Routes of Ray's Jobs API, other than logs."""
-    router = APIRouter()
+    router = APIRouter(tags=["ray jobs"])
     known, look, change = (guard.needs(p) for p in (Permission.KNOWN, Permission.LOOK, Permission.CHANGE))
-    body = Depends(raw_body)
 
-    @router.get(VERSION)
+    @router.get(VERSION, response_model=VersionInfo)
     def version(caller: Caller = known) -> Response:
         return json_of(VersionInfo(session_name=service.site.name))
 
-    @router.post(JOBS)
-    @router.post(f"{JOBS}/")
-    def submit(raw: bytes = body, caller: Caller = change) -> Response:
-        name = _submitted(service, _submission(raw), caller)
+    @router.post(JOBS, include_in_schema=False)
+    @router.post(f"{JOBS}/", response_model=JobSubmitted, responses=fails(404, 409))
+    def submit(asked: Sent[JobSubmission] = takes(JobSubmission), caller: Caller = change) -> Response:
+        name = _submitted(service, _submission(asked.raw), caller)
         return json_of(JobSubmitted(job_id=name, submission_id=name))
 
-    @router.get(JOBS)
-    @router.get(f"{JOBS}/")
+    @router.get(JOBS, include_in_schema=False)
+    @router.get(f"{JOBS}/", response_model=list[JobDetails])
     def list_jobs(caller: Caller = look) -> Response:
         jobs = service.list(caller, limit=MOST_LISTED, kind="job")
         return JSONResponse([_details(record, caller) for record in jobs])
 
-    @router.get(f"{JOBS}/{{job}}")
+    @router.get(f"{JOBS}/{{job}}", response_model=JobDetails)
     def get_job(job: str, caller: Caller = look) -> Response:
         return JSONResponse(_details(find_job(service, job, caller), caller))
 
-    @router.post(f"{JOBS}/{{job}}/stop")
+    @router.post(f"{JOBS}/{{job}}/stop", response_model=JobStopped)
     def stop(job: str, caller: Caller = change) -> Response:
         return json_of(JobStopped(stopped=_stopped(service, job, caller)))
 
-    @router.delete(f"{JOBS}/{{job}}")
-    def delete(job: str, caller: Caller = change) -> Response:
+    @router.delete(f"{JOBS}/{{job}}", response_model=JobDeleted, responses=fails(409) | _NOT_ENDED)
+    def delete(request: Request, job: str, caller: Caller = change) -> Response:
         record = find_job(service, job, caller)
         try:
             service.delete(job, caller)
         except Conflict as error:
-            if record.state.final:
+            if record.state.final or not for_ray(request):
                 raise
             # Ray answers 500 here, and its clients tell people the text.
             status = RAY_STATUS[record.state]

@@ -6,14 +6,15 @@ Knows nothing of where logs are kept.
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response, WebSocket, WebSocketDisconnect
-from starlette.responses import StreamingResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from fabric.api.admin import COMPLETE, NEXT_OFFSET, WORKLOADS
-from fabric.api.jobs import JOBS
+from fabric.api.jobs import JOBS, JobLogs
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.jobs import find_job
@@ -31,6 +32,18 @@ MOST_BYTES = 2**22
 SLOWEST_LOOK = 5
 """A log where nothing happens is looked at so many times less often."""
 
+_FOLLOW = (
+    "All that was written; the web socket `/tail` below it sends the same and then what follows, over all attempts."
+)
+_PART: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            NEXT_OFFSET: {"description": "Byte to ask for next", "schema": {"type": "string"}},
+            COMPLETE: {"description": "`true` when nothing will follow", "schema": {"enum": ["true", "false"]}},
+        }
+    }
+}
+
 _START = LogPart(b"", 0, False)
 
 
@@ -39,7 +52,7 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
     router = APIRouter()
     look = guard.needs(Permission.LOOK)
 
-    @router.get(f"{JOBS}/{{job}}/logs")
+    @router.get(f"{JOBS}/{{job}}/logs", response_model=JobLogs, tags=["ray jobs"], description=_FOLLOW)
     def whole(job: str, caller: Caller = look) -> Response:
         find_job(service, job, caller)
         return StreamingResponse(_whole_log(service, job, caller), media_type="application/json")
@@ -50,7 +63,7 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
         await socket.accept()
         await _relay(socket, follow(service, job, caller, settings.follow_interval_s))
 
-    @router.get(f"{WORKLOADS}/{{name}}/logs")
+    @router.get(f"{WORKLOADS}/{{name}}/logs", response_class=PlainTextResponse, responses=_PART, tags=["workloads"])
     async def part(
         name: str,
         offset: int = Query(default=0, ge=0),

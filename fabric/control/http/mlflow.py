@@ -4,6 +4,7 @@ Knows nothing of what MLflow is asked.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
@@ -28,6 +29,8 @@ _NOT_PASSED_ON = frozenset(
 )  # fmt: skip
 """Headers of one connection (RFC 9110, 7.6.1), and those that hold our keys."""
 
+_ITS_OWN: dict[int | str, dict[str, Any]] = {"default": {"description": "What MLflow answers"}}
+
 
 class MlflowProxy:
     """Passes requests on to an MLflow server on this machine, body and answer in a stream."""
@@ -49,16 +52,20 @@ class MlflowProxy:
 
     def router(self, guard: Guard) -> APIRouter:
         """The routes below `PREFIX`, for anybody with a key."""
-        router = APIRouter()
+        router = APIRouter(tags=["mlflow"])
         known = guard.needs(Permission.KNOWN)
 
-        @router.get(PREFIX)
+        @router.get(PREFIX, status_code=307, response_class=RedirectResponse)
         def root(caller: Caller = known) -> Response:
             return RedirectResponse(f"{PREFIX}/", 307)
 
-        @router.api_route(f"{PREFIX}/{{path:path}}", methods=METHODS)
         async def relay(request: Request, path: str, caller: Caller = known) -> Response:
             return await self._relay(request)
+
+        for method in METHODS:
+            router.add_api_route(
+                f"{PREFIX}/{{path:path}}", relay, methods=[method], response_class=Response, responses=_ITS_OWN
+            )
 
         return router
 

@@ -25,20 +25,23 @@ STALLED_AFTER_S = 60.0
 """Longest pause of a sender, in seconds."""
 
 
+_ZIP = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {}}}}}
+
+
 def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes that ask for and upload packages."""
-    router = APIRouter()
+    router = APIRouter(tags=["ray jobs"])
     uploads = anyio.CapacityLimiter(MOST_UPLOADS)
     change = guard.needs(Permission.CHANGE)
 
-    @router.get(f"{PACKAGES}/{{protocol}}/{{name}}")
+    @router.get(f"{PACKAGES}/{{protocol}}/{{name}}", response_class=Response)
     def has(protocol: str, name: str, caller: Caller = change) -> Response:
         _require_gcs(protocol)
         if not service.has_package(name, caller):
             raise NotFound(f"Package {protocol}://{name} does not exist", package=name)
         return Response()
 
-    @router.put(f"{PACKAGES}/{{protocol}}/{{name}}")
+    @router.put(f"{PACKAGES}/{{protocol}}/{{name}}", response_class=Response, openapi_extra=_ZIP)
     async def put(request: Request, protocol: str, name: str, caller: Caller = change) -> Response:
         _require_gcs(protocol)
         body = request.stream()

@@ -3,71 +3,85 @@
 Knows nothing of what anybody may; bodies are those of `fabric.api.people`.
 """
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
+from fabric.api.description import fails
 from fabric.api.people import (
     KEYS,
     ME,
     PROJECTS,
     USERS,
     KeyList,
+    KeyMade,
     KeyRequest,
+    KeyView,
     MemberRequest,
+    MemberView,
+    MeView,
     ProjectList,
     ProjectRequest,
+    ProjectView,
     RotateRequest,
     UserList,
     UserRequest,
+    UserView,
 )
-from fabric.api.usage import USAGE
+from fabric.api.usage import USAGE, UsageView
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
-from fabric.control.http.bodies import body_of, json_of, raw_body
+from fabric.control.http.bodies import Sent, json_of, takes
 from fabric.control.service import Service
 
 
 def people_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about oneself, users, projects and usage."""
-    router = APIRouter()
+    router = APIRouter(tags=["people"])
     known, see, people, admin = (
         guard.needs(p) for p in (Permission.KNOWN, Permission.SITE, Permission.PEOPLE, Permission.ADMIN)
     )
-    body = Depends(raw_body)
 
-    @router.get(ME)
+    @router.get(ME, response_model=MeView)
     def me(caller: Caller = known) -> Response:
         return json_of(service.accounts.me(caller))
 
-    @router.get(PROJECTS)
+    @router.get(PROJECTS, response_model=ProjectList)
     def projects(caller: Caller = see) -> Response:
         return json_of(ProjectList(projects=service.accounts.projects(caller)))
 
-    @router.get(f"{PROJECTS}/{{project}}")
+    @router.get(f"{PROJECTS}/{{project}}", response_model=ProjectView)
     def project(project: str, caller: Caller = see) -> Response:
         return json_of(service.accounts.project(project, caller))
 
-    @router.put(f"{PROJECTS}/{{project}}")
-    def put_project(project: str, raw: bytes = body, caller: Caller = admin) -> Response:
-        return json_of(service.accounts.put_project(project, body_of(raw or b"{}", ProjectRequest), caller))
+    @router.put(f"{PROJECTS}/{{project}}", response_model=ProjectView, responses=fails(409))
+    def put_project(
+        project: str,
+        asked: Sent[ProjectRequest] = takes(ProjectRequest, optional=True),
+        caller: Caller = admin,
+    ) -> Response:
+        return json_of(service.accounts.put_project(project, asked.read(), caller))
 
-    @router.put(f"{PROJECTS}/{{project}}/members/{{user}}")
-    def set_member(project: str, user: str, raw: bytes = body, caller: Caller = people) -> Response:
-        return json_of(service.accounts.set_member(project, user, body_of(raw, MemberRequest).role, caller))
+    @router.put(f"{PROJECTS}/{{project}}/members/{{user}}", response_model=MemberView)
+    def set_member(
+        project: str, user: str, asked: Sent[MemberRequest] = takes(MemberRequest), caller: Caller = people
+    ) -> Response:
+        return json_of(service.accounts.set_member(project, user, asked.read().role, caller))
 
-    @router.delete(f"{PROJECTS}/{{project}}/members/{{user}}")
+    @router.delete(f"{PROJECTS}/{{project}}/members/{{user}}", status_code=204)
     def remove_member(project: str, user: str, caller: Caller = people) -> Response:
         service.accounts.remove_member(project, user, caller)
         return Response(status_code=204)
 
-    @router.get(USERS)
+    @router.get(USERS, response_model=UserList)
     def users(caller: Caller = people) -> Response:
         return json_of(UserList(users=service.accounts.users(caller)))
 
-    @router.put(f"{USERS}/{{user}}")
-    def put_user(user: str, raw: bytes = body, caller: Caller = admin) -> Response:
-        return json_of(service.accounts.put_user(user, body_of(raw or b"{}", UserRequest), caller))
+    @router.put(f"{USERS}/{{user}}", response_model=UserView, responses=fails(409))
+    def put_user(
+        user: str, asked: Sent[UserRequest] = takes(UserRequest, optional=True), caller: Caller = admin
+    ) -> Response:
+        return json_of(service.accounts.put_user(user, asked.read(), caller))
 
-    @router.get(USAGE)
+    @router.get(USAGE, response_model=UsageView)
     def usage(
         by: list[str] = Query(default=["project"]),
         since: float | None = Query(default=None, ge=0, allow_inf_nan=False),
@@ -82,23 +96,24 @@ def people_router(service: Service, guard: Guard) -> APIRouter:
 
 def keys_router(service: Service, guard: Guard) -> APIRouter:
     """Routes about keys."""
-    router = APIRouter(prefix=KEYS)
+    router = APIRouter(prefix=KEYS, tags=["people"])
     own = guard.needs(Permission.OWN)
-    body = Depends(raw_body)
 
-    @router.get("")
+    @router.get("", response_model=KeyList)
     def keys(caller: Caller = own) -> Response:
         return json_of(KeyList(keys=service.accounts.keys(caller)))
 
-    @router.post("")
-    def make(raw: bytes = body, caller: Caller = own) -> Response:
-        return json_of(service.accounts.make_key(body_of(raw, KeyRequest), caller), 201)
+    @router.post("", status_code=201, response_model=KeyMade, responses=fails(404, 409))
+    def make(asked: Sent[KeyRequest] = takes(KeyRequest), caller: Caller = own) -> Response:
+        return json_of(service.accounts.make_key(asked.read(), caller), 201)
 
-    @router.post("/{key}/rotate")
-    def rotate(key: str, raw: bytes = body, caller: Caller = own) -> Response:
-        return json_of(service.accounts.rotate_key(key, body_of(raw or b"{}", RotateRequest), caller))
+    @router.post("/{key}/rotate", response_model=KeyMade, responses=fails(409))
+    def rotate(
+        key: str, asked: Sent[RotateRequest] = takes(RotateRequest, optional=True), caller: Caller = own
+    ) -> Response:
+        return json_of(service.accounts.rotate_key(key, asked.read(), caller))
 
-    @router.delete("/{key}")
+    @router.delete("/{key}", response_model=KeyView)
     def revoke(key: str, caller: Caller = own) -> Response:
         return json_of(service.accounts.revoke_key(key, caller))
 

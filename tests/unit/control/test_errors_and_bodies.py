@@ -71,7 +71,6 @@ def test_a_mistake_of_ours_is_an_incident_and_tells_nothing(
         ("PUT", "/api/fabric/nodes", 405),
         ("GET", "/api/fabric/", 404),
         ("GET", "/docs", 404),
-        ("GET", "/openapi.json", 404),
     ],
 )
 def test_unknown_paths_and_methods_are_errors_of_ours(world: World, method: str, path: str, status: int) -> None:
