@@ -56,6 +56,7 @@ def hidden() -> dict[str, int]:
     return {line[2]: int(line[0]) for line in words if line[1:2] == ["/bin/sleep"] and line[2] in HIDDEN}
 
 
+@pytest.mark.ray  # the settling that it waits for takes seconds
 @pytest.mark.parametrize(("seconds", "code"), [("3010", 0), ("0.5", 1)], ids=["asked to end", "a part is lost"])
 def test_what_hid_from_the_marks_ends_with_its_ray_node(tmp_path: Path, seconds: str, code: int) -> None:
     config = tmp_path / "node.json"
