@@ -29,6 +29,8 @@ TRACES = ROOT.parent / "shared" / "traces"
 """Where the public traces lie if nobody says otherwise; a test that needs one skips where it is absent."""
 GIVE_UP_S = 30.0
 """How long pytest may take to end once it is told to."""
+ALL_S = 4500.0
+"""What all tiers of a run without names may take together; one that may not end in what is left is not begun."""
 INTERRUPTED, NO_TESTS = 2, 5
 """Exit statuses of pytest."""
 
@@ -65,9 +67,13 @@ TIERS = {
     "ray": Tier(("-m", "ray and not models", *PAIRED, *LOOPBACK), 900, 3000),
     "models": Tier(("-m", "models", *PAIRED, *LOOPBACK), 900, 3000),
     # The first time, the rig's programs are built.
-    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3600, ("scripts.rigging", "build")),
+    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3000, ("scripts.rigging", "build")),
     "gpu": Tier(("-m", "gpu", *SERIAL, "--timeout=600"), 1800, 3600),
 }
+
+
+DEFAULT = ("fast", "validation", "ray", "models", "cluster")
+"""The tiers of a run without names, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +154,15 @@ def run_pytest(arguments: list[str], env: dict[str, str], limit_s: float, output
             deadline = min(deadline, time.monotonic() + GIVE_UP_S)
 
 
+def left_out(name: str, reason: str) -> Outcome:
+    """A tier that is not run."""
+    return Outcome(name, Counts(skipped=1, reasons={reason: 1}))
+
+
 def run_tier(name: str, extra: list[str]) -> Outcome:
     """Run one tier, and end what it left behind."""
     if reason := missing_machine(name):
-        return Outcome(name, Counts(skipped=1, reasons={reason: 1}))
+        return left_out(name, reason)
     print(f"\n=== {name} ===", flush=True)
     tier, run, started = TIERS[name], uuid.uuid4().hex, time.monotonic()
     if wrong := prepared(tier):
@@ -173,8 +184,18 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
     return Outcome(name, counts, seconds, ", ".join(troubles), interrupted=status == INTERRUPTED)
 
 
+def too_late(name: str, used_s: float) -> str:
+    """Why a tier is not begun after so many seconds of a run of all; empty if it is."""
+    if used_s + TIERS[name].budget_s <= ALL_S:
+        return ""
+    return (
+        f"it may take {TIERS[name].budget_s:.0f} s, and {used_s:.0f} s of the {ALL_S:.0f} s for all tiers are used; "
+        f"scripts/test {name} runs it alone"
+    )
+
+
 def main(words: list[str]) -> int:
-    """Run the tiers named in `words`, by default fast, validation, ray and models; returns the exit status."""
+    """Run the tiers named in `words`, by default those that need no special machine; returns the exit status."""
     names, extra = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     if unknown := [name for name in names if name not in TIERS]:
         print(
@@ -183,9 +204,11 @@ def main(words: list[str]) -> int:
         )
         return 2
     adopt_orphans()
+    started = time.monotonic()
     outcomes: list[Outcome] = []
-    for name in names or ["fast", "validation", "ray", "models"]:
-        outcomes.append(run_tier(name, extra))
+    for name in names or DEFAULT:
+        late = "" if names else too_late(name, time.monotonic() - started)
+        outcomes.append(left_out(name, late) if late else run_tier(name, extra))
         if outcomes[-1].interrupted:
             break
     print("\n=== summary ===", *outcomes, sep="\n")

@@ -53,3 +53,16 @@ def test_a_tier_without_its_machine_is_skipped_with_the_reason(monkeypatch: pyte
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
     outcome = tiers.run_tier("cluster", [])
     assert (outcome.wrong, outcome.counts.reasons) == ("", {"tests/cluster has no tests yet": 1})
+
+
+def test_a_tier_that_may_not_end_in_time_is_not_begun_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tiers, "run_tier", lambda name, extra: tiers.Outcome(name, Counts(1)))
+    monkeypatch.setattr(tiers, "ALL_S", 2000.0)
+    assert tiers.main([]) == 0
+    assert "cluster: 0 passed, 0 failed, 1 skipped (1 x it may take 2700 s, and 0 s of" in capsys.readouterr().out
+    assert tiers.main(["cluster"]) == 0
+    assert "cluster: 1 passed" in capsys.readouterr().out
+    monkeypatch.setattr(tiers, "ALL_S", 4500.0)
+    assert (tiers.too_late("cluster", 1800.0), tiers.too_late("cluster", 1801.0)[:3]) == ("", "it ")
