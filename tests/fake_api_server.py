@@ -261,6 +261,8 @@ def _merge(item: Object, patch: Object) -> None:
     for key, value in patch.items():
         if isinstance(value, dict) and isinstance(item.get(key), dict):
             _merge(item[key], value)
+        elif value is None:
+            item.pop(key, None)
         else:
             item[key] = copy.deepcopy(value)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from fabric.api.nodes import DrainView
 from fabric.config.settings import Settings
 from fabric.workloads.spec import WorkloadSpec
 
@@ -189,6 +190,8 @@ class ExplanationView(Settings):
     """What the last plan found missing, with amounts, and who is ahead; empty unless it waits."""
     expected_start: float | None = None
     """When it should start."""
+    notices: tuple[str, ...] = ()
+    """What else it should know, such as that a node of its is being drained, by whom and why."""
     events: tuple[EventView, ...] = ()
     """History, oldest first."""
 
@@ -208,6 +211,8 @@ class NodeView(Settings):
     """`cpus`, `gpus`, `memory_bytes`."""
     used: dict[str, float]
     """The same, of granted slices."""
+    drain: DrainView | None = None
+    """Who takes it out of service and why; None where nobody does, or only Kubernetes' own cordon says so."""
     workloads: tuple[str, ...] = ()
     """Names of the workloads with a slice here."""
 

@@ -181,6 +181,8 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         yield f"  {view.message}"
     if told.missing:
         yield f"missing    {told.missing}"
+    for notice in told.notices:
+        yield f"notice     {notice}"
     yield from _start(view)
     yield from _size(view)
     for part in view.slices:

@@ -14,7 +14,7 @@ from fabric.cli.doctor import doctor
 from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
-from fabric.cli.nodes import nodes
+from fabric.cli.nodes import drain, nodes
 from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
@@ -37,7 +37,8 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, models, deploy, replay, render, usage,
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, drain, models, deploy, replay, render,
+    usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 for _group in (projects, users, keys, simulate):

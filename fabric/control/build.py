@@ -23,6 +23,8 @@ from fabric.config.site_file import policy_of
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
 from fabric.control.callers import Role
+from fabric.control.drained_backend import DrainedBackend
+from fabric.control.draining import Drains, Emptying
 from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
@@ -74,10 +76,12 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     models = Models(mlflow.url, records)
     artifacts = state / "artifacts"
     blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
-    budgets = Budgets(site, records)
+    drains = Drains(records, SystemClock().now)
+    emptying = Emptying(drains, records.get, Budgets(site, records).planned)
+    eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     loop = Loop(
-        records, backend, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
-        decider=budgets.planned, memory=records,
+        records, eyes, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        decider=emptying.planned, memory=records,
     )  # fmt: skip
     thread = LoopThread(loop.step, changed)
     endings = Endings(records, backend, thread)
@@ -87,8 +91,8 @@ def running(site: Site, state: Path) -> Iterator[Running]:
     ports = Ports(
         workloads=records, reports=records, keys=records, people=records, ledger=records,
         packages=packages, logs=logs, models=models,
-        nodes=backend.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
-        decision=lambda: loop.last_decision,
+        nodes=eyes.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+        drains=drains, decision=lambda: emptying.decided(loop.last_decision),
         projects_changed=lambda: loop.use_tree(tree(listed_projects(site, records.projects()))),
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)

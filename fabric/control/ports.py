@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
+from fabric.control.draining import Drains
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
@@ -193,6 +194,8 @@ class Ports:
     clock: Clock
     entropy: Callable[[int], bytes]
     """So many random bytes."""
+    drains: Drains
+    """Nodes out of service."""
     decision: Callable[[], Decision | None] = lambda: None
     """What the loop decided last."""
     projects_changed: Callable[[], None] = lambda: None

@@ -15,6 +15,7 @@ from fabric.config.site import Site
 from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted, packages_of
 from fabric.control.callers import Caller, Permission
+from fabric.control.drains import NodeDrains
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.oidc import OidcTokens
@@ -77,6 +78,8 @@ class Service:
         self._logins = Logins(ports, tokens)
         self.accounts = Accounts(ports, site)
         """People, projects and keys."""
+        self.drains = NodeDrains(ports, site)
+        """Nodes out of service."""
         self.lists = Lists(ports.workloads)
         """Long lists of workloads in pages."""
 
@@ -212,6 +215,7 @@ class Service:
             workload=self.view(record),
             missing=(record.waits_for or message_of(record)) if queued else "",
             expected_start=record.expected_start if queued else None,
+            notices=self.drains.notices(record),
             events=tuple(event_view(event) for event in self._ports.reports.events(name)),
         )
 
@@ -288,7 +292,7 @@ class Service:
 
     def nodes(self) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it."""
-        return node_views(self._ports.nodes(), self._active())
+        return node_views(self._ports.nodes(), self._active(), self.drains.views())
 
     def overview(self, caller: Caller) -> Overview:
         """The site at one glance; of workloads those within the caller's reach."""

@@ -3,11 +3,12 @@
 Knows nothing of stores or HTTP: values in, values out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from fabric.api.admin import EventView, NodeView, ProgressView, SliceView, WorkloadView
 from fabric.api.jobs import JobDetails
+from fabric.api.nodes import DrainView
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record, Slice
@@ -90,21 +91,24 @@ def event_view(event: Event) -> EventView:
     return EventView(at=event.at, state=str(event.state), reason=event.reason, attempt=event.attempt)
 
 
-def node_views(nodes: Iterable[Node], records: Sequence[Record]) -> tuple[NodeView, ...]:
-    """Every node with what is granted on it; `records` are those that may hold a grant."""
+def node_views(
+    nodes: Iterable[Node], records: Sequence[Record], drains: Mapping[str, DrainView]
+) -> tuple[NodeView, ...]:
+    """Every node with what is granted on it, and who drains it; `records` are those that may hold a grant."""
     on_node: dict[str, list[tuple[str, Slice]]] = {}
     for record in records:
         if record.grant is not None and record.state.holds_grant:
             for part in record.grant.slices:
                 on_node.setdefault(part.node, []).append((record.name, part))
-    return tuple(_node_view(node, on_node.get(node.name, [])) for node in sorted(nodes, key=lambda n: n.name))
+    ordered = sorted(nodes, key=lambda n: n.name)
+    return tuple(_node_view(node, on_node.get(node.name, []), drains.get(node.name)) for node in ordered)
 
 
-def _node_view(node: Node, held: Sequence[tuple[str, Slice]]) -> NodeView:
+def _node_view(node: Node, held: Sequence[tuple[str, Slice]], drain: DrainView | None) -> NodeView:
     used = sum((part.resources for _, part in held), Resources())
     return NodeView(
         name=node.name, tier=node.tier, state=str(node.state), heads=node.heads, capacity=_amounts(node.capacity),
-        used=_amounts(used), workloads=tuple(sorted({name for name, _ in held})),
+        used=_amounts(used), drain=drain, workloads=tuple(sorted({name for name, _ in held})),
     )  # fmt: skip
 
 

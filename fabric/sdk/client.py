@@ -18,6 +18,7 @@ from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
+from fabric.sdk.nodes import AsyncNodes
 from fabric.sdk.people import AsyncPeople
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
@@ -58,7 +59,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient(AsyncLists):
+class AsyncClient(AsyncLists, AsyncNodes):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

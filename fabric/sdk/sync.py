@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
     from fabric.api import admin, lists, overview
+    from fabric.api import nodes as wire
     from fabric.sdk.specs import Engine
     from fabric.workloads.spec import WorkloadSpec
 
@@ -161,6 +162,18 @@ class Client:
     def nodes(self) -> tuple[admin.NodeView, ...]:
         """Every node of the site, by name, and what is on it."""
         return self._run(self._client.nodes())
+
+    def drain(self, node: str, reason: str = "", *, deadline_s: float | None = None) -> wire.DrainView:
+        """Take a node out of service; see `AsyncClient.drain`."""
+        return self._run(self._client.drain(node, reason, deadline_s=deadline_s))
+
+    def undrain(self, node: str) -> None:
+        """Put a node into service again; see `AsyncClient.undrain`."""
+        self._run(self._client.undrain(node))
+
+    def preview_drain(self, node: str, *, deadline_s: float | None = None) -> wire.DrainPreview:
+        """What would follow from draining a node; see `AsyncClient.preview_drain`."""
+        return self._run(self._client.preview_drain(node, deadline_s=deadline_s))
 
     def overview(self) -> overview.Overview:
         """The site at one glance; see `AsyncClient.overview`."""

@@ -11,6 +11,7 @@ from fabric.core.errors import Conflict, NotFound
 from fabric.scheduler.ports import News
 from fabric.scheduler.snapshot import Told
 from fabric.store.database import reading, writing
+from fabric.store.drains import SqlDrains
 from fabric.store.history import SqlHistory
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
@@ -30,7 +31,7 @@ _RUNS = WORKLOADS.c.state.in_([State.STARTING.value, State.RUNNING.value, State.
 _IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
 
 
-class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger):
+class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`

@@ -240,3 +240,15 @@ LEDGER = Table(
     sqlite_autoincrement=True,
 )
 """Who held what since when and until when; rows are only ever added, and outlive the workloads they are about."""
+
+DRAINS = Table(
+    "drains",
+    METADATA,
+    Column("node", String, primary_key=True),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    # None where work that does not save runs to its end.
+    Column("deadline", Float),
+)
+"""Nodes that people take out of service."""

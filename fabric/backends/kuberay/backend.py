@@ -5,12 +5,13 @@ Knows nothing of records; it does what it is told and shows what exists.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.keeper import Keeper, Surroundings
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, KubeApi, Object
+from fabric.backends.kuberay.cordons import Cordons
 from fabric.backends.kuberay.layout import layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.nodes import node_facts, nodes_seen
@@ -61,6 +62,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
             nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
         )
         self._nodes: tuple[Node, ...] = ()
+        self._cordons = Cordons(api, self._surface.nodes)
 
     def start(self) -> None:
         """Look at everything once, and adopt every cluster of this site that an earlier fabric left.
@@ -77,9 +79,11 @@ class KubeRayBackend(KeptClusters[RayPods]):
                 raise mirror.problem or Unavailable(f"Kubernetes listed nothing within {_FIRST_LOOK_S:g} s")
         for name, cluster in sorted(self._surface.clusters.objects().items()):
             self._adopt(name, cluster)
+        self._cordons.start()
 
     def close(self) -> None:
-        """Listen no more; clusters stay."""
+        """Listen no more; clusters and cordons stay."""
+        self._cordons.end()
         for mirror in (self._surface.nodes, self._surface.clusters, self._surface.pods):
             mirror.end()
         self._surface.api.close()
@@ -92,6 +96,14 @@ class KubeRayBackend(KeptClusters[RayPods]):
             if seen != self._nodes:
                 self._nodes = seen
         return self._nodes
+
+    def cordon(self, reasons: Mapping[str, str]) -> None:
+        """Keep new pods of anybody off these nodes, and let them on those again that the fabric kept them off before.
+
+        Args:
+            reasons: By node; kept in an annotation.
+        """
+        self._cordons.want(reasons)
 
     def _adopt(self, name: str, cluster: Object) -> None:
         if "deletionTimestamp" in cluster["metadata"]:
@@ -126,4 +138,5 @@ class KubeRayBackend(KeptClusters[RayPods]):
 
     def _look_at_nodes(self) -> None:
         self._nodes_changed.set()
+        self._cordons.look()
         self._around.changed.set()

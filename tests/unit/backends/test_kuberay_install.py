@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from fabric.api.admin import HEALTH
 from fabric.backends.kuberay.api import KINDS
+from fabric.backends.kuberay.cordons import Cordons
 from fabric.config.site import Ports
 from tests.architecture.tree import ROOT
 from tests.unit.backends.test_kuberay_manifest import TRAINERS
@@ -39,6 +40,9 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     waiting = world.cluster()
     tended(waiting, lambda: len(world.api.released) == 2 * len(GANG))
     assert waiting.awaits(NAMES) == ""
+    cordons = Cordons(world.api, world.surface.nodes)
+    cordons.want({"g0": "is being drained"})
+    assert cordons.settle()
     world.close()
     allowed = {
         (verb, resource)

@@ -42,6 +42,9 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),
     ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
+    ("GET", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
+    ("POST", "/api/fabric/nodes/{node}/drain", {}, Permission.OPERATE),
+    ("DELETE", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
     ("GET", "/api/fabric/search", None, Permission.LOOK),
@@ -84,6 +87,7 @@ FILLED = {
     "user": "ann",
     "key": "unheard-of",
     "job": "mine",
+    "node": "gpu-0",
     "deployment": "shop",
     "application": "default",
 }

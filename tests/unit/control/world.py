@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from fabric.api.admin import ModelVersionView
 from fabric.config.site import Capacity, Head, Site, Tier
 from fabric.control.callers import LOCAL_ADMIN
+from fabric.control.draining import Drains
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.ports import Ports
@@ -125,6 +126,7 @@ class World:
         self.views: dict[str, ClusterView] = {}
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
+        self.drains = Drains(self.records, self.clock.now)
         limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
         self.packages = Shelves(folder / "packages", limits, self.clock.now)
         entropy = itertools.count(1)
@@ -137,10 +139,11 @@ class World:
             packages=self.packages,
             logs=self.logs,
             models=self.models,
-            nodes=lambda: NODES,
+            nodes=lambda: self.drains.shown(NODES),
             views=lambda: self.views,
             process=self.process,
             clock=self.clock,
+            drains=self.drains,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
         )
         self.service = Service(ports, SITE, settings.pop("tokens", None))
