@@ -32,7 +32,7 @@ class Asking:
     """Sent always."""
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What there is, by parameter of a path; every second request names some of it."""
-    body: Callable[[str, Any], Any] = lambda operation, body: body
+    body: Callable[[Any], Any] = lambda body: body
     """What to send instead of a made-up body."""
     examples: int = 3
     """Requests of each operation that follow the description, and as many that do not."""
@@ -46,7 +46,7 @@ class Asking:
         settings = {"generation": {"with-security-parameters": False}}
         schema = schemathesis.openapi.from_dict(dict(document), config=schemathesis.Config.from_dict(settings))
         asked = Asked()
-        with get_client(app) as client:
+        with get_client(_alone(app)) as client:
             client.headers.update(self.headers)
             operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
             for operation in operations:
@@ -68,7 +68,7 @@ class Asking:
         @given(cases)
         def ask(case: Any) -> None:
             case.path_parameters = self._named(case.path_parameters, next(count))
-            case.body = self.body(label, case.body)
+            case.body = self.body(case.body)
             answer = case.call(base_url=self.base, session=client)
             asked.statuses.setdefault(label, set()).add(answer.status_code)
             try:
@@ -82,6 +82,17 @@ class Asking:
     def _named(self, parameters: Any, number: int) -> Any:
         known = {name: of[number // 2 % len(of)] for name, of in self.names.items() if name in (parameters or {})}
         return parameters if number % 2 or not known else {**parameters, **known}
+
+
+def _alone(app: Any) -> Any:
+    """The application without its beginning and end, which would last as long as the process."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise NotImplementedError
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _cases(operation: Any) -> Iterator[Any]:

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from fabric.config.settings import Settings
 from fabric.core.errors import BadInput, Denied, FabricError, NotFound, Unauthenticated, Unavailable
@@ -31,6 +32,9 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "modalities": (["text"],), "audio": (), "prediction": (), "web_search_options": (), "reasoning_effort": ("none",),
 }  # fmt: skip
 """Parameters of OpenAI's that are not supported, with the values that ask for nothing and may therefore be sent."""
+
+_UNUSED: Mapping[str, tuple[Any, ...]] = {"annotations": ([],), "tool_calls": ([],), "refusal": ()}
+"""Fields of an answer that may be sent back, with the values that say nothing."""
 
 _WITHOUT_EFFECT = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"}
@@ -69,7 +73,7 @@ class Message(Settings):
 
     role: Literal["system", "developer", "user", "assistant"]
     """Who speaks."""
-    content: Annotated[str, BeforeValidator(_text)]
+    content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[dict[str, Any]])]
     """What was said; a list of text parts is joined."""
     name: str | None = None
     """Taken and not shown to the model."""
@@ -78,7 +82,11 @@ class Message(Settings):
     @classmethod
     def _answers_may_be_sent_back(cls, message: Any) -> Any:
         """Clients send an answer back as it came, with every field that it did not use."""
-        return _without_nulls(message, {"annotations": ([],), "tool_calls": ([],), "refusal": ()})
+        return _without_nulls(message, _UNUSED)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _with_nulls(handler.resolve_ref_schema(handler(schema)), _UNUSED)
 
 
 class StreamOptions(Settings):
@@ -88,6 +96,7 @@ class StreamOptions(Settings):
     """Whether a last chunk tells the token counts."""
 
 
+PromptText = str | list[int] | list[str] | list[list[int]]
 StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 Tokens = Annotated[tuple[int, ...], Field(min_length=1, strict=False)]
 
@@ -107,7 +116,11 @@ class SamplingRequest(Settings):
     """Number of likeliest tokens that are sampled from; 0 and -1 mean all."""
     seed: int | None = Field(default=None, ge=0)
     """Makes sampling repeatable, where the engine can."""
-    stop: Annotated[tuple[StopText, ...], Field(max_length=MAX_STOPS, strict=False), BeforeValidator(_listed)] = ()
+    stop: Annotated[
+        tuple[StopText, ...],
+        Field(max_length=MAX_STOPS, strict=False),
+        BeforeValidator(_listed, json_schema_input_type=StopText | list[StopText]),
+    ] = ()
     """Texts before which the answer ends."""
     stream: bool = False
     """Whether the answer comes as server-sent events."""
@@ -122,6 +135,10 @@ class SamplingRequest(Settings):
     @classmethod
     def _known(cls, body: Any) -> Any:
         return _without_nulls(body, _NEUTRAL, dropped=_WITHOUT_EFFECT)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _with_nulls(handler.resolve_ref_schema(handler(schema)), _NEUTRAL, dropped=_WITHOUT_EFFECT)
 
 
 class ChatRequest(SamplingRequest):
@@ -141,7 +158,7 @@ class ChatRequest(SamplingRequest):
 class CompletionRequest(SamplingRequest):
     """Body of `POST /v1/completions`."""
 
-    prompt: Annotated[str | Tokens, BeforeValidator(_one_prompt)]
+    prompt: Annotated[str | Tokens, BeforeValidator(_one_prompt, json_schema_input_type=PromptText)]
     """Text or token ids to go on from."""
 
 
@@ -217,6 +234,59 @@ def _without_nulls(body: Any, neutral: Mapping[str, tuple[Any, ...]], dropped: f
             continue
         kept[name] = value
     return kept
+
+
+def _with_nulls(
+    schema: JsonSchemaValue, neutral: Mapping[str, tuple[Any, ...]], dropped: frozenset[str] = frozenset()
+) -> JsonSchemaValue:
+    """The schema of what `_without_nulls` lets through: nulls, what has no effect, and what asks for nothing."""
+    required = set(schema.get("required", ()))
+    for name, told in schema["properties"].items():
+        if name not in required:
+            schema["properties"][name] = {"anyOf": [told, {"type": "null"}]}
+    schema["properties"] |= {name: {"enum": [*values, None]} for name, values in neutral.items()}
+    schema["properties"] |= {name: {} for name in sorted(dropped)}
+    schema["additionalProperties"] = {"type": "null"}
+    return schema
+
+
+class Refusal(Settings):
+    """What is wrong."""
+
+    message: str
+    """Place, limit and next step."""
+    type: str
+    """Family, such as `invalid_request_error`."""
+    param: str | None
+    """Request parameter to blame."""
+    code: str | None
+    """Stable word that programs compare."""
+
+
+class ErrorObject(Settings):
+    """Body of every refusal: OpenAI's error object."""
+
+    error: Refusal
+    """What is wrong."""
+
+
+class ModelAnswer(Settings):
+    """What an answer to a chat or completion request certainly says; other servers say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    """Unique id of the answer."""
+    object: Literal["chat.completion", "text_completion"]
+    """What kind of answer it is."""
+    created: int
+    """Seconds since the epoch."""
+    model: str
+    """The model's own name, whatever alias was asked for."""
+    choices: tuple[dict[str, Any], ...]
+    """One answer: a `message`, or a `text`."""
+    usage: Usage
+    """Token counts."""
 
 
 def error_object(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fabric.api.description import OPENAPI
 from fabric.api.gateway import SERVED
 from fabric.api.openai import answer_to, error_object
 from fabric.core.errors import BadInput, FabricError
+from fabric.gateway.description import description_of
 from fabric.gateway.follow import Follower
 from fabric.gateway.passing import METHODS, pass_on
 from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
@@ -86,6 +88,15 @@ class Gateway:
         """
         self._let_in(request)
         return self._follower.table.card(name).model_dump()
+
+    def description(self, request: Request) -> Mapping[str, Any]:
+        """What the gateway says of its routes.
+
+        Raises:
+            Unauthenticated: If the caller may not ask.
+        """
+        self._let_in(request)
+        return description_of()
 
     async def relay(self, request: Request) -> Response:
         """Judge a request and pass it on.
@@ -185,6 +196,10 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
     @app.get("/v1/models/{name:path}")
     async def model(request: Request, name: str) -> JSONResponse:
         return JSONResponse(gateway.model(request, name))
+
+    @app.get(OPENAPI)
+    async def description(request: Request) -> JSONResponse:
+        return JSONResponse(gateway.description(request))
 
     app.add_route("/v1/chat/completions", gateway.relay, ["POST"])
     app.add_route("/v1/completions", gateway.relay, ["POST"])
