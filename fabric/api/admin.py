@@ -214,7 +214,9 @@ class NodeView(Settings):
     drain: DrainView | None = None
     """Who takes it out of service and why; None where nobody does, or only Kubernetes' own cordon says so."""
     workloads: tuple[str, ...] = ()
-    """Names of the workloads with a slice here."""
+    """Names of the workloads with a slice here, as far as they are within the asker's reach."""
+    others: int = 0
+    """How many more have a slice here."""
 
 
 class NodeList(Settings):

@@ -108,8 +108,12 @@ def _row(node: NodeView) -> tuple[object, ...]:
         _share(node.used, node.capacity, "cpus"),
         _share(node.used, node.capacity, "gpus"),
         f"{show.size(node.used.get('memory_bytes', 0))} / {show.size(node.capacity.get('memory_bytes', 0))}",
-        " ".join(node.workloads) or "-",
+        _who(node.workloads, node.others),
     )
+
+
+def _who(names: tuple[str, ...], others: int) -> str:
+    return " ".join((*names, *([f"(+{others})"] if others else []))) or "-"
 
 
 def _share(used: dict[str, float], capacity: dict[str, float], what: str) -> str:

@@ -5,7 +5,7 @@ Knows nothing of HTTP or Ray; a deployment has no record of its own, it is its n
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fabric.api.serve import DEFAULT_DEPLOYMENT
@@ -74,7 +74,9 @@ class Deployments:
         record = self._newest(caller, target)
         if record is None:
             return dict(NOTHING)
-        return details_of(record, self._service.cluster(record), secrets=caller.role is not Role.VIEWER)
+        read = self._service.discretion.towards(caller)
+        told = replace(record, waits_for=read(record.waits_for), message=read(record.message))
+        return details_of(told, self._service.cluster(record), secrets=caller.role is not Role.VIEWER)
 
     def shutdown(self, caller: Caller, target: Target) -> None:
         """End a deployment and forget those of it that failed; one that is not there is no error."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from fabric.api.admin import ProgressView, WorkloadView
 from fabric.api.overview import Amounts, PromisesView, TierView
+from fabric.control.discretion import Reads
 from fabric.control.views import workload_view
 from fabric.core.resources import Resources
 from fabric.scheduler.punctuality import KEPT_WITHIN_S, punctuality
@@ -77,9 +78,9 @@ def running_by_class(records: Iterable[Record]) -> dict[str, int]:
     return dict(sorted(Counter(str(record.spec.priority) for record in jobs).items()))
 
 
-def brief_view(record: Record, endpoint: str | None = None) -> WorkloadView:
-    """A record without what it tells of itself."""
-    return workload_view(record, ProgressView(), endpoint)
+def brief_view(record: Record, endpoint: str | None = None, read: Reads = str) -> WorkloadView:
+    """A record without what it tells of itself; `read` is what the reader is shown of a text."""
+    return workload_view(record, ProgressView(), endpoint, read)
 
 
 def promises_view(starts: Iterable[tuple[float, float]]) -> PromisesView:

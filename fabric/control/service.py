@@ -15,6 +15,7 @@ from fabric.config.site import Site
 from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted, packages_of
 from fabric.control.callers import Caller, Permission
+from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
@@ -76,11 +77,13 @@ class Service:
         self._site = site
         self._feed = Feed(ports, site.anonymous)
         self._logins = Logins(ports, tokens)
+        self.discretion = Discretion(ports.workloads)
+        """What of a text each may read."""
         self.accounts = Accounts(ports, site)
         """People, projects and keys."""
         self.drains = NodeDrains(ports, site)
         """Nodes out of service."""
-        self.lists = Lists(ports.workloads)
+        self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
 
     @property
@@ -191,9 +194,14 @@ class Service:
         view = self._ports.views().get(record.cluster)
         return view if view is not None and view.born == record.at.submitted else None
 
-    def view(self, record: Record) -> WorkloadView:
+    def view(self, record: Record, caller: Caller) -> WorkloadView:
         """A workload as the admin API shows it."""
-        return workload_view(record, self._ports.reports.progress(record.name), self._endpoint(record))
+        return self.views([record], caller)[0]
+
+    def views(self, records: Iterable[Record], caller: Caller) -> tuple[WorkloadView, ...]:
+        """Workloads as the admin API shows them."""
+        progress, read = self._ports.reports.progress, self.discretion.towards(caller)
+        return tuple(workload_view(each, progress(each.name), self._endpoint(each), read) for each in records)
 
     def _endpoint(self, record: Record) -> str | None:
         """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
@@ -210,13 +218,13 @@ class Service:
             NotFound: If there is none of that name.
         """
         record = self.get(name, caller)
-        queued = record.state is State.QUEUED
+        queued, read = record.state is State.QUEUED, self.discretion.towards(caller)
         return ExplanationView(
-            workload=self.view(record),
-            missing=(record.waits_for or message_of(record)) if queued else "",
+            workload=self.view(record, caller),
+            missing=read(record.waits_for or message_of(record)) if queued else "",
             expected_start=record.expected_start if queued else None,
             notices=self.drains.notices(record),
-            events=tuple(event_view(event) for event in self._ports.reports.events(name)),
+            events=tuple(event_view(event, read) for event in self._ports.reports.events(name)),
         )
 
     def log(self, name: str, caller: Caller, offset: int = 0, max_bytes: int = 2**20) -> LogPart:
@@ -290,22 +298,22 @@ class Service:
         self._ports.process.wake()
         return record
 
-    def nodes(self) -> tuple[NodeView, ...]:
-        """Every node of the site and what is granted on it."""
-        return node_views(self._ports.nodes(), self._active(), self.drains.views())
+    def nodes(self, caller: Caller) -> tuple[NodeView, ...]:
+        """Every node of the site and what is granted on it; of others' work only how much it holds."""
+        return node_views(self._ports.nodes(), self._active(), self.drains.views(), caller.project)
 
     def overview(self, caller: Caller) -> Overview:
         """The site at one glance; of workloads those within the caller's reach."""
         active = self._active()
         mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
-        queue = queue_of(mine)
+        queue, read = queue_of(mine), self.discretion.towards(caller)
         return Overview(
             site=self._site.name,
             at=self._ports.clock.now(),
             tiers=tier_views(self._ports.nodes(), active),
             num_waiting=len(queue),
-            queue=tuple(brief_view(record) for record in queue[:MOST_QUEUED]),
-            services=tuple(brief_view(record, self._endpoint(record)) for record in services_of(mine)),
+            queue=tuple(brief_view(record, read=read) for record in queue[:MOST_QUEUED]),
+            services=tuple(brief_view(record, self._endpoint(record), read) for record in services_of(mine)),
             running=running_by_class(mine),
             promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
         )

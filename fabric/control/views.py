@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from fabric.api.admin import EventView, NodeView, ProgressView, SliceView, WorkloadView
 from fabric.api.jobs import JobDetails
 from fabric.api.nodes import DrainView
+from fabric.control.discretion import Reads
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record, Slice
@@ -45,13 +46,13 @@ def clock_time(instant: float) -> str:
         return "never"
 
 
-def workload_view(record: Record, progress: ProgressView, endpoint: str | None) -> WorkloadView:
-    """A record as the admin API shows it."""
+def workload_view(record: Record, progress: ProgressView, endpoint: str | None, read: Reads = str) -> WorkloadView:
+    """A record as the admin API shows it; `read` is what the reader is shown of a text."""
     at, spec = record.at, record.spec
     return WorkloadView(
         name=record.name, project=spec.project, kind=spec.kind, state=str(record.state), priority=str(spec.priority),
         entrypoint=spec.entrypoint, attempt=record.attempt, failures=record.failures, preemptions=record.preemptions,
-        message=message_of(record), leave_by=record.leave_by, **_sizes(record),
+        message=read(message_of(record)), leave_by=record.leave_by, **_sizes(record),
         condition=record.condition, submitted_by=record.submitted_by, submitted_at=at.submitted, granted_at=at.granted,
         cluster_ready_at=at.cluster_ready, running_at=at.running, ended_at=at.ended,
         expected_start=record.expected_start if record.state is State.QUEUED else None,
@@ -86,29 +87,40 @@ def slice_view(part: Slice) -> SliceView:
     )  # fmt: skip
 
 
-def event_view(event: Event) -> EventView:
-    """One line of history."""
-    return EventView(at=event.at, state=str(event.state), reason=event.reason, attempt=event.attempt)
+def event_view(event: Event, read: Reads = str) -> EventView:
+    """One line of history; `read` is what the reader is shown of a text."""
+    return EventView(at=event.at, state=str(event.state), reason=read(event.reason), attempt=event.attempt)
 
 
 def node_views(
-    nodes: Iterable[Node], records: Sequence[Record], drains: Mapping[str, DrainView]
+    nodes: Iterable[Node], records: Sequence[Record], drains: Mapping[str, DrainView], project: str | None = None
 ) -> tuple[NodeView, ...]:
-    """Every node with what is granted on it, and who drains it; `records` are those that may hold a grant."""
-    on_node: dict[str, list[tuple[str, Slice]]] = {}
+    """Every node with what is granted on it.
+
+    Args:
+        nodes: Of the site.
+        records: Those that may hold a grant.
+        drains: Who drains it, by node.
+        project: Whose work is named; None for everybody's.
+    """
+    on_node: dict[str, list[tuple[Record, Slice]]] = {}
     for record in records:
         if record.grant is not None and record.state.holds_grant:
             for part in record.grant.slices:
-                on_node.setdefault(part.node, []).append((record.name, part))
+                on_node.setdefault(part.node, []).append((record, part))
     ordered = sorted(nodes, key=lambda n: n.name)
-    return tuple(_node_view(node, on_node.get(node.name, []), drains.get(node.name)) for node in ordered)
+    return tuple(_node_view(node, on_node.get(node.name, []), drains.get(node.name), project) for node in ordered)
 
 
-def _node_view(node: Node, held: Sequence[tuple[str, Slice]], drain: DrainView | None) -> NodeView:
+def _node_view(
+    node: Node, held: Sequence[tuple[Record, Slice]], drain: DrainView | None, project: str | None
+) -> NodeView:
     used = sum((part.resources for _, part in held), Resources())
+    here = {record.name: project in (None, record.spec.project) for record, _ in held}
     return NodeView(
         name=node.name, tier=node.tier, state=str(node.state), heads=node.heads, capacity=_amounts(node.capacity),
-        used=_amounts(used), drain=drain, workloads=tuple(sorted({name for name, _ in held})),
+        used=_amounts(used), drain=drain, workloads=tuple(sorted(name for name, named in here.items() if named)),
+        others=len(here) - sum(here.values()),
     )  # fmt: skip
 
 
@@ -120,12 +132,13 @@ def _amounts(resources: Resources) -> dict[str, float]:
     }
 
 
-def job_details(record: Record, secrets: bool) -> JobDetails:
+def job_details(record: Record, secrets: bool, read: Reads = str) -> JobDetails:
     """A job as Ray's clients expect it.
 
     Args:
         record: A job, not a service.
         secrets: Whether the caller may see the values of environment variables.
+        read: What the caller is shown of a text.
     """
     at = record.at
     runtime_env = dict(record.spec.runtime_env)
@@ -135,7 +148,7 @@ def job_details(record: Record, secrets: bool) -> JobDetails:
         submission_id=record.name,
         status=RAY_STATUS[record.state],
         entrypoint=record.spec.entrypoint,
-        message=message_of(record),
+        message=read(message_of(record)),
         start_time=_milliseconds(at.submitted if at.running is None else at.running),
         end_time=None if at.ended is None else _milliseconds(at.ended),
         metadata=record.spec.metadata,

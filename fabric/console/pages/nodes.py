@@ -70,14 +70,16 @@ def share_of(node: NodeView) -> float:
 def _row(node: NodeView) -> tuple[Child, ...]:
     classes = "state good" if node.state == "ready" else "state waits"
     named = [join(link_to(name, node.name), " ") for name in node.workloads[:MOST_NAMED]]
-    more = len(node.workloads) - MOST_NAMED
+    more = max(0, len(node.workloads) - MOST_NAMED) + node.others
     return (
         tag("span", node.name, tag("span", " heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
         tag("span", node.state, class_=classes),
         _used(node, "gpus") if node.capacity.get("gpus") else "–",
         _used(node, "cpus"),
         _used(node, "memory_bytes"),
-        join(named, f"and {more} more" if more > 0 else None) if named else "–",
+        join(named, f"and {more} more" if named and more else f"{more} of others" if more else None)
+        if named or more
+        else "–",
     )
 
 

@@ -52,7 +52,7 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
         caller: Caller = look,
     ) -> Response:
         records = service.list(caller, states_of(state), limit)
-        return json_of(WorkloadList(workloads=tuple(service.view(record) for record in records)))
+        return json_of(WorkloadList(workloads=service.views(records, caller)))
 
     @router.post("", response_model=WorkloadView, responses=fails(404, 409))
     def submit(
@@ -60,11 +60,11 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
         idempotency_key: str | None = Header(default=None, max_length=200),
         caller: Caller = change,
     ) -> Response:
-        return json_of(service.view(service.submit(asked.read().spec, caller, idempotency_key)))
+        return json_of(service.view(service.submit(asked.read().spec, caller, idempotency_key), caller))
 
     @router.get("/{name}", response_model=WorkloadView)
     def get(name: str, caller: Caller = look) -> Response:
-        return json_of(service.view(service.get(name, caller)))
+        return json_of(service.view(service.get(name, caller), caller))
 
     @router.delete("/{name}", status_code=204, responses=fails(409))
     def delete(name: str, caller: Caller = change) -> Response:
@@ -73,7 +73,7 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post("/{name}/stop", response_model=WorkloadView, responses=fails(409))
     def stop(name: str, caller: Caller = change) -> Response:
-        return json_of(service.view(service.stop(name, caller)))
+        return json_of(service.view(service.stop(name, caller), caller))
 
     @router.get("/{name}/explain", response_model=ExplanationView)
     def explain(name: str, caller: Caller = look) -> Response:
@@ -93,7 +93,7 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post("/{name}/scale", response_model=WorkloadView, responses=fails(409))
     def scale(name: str, asked: Sent[ScaleRequest] = takes(ScaleRequest), caller: Caller = change) -> Response:
-        return json_of(service.view(service.scale(name, asked.read().workers, caller)))
+        return json_of(service.view(service.scale(name, asked.read().workers, caller), caller))
 
     @router.get("/{name}/size", response_model=SizeView)
     def size(name: str, caller: Caller = tell) -> Response:
@@ -120,7 +120,7 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.get(NODES, response_model=NodeList)
     def nodes(caller: Caller = see) -> Response:
-        return json_of(NodeList(nodes=service.nodes()))
+        return json_of(NodeList(nodes=service.nodes(caller)))
 
     @router.get(OVERVIEW, response_model=Overview)
     def overview(caller: Caller = see) -> Response:

@@ -21,6 +21,7 @@ from fabric.api.jobs import (
     VersionInfo,
 )
 from fabric.control.callers import Caller, Permission
+from fabric.control.discretion import Reads
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import Sent, body_of, json_of, takes
 from fabric.control.http.errors import for_ray
@@ -60,11 +61,12 @@ def jobs_router(service: Service, guard: Guard) -> APIRouter:
     @router.get(f"{JOBS}/", response_model=list[JobDetails])
     def list_jobs(caller: Caller = look) -> Response:
         jobs = service.list(caller, limit=MOST_LISTED, kind="job")
-        return JSONResponse([_details(record, caller) for record in jobs])
+        read = service.discretion.towards(caller)
+        return JSONResponse([_details(record, caller, read) for record in jobs])
 
     @router.get(f"{JOBS}/{{job}}", response_model=JobDetails)
     def get_job(job: str, caller: Caller = look) -> Response:
-        return JSONResponse(_details(find_job(service, job, caller), caller))
+        return JSONResponse(_details(find_job(service, job, caller), caller, service.discretion.towards(caller)))
 
     @router.post(f"{JOBS}/{{job}}/stop", response_model=JobStopped)
     def stop(job: str, caller: Caller = change) -> Response:
@@ -142,6 +144,6 @@ def _stopped(service: Service, name: str, caller: Caller) -> bool:
     return True
 
 
-def _details(record: Record, caller: Caller) -> dict[str, Any]:
-    details: dict[str, Any] = job_details(record, secrets=caller.may(Permission.CHANGE)).model_dump(mode="json")
-    return details
+def _details(record: Record, caller: Caller, read: Reads) -> dict[str, Any]:
+    told: dict[str, Any] = job_details(record, caller.may(Permission.CHANGE), read).model_dump(mode="json")
+    return told

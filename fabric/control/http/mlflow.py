@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, StreamingResponse
 
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import HEADERS, Guard
+from fabric.control.mlflow_rights import require
 from fabric.core.errors import Unavailable
 
 PREFIX = "/mlflow"
@@ -51,15 +52,16 @@ class MlflowProxy:
         await self._http.aclose()
 
     def router(self, guard: Guard) -> APIRouter:
-        """The routes below `PREFIX`, for anybody with a key."""
+        """The routes below `PREFIX`, for who may look; what more a request needs depends on what it asks."""
         router = APIRouter(tags=["mlflow"])
-        known = guard.needs(Permission.KNOWN)
+        look = guard.needs(Permission.LOOK)
 
         @router.get(PREFIX, status_code=307, response_class=RedirectResponse)
-        def root(caller: Caller = known) -> Response:
+        def root(caller: Caller = look) -> Response:
             return RedirectResponse(f"{PREFIX}/", 307)
 
-        async def relay(request: Request, path: str, caller: Caller = known) -> Response:
+        async def relay(request: Request, path: str, caller: Caller = look) -> Response:
+            require(caller, request.method, f"/{path}")
             return await self._relay(request)
 
         for method in METHODS:

@@ -78,7 +78,7 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("GET", "/openapi.json", None, Permission.KNOWN),
-    ("GET", "/mlflow/", None, Permission.KNOWN),
+    ("GET", "/mlflow/", None, Permission.LOOK),
 ]
 """Method, path, body and permission of every route: what the application says is compared with it."""
 FILLED = {

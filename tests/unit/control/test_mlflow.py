@@ -40,7 +40,7 @@ def test_requests_go_on_without_our_key_and_answers_come_back(
     headers = {"X-More": "yes", "Connection": "close", "Server": "w"}
     reply = httpx.Response(201, content=once(b'{"run": 1}'), headers=headers)
     world = world_with(lambda request: reply)
-    key = world.issue("mine", "viewer", "alpha")
+    key = world.issue("mine", "member", "alpha")
     answer = world.client(key, **{"X-Ray-Authorization": "x", "X-Kept": "yes"}).post(
         "/mlflow/api/2.0/mlflow/runs/create?a=%2F&b=ü", json={"name": "r"}
     )
@@ -85,3 +85,61 @@ def test_the_pages_are_below_a_slash(world_with: Callable[[Answer], World]) -> N
     answer = world.client().get("/mlflow", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "/mlflow/")
     assert world.client().get("/mlflow/").text == "page"
+
+
+API = "/mlflow/api/2.0/mlflow"
+ROLES = {
+    "admin": ("admin", ""), "operator": ("operator", ""), "project-admin": ("admin", "alpha"),
+    "project-operator": ("operator", "alpha"), "member": ("member", "alpha"), "viewer": ("viewer", "alpha"),
+    "gateway": ("gateway", ""),
+}  # fmt: skip
+SITE = {"admin", "operator"}
+DOERS = {*SITE, "project-admin", "project-operator", "member", "workload"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "may"),
+    [
+        ("GET", "/runs/get", {*DOERS, "viewer"}),
+        ("POST", "/runs/search", {*DOERS, "viewer"}),
+        ("GET", "/registered-models/list", {*DOERS, "viewer"}),
+        ("POST", "/runs/create", DOERS),
+        ("POST", "/runs/log-metric", DOERS),
+        ("POST", "/experiments/create", DOERS),
+        ("POST", "/runs/delete-tag", DOERS),
+        ("POST", "/runs/delete", SITE),
+        ("POST", "/runs/%64elete", SITE),
+        ("POST", "//runs//delete/", SITE),
+        ("POST", "/experiments/restore", SITE),
+        ("DELETE", "/../../mlflow-artifacts/artifacts/a/delete-me", SITE),
+        ("POST", "/registered-models/create", {*SITE, "project-admin", "workload"}),
+        ("POST", "/registered-models/alias", {*SITE, "project-admin", "workload"}),
+        ("DELETE", "/registered-models/alias", {*SITE, "project-admin", "workload"}),
+        ("POST", "/model-versions/create", {*SITE, "project-admin", "workload"}),
+        ("DELETE", "/model-versions/delete", SITE),
+        ("DELETE", "/registered-models/delete", SITE),
+    ],
+)
+async def test_who_may_ask_mlflow_for_what(
+    world_with: Callable[[Answer], World], method: str, path: str, may: set[str]
+) -> None:
+    world = world_with(lambda request: httpx.Response(200, content=once(b"")))
+    world.job("mine", project="alpha")
+    world.issue("workload", "workload", "alpha", workload="mine")
+    for key, (role, project) in ROLES.items():
+        world.issue(key, role, project)
+    answers = {}
+    for key in (*ROLES, "workload"):
+        async with world.asynchronous(key) as client:
+            answers[key] = (await client.request(method, API + path)).status_code
+    assert {key for key, status in answers.items() if status == 200} == may
+    assert {status for status in answers.values() if status != 200} <= {403}
+
+
+def test_a_refusal_of_mlflow_says_who_may(world: World) -> None:
+    world.issue("reads", "viewer", "alpha")
+    answer = world.client("reads").post(f"{API}/model-versions/create").json()
+    assert answer["message"].startswith(
+        "key reads's (viewer) may not ask MLflow for POST /api/2.0/mlflow/model-versions"
+    )
+    assert "operate or report" in answer["message"]

@@ -1,0 +1,54 @@
+"""What a request to MLflow needs, by its method and path.
+
+Knows nothing of HTTP or of MLflow's answers. Paths are those of MLflow 3's REST API, below `/api/2.0/mlflow` and
+`/ajax-api/...` alike: the last word says what is done, the one before it to what.
+"""
+
+from fabric.control.callers import Caller, Permission
+from fabric.core.errors import Denied
+
+READS = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
+
+_ASKING = frozenset({"search", "graphql", "get-history-bulk"})
+"""Last words of paths that only ask, whatever their method."""
+_MARKS = frozenset({"alias", "delete-tag"})
+"""Last words of paths whose DELETE takes a mark off and removes nothing."""
+_ENDS = frozenset({"delete", "restore", "permanently-delete"})
+"""Last words of paths by which things go and come back."""
+_REGISTRY = frozenset({"registered-models", "model-versions"})
+"""Parts of the registry, which all projects share."""
+
+
+def needed(method: str, path: str) -> tuple[Permission, ...]:
+    """Permissions of which one is enough.
+
+    Args:
+        method: Of the request.
+        path: Without our prefix, escapes resolved.
+    """
+    words = [word for word in path.split("/") if word]
+    last = words[-1] if words else ""
+    if method in READS or last in _ASKING:
+        return (Permission.LOOK,)
+    if last in _ENDS or (method == "DELETE" and last not in _MARKS):
+        return (Permission.OPERATE,)
+    if _REGISTRY & set(words):
+        return (Permission.OPERATE, Permission.REPORT)
+    return (Permission.CHANGE, Permission.REPORT)
+
+
+def require(caller: Caller, method: str, path: str) -> None:
+    """Check that `caller` may ask MLflow for this.
+
+    Raises:
+        Denied: If it may not, naming what would do.
+    """
+    enough = needed(method, path)
+    if not any(caller.may(permission) for permission in enough):
+        words = " or ".join(str(permission) for permission in enough)
+        raise Denied(
+            f"key {caller.name} ({caller.role}) may not ask MLflow for {method} {path}: it needs the permission "
+            f"{words}. Models are registered and moved by jobs that check the rules, or by operators of the site.",
+            permission=str(enough[0]),
+        )
