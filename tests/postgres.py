@@ -17,9 +17,11 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import Engine, text, update
 
 from fabric.backends.local.ports import free_ports
 from fabric.config.store import Store
+from fabric.store.schema import LEASES, METADATA
 
 START_S, END_S = 60.0, 30.0
 SETTINGS = {
@@ -116,6 +118,15 @@ def unprivileged() -> str | None:
         return None
     users = {entry.pw_name for entry in pwd.getpwall()}
     return next((name for name in ("postgres", "nobody") if name in users), None)
+
+
+def emptied(engine: Engine) -> Engine:
+    """The database without rows, as after its migrations."""
+    with engine.begin() as connection:
+        names = ", ".join(f'"{table.name}"' for table in METADATA.sorted_tables if table is not LEASES)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        connection.execute(update(LEASES).values(holder="", address="", token=0, expires=0.0))
+    return engine
 
 
 @contextmanager

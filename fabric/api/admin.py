@@ -312,6 +312,8 @@ class Health(Settings):
     """Workloads that are not final."""
     loop_age_s: float
     """Seconds since the loop last finished a step."""
+    leads: bool = True
+    """Whether this control acts; one that follows another answers questions only."""
 
 
 class ShutdownRequest(Settings):

@@ -25,8 +25,8 @@ class Store(Settings):
     """File with the password of that user, read at each connection; an absolute path that only control's user may read.
     None leaves it to libpq (`~/.pgpass`, or a server that asks for none)."""
 
-    lease_s: float = Field(default=6.0, ge=2.0, le=60.0)
-    """How long a control leads without being heard of, in seconds. With 6, another one has taken over within 10 s after
+    lease_s: float = Field(default=5.0, ge=2.0, le=60.0)
+    """How long a control leads without being heard of, in seconds. With 5, another one has taken over within 10 s after
     a leader was killed or hangs; a leader that is kept from its processor for longer than this loses the lead."""
 
     @model_validator(mode="after")

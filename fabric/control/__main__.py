@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ import uvicorn
 from fabric.config.load import load
 from fabric.config.site import Site
 from fabric.config.site_file import load_site
-from fabric.control.build import Running, running
+from fabric.control.build import Outside, Running, running
 from fabric.control.process import StateLock
 from fabric.control.render import rendered
 from fabric.core.errors import BadConfig, Conflict, FabricError
@@ -40,7 +41,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.verb == "render":
         return _render(given)
-    return _keep(given)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    return keep(given.site, given.state)
 
 
 def _render(given: argparse.Namespace) -> int:
@@ -53,13 +56,21 @@ def _render(given: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(given: argparse.Namespace) -> int:
-    """Be control while its state folder is held."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+def keep(site_file: Path, state: Path, outside: Outside | None = None) -> int:
+    """Be control: while the state folder is held, or beside others where the records are in a shared database.
+
+    Args:
+        site_file: The installation.
+        state: Folder of records, packages and logs.
+        outside: What runs beside it, where that is not what the site says.
+
+    Returns:
+        The exit code.
+    """
     try:
-        site = load_site(given.site, policy=Policy)
-        with StateLock(given.state), running(site, given.state.resolve()) as control:
+        site = load_site(site_file, policy=Policy)
+        alone = StateLock(state) if site.store.url is None else nullcontext()
+        with alone, running(site, state.resolve(), outside) as control:
             _serve(control, site)
     except Conflict as error:
         return _say(error, EXIT_LOCKED)

@@ -7,11 +7,15 @@ import hashlib
 import logging
 import os
 import secrets
+import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Engine
 
 from fabric.backends.keeping.keeper import Surroundings
 from fabric.backends.kuberay.backend import KubeRayBackend
@@ -28,6 +32,7 @@ from fabric.control.draining import Drains, Emptying
 from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
+from fabric.control.leading import Candidate, FencedBackend
 from fabric.control.models import Models
 from fabric.control.oidc import OidcTokens
 from fabric.control.people_ports import ProjectRecord
@@ -36,12 +41,15 @@ from fabric.control.process import LoopThread, SystemClock
 from fabric.control.projects import listed_projects
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
+from fabric.control.standby import Standby
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.ports import Backend
 from fabric.scheduler.quota import tree
 from fabric.store.database import open_store
 from fabric.store.files import write_atomically
 from fabric.store.keys import Key
+from fabric.store.lease import Lease
 from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
 from fabric.store.records import SqlRecords
@@ -60,53 +68,131 @@ class Running:
     """How and when it ends."""
 
 
+class Clusters(Backend, Protocol):
+    """A backend that is begun and ended."""
+
+    def start(self) -> None:
+        """Adopt what an earlier fabric left."""
+        ...
+
+    def close(self) -> None:
+        """Look no more; clusters stay."""
+        ...
+
+
+class ModelServer(Protocol):
+    """MLflow's server."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        ...
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def end(self) -> None:
+        """End."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What control runs beside itself; tests give others."""
+
+    backend: Callable[[Site, Surroundings], Clusters]
+    """Turns slices into Ray nodes."""
+    mlflow: Callable[[Path], ModelServer]
+    """Serves MLflow from a folder."""
+
+
 @contextmanager
-def running(site: Site, state: Path) -> Iterator[Running]:
-    """Open the store, adopt what exists, start loop and MLflow; end them on leaving, workloads stay.
+def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator[Running]:
+    """Open the store and act: adopt what exists, start loop and MLflow; end them on leaving, workloads stay.
+
+    Where several controls share a database, only the one that leads acts, and this one may come to that later.
 
     Raises:
         FabricError: If the store cannot be opened, or Kubernetes does not let us look.
     """
-    records = SqlRecords(open_store(state, site.store))
+    outside = outside or Outside(backend_of, MlflowServer)
+    process = f"{socket.gethostname()[:30]}/{os.getpid()}/{secrets.token_hex(4)}"
+    engine = open_store(state, site.store, process)
+    lease = lease_of(site, engine, process)
+    records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     changed = threading.Event()
-    backend = backend_of(site, Surroundings(state, logs, packages, changed))
-    mlflow = MlflowServer(state / "mlflow")
-    models = Models(mlflow.url, records)
-    artifacts = state / "artifacts"
-    blueprint = SiteBlueprint(site, artifacts, env.cache_folder(), records, models, serve_config_of)
+    backend = outside.backend(site, Surroundings(state, logs, packages, changed))
+    mlflow = outside.mlflow(state / "mlflow")
+    models = Models(mlflow.url, acts)
+    blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
     drains = Drains(records, SystemClock().now)
     emptying = Emptying(drains, records.get, Budgets(site, records).planned)
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
+    hands = FencedBackend(eyes, lease) if lease else eyes
     loop = Loop(
-        records, eyes, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
-        decider=emptying.planned, memory=records,
+        acts, hands, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        decider=emptying.planned, memory=acts,
     )  # fmt: skip
     thread = LoopThread(loop.step, changed)
-    endings = Endings(records, backend, thread)
-    ensure_admin_key(records, state / env.ADMIN_KEY_FILE)
-    for correction in records.reconcile():
-        _log.warning("the ledger was brought to what is held: %s", correction)
+    endings = Endings(records, hands, thread)
+
+    def use_projects() -> None:
+        loop.use_tree(tree(listed_projects(site, records.projects())))
+
+    def begin() -> None:
+        ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
+        # What uploads left that ended with an earlier control; those of others must not be under way any more.
+        packages.sweep()
+        for correction in acts.reconcile():
+            _log.warning("the ledger was brought to what is held: %s", correction)
+        use_projects()
+        backend.start()
+        mlflow.start()
+        thread.start()
+        service.collect_packages()
+
+    candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
     ports = Ports(
         workloads=records, reports=records, keys=records, people=records, ledger=records,
         packages=packages, logs=logs, models=models,
-        nodes=eyes.nodes, views=backend.observe, process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
-        drains=drains, decision=lambda: emptying.decided(loop.last_decision),
-        projects_changed=lambda: loop.use_tree(tree(listed_projects(site, records.projects()))),
+        # Without a word to Kubernetes: that is the loop's.
+        nodes=lambda: drains.shown(backend.nodes()), views=backend.observe,
+        process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+        drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
+        leads=(lambda: candidate.leads) if candidate else (lambda: True),
     )  # fmt: skip
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
-    backend.start()
-    mlflow.start()
-    thread.start()
+    service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
+    app = create_app(service, http)
+    if candidate is None:
+        begin()
+    else:
+        candidate.start()
     try:
-        service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
-        service.collect_packages()
-        yield Running(create_app(service, http), endings)
+        yield Running(app if lease is None else Standby(app, ports.leads, lambda: lease.leader().address), endings)
     finally:
-        thread.end()
-        backend.close()
-        mlflow.end()
+        if thread.begun:
+            thread.end()
+            backend.close()
+            mlflow.end()
+        if candidate is not None:
+            candidate.end()
+
+
+def lease_of(site: Site, engine: Engine, process: str) -> Lease | None:
+    """What lets one of several controls lead; None where the records are in a folder, which only one can hold."""
+    if site.store.url is None:
+        return None
+    address = f"http://{site.host}:{site.ports.control}"
+    return Lease(engine, process, address=address, lease_s=site.store.lease_s)
 
 
 def backend_of(site: Site, around: Surroundings) -> LocalBackend | KubeRayBackend:
@@ -139,11 +225,9 @@ def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:
 
 
 def open_packages(site: Site, state: Path) -> Shelves:
-    """The uploaded packages, without what uploads left that ended with an earlier control."""
+    """The uploaded packages."""
     limits = Limits(site.max_package_bytes, site.max_project_package_bytes, site.package_age_s)
-    packages = Shelves(state / "packages", limits, SystemClock().now)
-    packages.sweep()
-    return packages
+    return Shelves(state / "packages", limits, SystemClock().now)
 
 
 def ensure_admin_key(records: SqlRecords, file: Path) -> None:

@@ -200,3 +200,5 @@ class Ports:
     """What the loop decided last."""
     projects_changed: Callable[[], None] = lambda: None
     """Lets the loop know projects that were made meanwhile."""
+    leads: Callable[[], bool] = lambda: True
+    """Whether this control acts; another one does otherwise."""

@@ -70,14 +70,24 @@ class LoopThread(threading.Thread):
         self._changed.set()
 
     def age_s(self) -> float:
-        """Seconds since the last step was finished."""
-        return time.monotonic() - self._finished_at
+        """Seconds since the last step was finished; 0 where none is taken yet, as in a control that follows another."""
+        return time.monotonic() - self._finished_at if self.begun else 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was started."""
+        return self.ident is not None
 
     def end(self) -> None:
         """Finish the present step and stop."""
         self._over.set()
         self._changed.set()
         self.join(timeout=30.0)
+
+    def start(self) -> None:
+        """Take the first step."""
+        self._finished_at = time.monotonic()
+        super().start()
 
     def run(self) -> None:
         """Step until told to end; an error is logged and the step tried again, as the records are the truth."""

@@ -340,7 +340,14 @@ class Service:
         age_s = self._ports.process.loop_age_s()
         active = len(self._active())
         status = "ok" if age_s < STUCK_AFTER_S else f"the loop has not finished a step for {age_s:.0f} s"
-        return Health(status=status, site=self._site.name, version=fabric.__version__, active=active, loop_age_s=age_s)
+        return Health(
+            status=status,
+            site=self._site.name,
+            version=fabric.__version__,
+            active=active,
+            loop_age_s=age_s,
+            leads=self._ports.leads(),
+        )
 
     def _active(self) -> Sequence[Record]:
         return [record for record in self._ports.workloads.active().values() if not record.state.final]

@@ -27,6 +27,9 @@ DATABASE = "fabric.db"
 BUSY_TIMEOUT_MS = 10_000
 """Longest wait in milliseconds for another writer; a batch takes tens of milliseconds, so this is for stalled disks."""
 
+FENCE = "fabric_fence"
+"""Option of an engine: what is called in every transaction that writes, before anything is written."""
+
 _WRITES = {"fabric_writes": True}
 
 
@@ -43,8 +46,13 @@ class SqlTables:
         self._now = now
 
 
-def open_store(folder: Path, store: Store | None = None) -> Engine:
+def open_store(folder: Path, store: Store | None = None, process: str = "fabric") -> Engine:
     """Open the database in `folder`, or the one that `store` names, made if need be and of the schema of this code.
+
+    Args:
+        folder: State folder.
+        store: Names a PostgreSQL.
+        process: Name of this process, for that server.
 
     Raises:
         Conflict: If a newer fabric wrote it.
@@ -52,7 +60,7 @@ def open_store(folder: Path, store: Store | None = None) -> Engine:
         Unavailable: If it cannot be opened.
         Corrupt: If it is no database.
     """
-    engine = engine_of(folder, store)
+    engine = engine_of(folder, store, process)
     try:
         migrate(engine)
     except BaseException:
@@ -61,7 +69,7 @@ def open_store(folder: Path, store: Store | None = None) -> Engine:
     return engine
 
 
-def engine_of(folder: Path, store: Store | None = None) -> Engine:
+def engine_of(folder: Path, store: Store | None = None, process: str = "fabric") -> Engine:
     """An engine for the database in `folder`, or for the one that `store` names, as it is.
 
     Raises:
@@ -70,7 +78,7 @@ def engine_of(folder: Path, store: Store | None = None) -> Engine:
     """
     if store is not None and store.url is not None:
         make_folder(folder)
-        return postgres.postgres_engine(store)
+        return postgres.postgres_engine(store, process)
     path = make_folder(folder) / DATABASE
     with file_errors(path):
         # Made here because SQLite would let everybody read it, and its companions copy its mode.
@@ -120,8 +128,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, alone: bool = True) -> Iterator[Connection]:
     """One transaction that nobody else writes beside: all of it is durable afterwards, or nothing.
+
+    Args:
+        engine: The database; with a fence where only one who leads may write.
+        alone: False for a change of a single row that must not wait until others have written.
 
     Raises:
         FabricError: For any error of the database; nothing was written then.
@@ -131,8 +143,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
         engine.connect().execution_options(**_WRITES) as connection,
         connection.begin(),
     ):
-        if is_postgres(engine):
+        if alone and is_postgres(engine):
             postgres.begin_writing(connection)
+        if fence := connection.get_execution_options().get(FENCE):
+            fence(connection)
         yield connection
 
 

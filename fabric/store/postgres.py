@@ -6,7 +6,7 @@ Knows nothing of the tables.
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 from fabric.config.store import Store
 from fabric.core.errors import BadConfig
@@ -19,11 +19,13 @@ IDLE_MS = 4_000
 """How long a transaction may stand still, in milliseconds, before the server ends it: whoever was stopped or cut off in
 the middle of one would keep everybody else from writing. Ours send their next statement within milliseconds."""
 
+LONGEST_NAME = 63
+"""Letters of a session's name that PostgreSQL keeps."""
+
 _WRITERS = 0xFAB1
 """Number of the lock that whoever writes holds until the end of the transaction; any constant."""
 
 _CONNECTION = {
-    "application_name": "fabric",
     "connect_timeout": 5,
     # A server that went away without a word is noticed within some 10 s.
     "keepalives_idle": 4,
@@ -34,8 +36,12 @@ _CONNECTION = {
 }
 
 
-def postgres_engine(store: Store) -> Engine:
+def postgres_engine(store: Store, process: str = "fabric") -> Engine:
     """An engine for the PostgreSQL of `store`; nothing is connected yet.
+
+    Args:
+        store: Which.
+        process: Name of this process, by which its sessions are known to the server.
 
     Raises:
         ValueError: If it names none.
@@ -44,7 +50,8 @@ def postgres_engine(store: Store) -> Engine:
         raise ValueError("the store names no database")
     url = make_url(store.url).set(drivername="postgresql+psycopg")
     # A connection that a restart of the server broke is replaced before it is used.
-    engine = create_engine(url, connect_args=dict(_CONNECTION), pool_pre_ping=True, isolation_level="READ COMMITTED")
+    told = {**_CONNECTION, "application_name": process[:LONGEST_NAME]}
+    engine = create_engine(url, connect_args=told, pool_pre_ping=True, isolation_level="READ COMMITTED")
     if store.password_file is not None:
         _use_password(engine, Path(store.password_file))
     return engine
@@ -57,6 +64,17 @@ def begin_writing(connection: Connection) -> None:
     given out: who reads "all after number 7" misses none.
     """
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
+
+
+def end_sessions(connection: Connection, process: str) -> None:
+    """End what a process has open here, with the locks that it holds.
+
+    The server ends transactions that stand still by itself, but not one whose client was stopped while it sent several
+    statements at once: to the server that is not idle.
+    """
+    mine = "datname = current_database() AND usename = current_user AND application_name = :process"
+    query = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")  # noqa: S608 - no values in it
+    connection.execute(query, {"process": process[:LONGEST_NAME]})
 
 
 READING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}

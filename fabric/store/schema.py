@@ -252,3 +252,16 @@ DRAINS = Table(
     Column("deadline", Float),
 )
 """Nodes that people take out of service."""
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("address", String, nullable=False),
+    # Grows with each holder; what is written with an older one is refused.
+    Column("token", BigInteger, nullable=False),
+    # By the clock of the database, in seconds since the epoch.
+    Column("expires", Float, nullable=False),
+)
+"""Who leads; one row, which is changed and never removed."""

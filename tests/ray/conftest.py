@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from fabric.store.database import open_store
-from fabric.store.schema import METADATA
-from tests.postgres import Postgres, postgres, programs
+from tests.postgres import Postgres, emptied, postgres, programs
 from tests.ray.live import Live
 
 
@@ -77,7 +76,4 @@ def database(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def engine(database: Engine) -> Engine:
     """The same with empty tables."""
-    with database.begin() as connection:
-        names = ", ".join(f'"{table.name}"' for table in METADATA.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    return database
+    return emptied(database)

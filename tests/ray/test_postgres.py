@@ -1,5 +1,6 @@
 """The store on a real PostgreSQL keeps every promise that it keeps on SQLite: the same suites, run again."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,16 +9,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from fabric.core.errors import BadInput, Conflict, Unavailable
 from fabric.store.database import migrations, open_store, reading, writing
+from fabric.store.lease import Lease
 from fabric.store.people import SqlPeople
+from fabric.store.postgres import IDLE_MS
 from fabric.store.records import SqlRecords
 from fabric.store.schema import METADATA
 from tests.builders import job, record
+from tests.contract.lease_contract import LeaseContract
 from tests.contract.people_contract import PeopleContract
 from tests.contract.test_records import TestSqlRecords as RecordsOnSqlite
-from tests.postgres import Postgres
+from tests.postgres import Postgres, emptied
 from tests.unit.store import test_history, test_keys, test_ledger, test_records, test_rows
 
 ON_SQLITE_ONLY = {
@@ -72,6 +77,35 @@ class TestPostgresPeople(PeopleContract):
     def people(self, engine: Engine) -> SqlPeople:
         """On PostgreSQL."""
         return SqlPeople(engine, now=lambda: 1000.0)
+
+
+class TestPostgresLease(LeaseContract):
+    """The contract of the lease."""
+
+    @pytest.fixture
+    def engine(self, database: Engine) -> Engine:
+        """With nobody in the lead."""
+        return emptied(database)
+
+
+def test_a_former_leader_that_hangs_with_the_row_locked_keeps_nobody_from_the_lead(
+    server: Postgres, tmp_path: Path
+) -> None:
+    store = server.store()
+    first, second = (open_store(tmp_path, store, name) for name in ("first", "second"))
+    former, later = Lease(first, "first", lease_s=2.0), Lease(second, "second")
+    assert former.take()
+    hung = former.fenced().connect()
+    former.check_in(hung)  # as in the middle of a write
+    server.execute("SELECT pg_sleep(2.1)")
+    began = time.monotonic()
+    assert later.take()
+    assert time.monotonic() - began < IDLE_MS / 1000 / 2, "it is not left to the server's patience"
+    with pytest.raises(DBAPIError):
+        hung.execute(text("SELECT 1"))
+    hung.close()
+    first.dispose()
+    second.dispose()
 
 
 def test_the_migrated_schema_is_that_of_the_tables_here_too(engine: Engine) -> None:

@@ -2,20 +2,70 @@
 
 from pathlib import Path
 
+from fabric.backends.keeping.keeper import Surroundings
 from fabric.config.projects import Project, Share
+from fabric.config.site import Site
+from fabric.config.store import Store
 from fabric.config.windows import Window
-from fabric.control.build import loop_settings, open_packages
+from fabric.control.build import Outside, lease_of, loop_settings, running
 from fabric.scheduler.policy import Policy
+from fabric.store.database import open_store
 from fabric.store.packages import TEMPORARY
 from tests.builders import tiny_site
+from tests.fake_backend import FakeBackend
 
 
-def test_uploads_that_ended_with_an_earlier_control_are_swept(tmp_path: Path) -> None:
+class FakeClusters(FakeBackend):
+    """Remembers whether it was begun and ended."""
+
+    def __init__(self, site: Site, around: Surroundings) -> None:
+        super().__init__()
+        self.life: list[str] = []
+
+    def start(self) -> None:
+        self.life.append("begun")
+
+    def close(self) -> None:
+        self.life.append("ended")
+
+
+class FakeMlflow:
+    """Nowhere."""
+
+    url, port = "http://127.0.0.1:9", 9
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+def test_a_control_alone_acts_at_once_and_sweeps_uploads_that_ended_with_an_earlier_one(tmp_path: Path) -> None:
     half = tmp_path / "packages" / f"{TEMPORARY}half"
     half.parent.mkdir()
     half.write_bytes(b"PK")
-    open_packages(tiny_site(), tmp_path)
-    assert not half.exists()
+    made: list[FakeClusters] = []
+
+    def backend(site: Site, around: Surroundings) -> FakeClusters:
+        made.append(FakeClusters(site, around))
+        return made[0]
+
+    with running(tiny_site(), tmp_path, Outside(backend, FakeMlflow)):
+        assert made[0].life == ["begun"]
+        assert not half.exists()
+    assert made[0].life == ["begun", "ended"]
+
+
+def test_only_a_shared_database_has_a_lease(tmp_path: Path) -> None:
+    engine = open_store(tmp_path)
+    assert lease_of(tiny_site(), engine, "me") is None
+    shared = tiny_site(store=Store(url="postgresql://fabric@db/fabric", lease_s=9.0))
+    assert lease_of(shared, engine, "me") is not None
+    engine.dispose()
 
 
 def test_the_loop_is_told_what_the_site_file_says() -> None:
