@@ -12,6 +12,7 @@ from fabric.scheduler.clearing import clear, say_which_window
 from fabric.scheduler.columns import Tiers
 from fabric.scheduler.explain import Later, answers
 from fabric.scheduler.growing import grow_running
+from fabric.scheduler.moving import move_up
 from fabric.scheduler.order import in_backfill_order, in_order
 from fabric.scheduler.plan import Plan, Wait
 from fabric.scheduler.policy import Policy
@@ -34,9 +35,10 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
        settling on what they lack).
     6. Backfill: those behind start if they delay no promise, in the order of the policy.
     7. Ask: room is made for some of those who still wait, too.
-    8. Grow: running elastic gangs get what nobody who waits can use.
-    9. Expect: some who were promised nothing are told when they should start.
-    10. Explain: what each one lacks, who is ahead, what is done about it.
+    8. Settle: those for whom nobody made room may start on slower accelerators.
+    9. Use what nobody who waits can: running work moves to faster accelerators, and elastic gangs grow.
+    10. Expect: some who were promised nothing are told when they should start.
+    11. Explain: what each one lacks, who is ahead, what is done about it.
 
     Args:
         snapshot: The world.
@@ -52,6 +54,9 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
     behind = admit(ready, world, rooms)
     backfilled = backfill(behind, world, policy)
     ask(ready, world, rooms)
+    backfilled += settle(ready, world, policy)
+    if policy.moves:
+        move_up(world)
     if policy.elastic:
         grow_running(world)
     expected = expect(ready, world, policy) if policy.dated else {}
@@ -136,6 +141,18 @@ def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
     for work in islice(first, world.policy.askers):
         if work.name not in world.notes and rooms.make(work, world.least(work)):
             world.promise(work)
+
+
+def settle(ready: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[Waiting]:
+    """Start on slower accelerators who may, of those who were promised nothing soon.
+
+    Returns:
+        Who started.
+    """
+    if not (policy.moves or policy.slower_for_s):
+        return []
+    waits = (work for work in ready if work.name not in world.placed)
+    return [work for work in in_backfill_order(waits, policy) if world.settle(work)]
 
 
 def look_at(world: WhatIf) -> float | None:

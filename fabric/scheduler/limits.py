@@ -4,9 +4,10 @@ Knows nothing of nodes: what is allowed may still not fit.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fabric.scheduler.amounts import Amounts
-from fabric.scheduler.columns import NodeColumns, Slot, resources_of
+from fabric.scheduler.columns import Slot, Tiers, resources_of
 from fabric.scheduler.holding import amounts_of
 from fabric.scheduler.quota import Refused, give_back, may_start, take
 from fabric.scheduler.reclaim import recoverable, within_guarantee
@@ -22,6 +23,7 @@ class Limits:
     def __init__(self, snapshot: Snapshot) -> None:
         self._tree, self._site = snapshot.tree, snapshot.site
         self.held = snapshot.held
+        self._bound: dict[str, bool] = {}
 
     @property
     def apply(self) -> bool:
@@ -30,11 +32,11 @@ class Limits:
 
     def refused(self, project: str, shape: Shape, head: Part | None) -> Refused | None:
         """The limit in the way of a gang, as far as it can be said before it is placed."""
-        return self._refused(project, _asked(shape, head, self._site)) if self.apply else None
+        return self._refused(project, _asked(shape, head, self._site.head_tiers)) if self._limits(project) else None
 
     def refused_slots(self, project: str, slots: Sequence[Slot]) -> Refused | None:
         """The limit in the way of what was placed."""
-        return self._refused(project, amounts_of(slots, self._site)) if self.apply else None
+        return self._refused(project, amounts_of(slots, self._site)) if self._limits(project) else None
 
     def take(self, project: str, slots: Sequence[Slot]) -> None:
         """Count what `project` gets."""
@@ -47,22 +49,34 @@ class Limits:
             self.held = give_back(self._tree, self.held, project, amounts_of(slots, self._site))
 
     def owes(self, victim: str, claimant: str, shape: Shape) -> bool:
-        """Whether work of `victim` uses what is guaranteed to `claimant`, which would be within it with `shape`."""
+        """Whether work of `victim` uses what is guaranteed to `claimant`, of whom `claims` says so with `shape`."""
+        ask = _asked(shape, None, self._site.head_tiers)
+        return bool(recoverable(self._tree, self.held, claimant, ask, victim=victim))
+
+    def claims(self, claimant: str, shape: Shape) -> bool:
+        """Whether `claimant` may hold `shape` too within its guarantee, so that somebody may owe it something."""
         if not self.apply:
             return False
-        ask = _asked(shape, None, self._site)
-        within = within_guarantee(self._tree, self.held, claimant, ask)
-        return within and bool(recoverable(self._tree, self.held, claimant, ask, victim=victim))
+        return within_guarantee(self._tree, self.held, claimant, _asked(shape, None, self._site.head_tiers))
+
+    def _limits(self, project: str) -> bool:
+        """Whether anything that `project` asks for can be refused."""
+        if project not in self._bound:
+            known, entries = project in self._tree.entries, self._tree.entries
+            bound = not known or any(entries[at].limit or entries[at].borrow for at in self._tree.path(project))
+            self._bound[project] = self.apply and bound
+        return self._bound[project]
 
     def _refused(self, project: str, ask: Amounts) -> Refused | None:
         answer = may_start(self._tree, self.held, project, ask)
         return answer if isinstance(answer, Refused) else None
 
 
-def _asked(shape: Shape, head: Part | None, site: NodeColumns) -> Amounts:
+@lru_cache(maxsize=1 << 12)
+def _asked(shape: Shape, head: Part | None, head_tiers: Tiers) -> Amounts:
     """What the parts ask for that can only go to one tier."""
     parts = [(part.tier, part.request, part.count) for part in shape.parts]
-    if head is not None and len(site.head_tiers) == 1:
-        parts.append((site.head_tiers[0], head.request, 1))
+    if head is not None and len(head_tiers) == 1:
+        parts.append((head_tiers[0], head.request, 1))
     asked = (Amounts({tier: resources_of(request) * count}) for tier, request, count in parts if tier is not None)
     return sum(asked, _NOTHING)

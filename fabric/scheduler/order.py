@@ -102,6 +102,8 @@ def in_backfill_order(behind: Iterable[Waiting], policy: Policy) -> list[Waiting
     """Those who may pass, in the order in which they are tried."""
     if policy.backfill == "shortest":
         return sorted(behind, key=lambda work: (work.rank, work.likely_s, work.submitted, work.name))
+    if policy.backfill == "smallest":
+        return sorted(behind, key=lambda work: (work.rank, width(work) * work.likely_s, work.submitted, work.name))
     return sorted(behind, key=_first_come)
 
 

@@ -30,8 +30,9 @@ class Policy(Settings):
     """How many blocked workloads on each tier are promised a start that nobody may delay: 1 is EASY, `all` is
     conservative, 0 promises nothing, so that whoever fits starts."""
 
-    backfill: Literal["fcfs", "shortest", "off"] = "fcfs"
-    """In which order those behind a blocked workload may pass it; `off`: nobody passes."""
+    backfill: Literal["fcfs", "shortest", "smallest", "off"] = "fcfs"
+    """In which order those behind a blocked workload may pass it: as they came, those that should run shortest first,
+    or those that should take the fewest device-seconds; `off`: nobody passes."""
 
     backfill_rule: Literal["spare", "strict-shadow"] = "spare"
     """Who may pass: `spare`, what ends before the promised start or uses only what the promise leaves free; or
@@ -69,6 +70,10 @@ class Policy(Settings):
     slower_for_s: float = Field(default=0.0, ge=0)
     """Work that should not run longer than so many seconds on the fastest accelerators may start on slower ones that
     are free, also where it might end earlier by waiting; longer work only if it ends no later."""
+
+    moves: bool = False
+    """Whether work that saves may start on slower accelerators however long it is, and goes on on faster ones, after
+    another restart, as soon as nobody who waits could use them."""
 
     yields: float | None = Field(default=None, ge=1)
     """How many times the device-seconds of one who waits somebody of the same class must have before it to be asked to

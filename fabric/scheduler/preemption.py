@@ -198,7 +198,8 @@ def preempt(
     """
     open_to = [h for h in holders if h.rank > asker.rank or (h.rank == asker.rank and recovers(h))]
     movable = [h for h in open_to if h.ran_s >= min_run_s]
-    stuck = frozenset(node for h in holders if h not in movable for node in h.nodes)
+    may_go, may_be_asked = {h.name for h in movable}, {h.name for h in open_to}
+    stuck = frozenset(node for h in holders if h.name not in may_go for node in h.nodes)
     for rank in sorted({h.rank for h in movable}, reverse=True):
         some = [h for h in movable if h.rank >= rank]
         victims = cheapest(some, fits, patience_s=asker.patience_s, stuck=stuck)
@@ -207,8 +208,8 @@ def preempt(
     return NoRoom(
         asker.name,
         tried=_names(movable),
-        protected=_names(h for h in open_to if h not in movable),
-        as_urgent=_names(h for h in holders if h not in open_to),
+        protected=_names(h for h in open_to if h.name not in may_go),
+        as_urgent=_names(h for h in holders if h.name not in may_be_asked),
     )
 
 

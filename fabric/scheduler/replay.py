@@ -25,7 +25,7 @@ from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 3
+VERSION = 4
 """Of the text; one that is not known is refused."""
 
 
@@ -160,7 +160,11 @@ _PLAIN = ("rank", "project", "submitted", "since", "staged_s", "movable", "settl
 
 def _running_to(work: Running) -> dict[str, Any]:
     plain = {name: getattr(work, name) for name in _PLAIN}
-    groups = {"elastic": _group_to(work.elastic), "replicas": _group_to(work.replicas)}
+    groups = {
+        "elastic": _group_to(work.elastic),
+        "replicas": _group_to(work.replicas),
+        "roams": [_group_to(group) for group in work.roams],
+    }
     told = None if work.told is None else asdict(work.told)
     return {"name": work.name, "ends": work.ends, **plain, **groups, "told": told, **_grant_to(work.grant)}
 
@@ -171,6 +175,7 @@ def _running_from(value: Mapping[str, Any]) -> Running:
     return Running(
         value["name"], _grant_from(value), value["ends"], **plain, told=told,
         elastic=_group_from(value["elastic"]), replicas=_group_from(value["replicas"]),
+        roams=tuple(Group.model_validate(group) for group in value["roams"]),
     )  # fmt: skip
 
 

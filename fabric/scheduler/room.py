@@ -4,7 +4,8 @@ Knows nothing of who is asked about first. Costs and the search are in `preempti
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
@@ -12,7 +13,7 @@ from fabric.scheduler.order import width
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import place
 from fabric.scheduler.plan import Preempt, Resize
-from fabric.scheduler.preemption import Asker, Holder, NoRoom, Victim, preempt
+from fabric.scheduler.preemption import Asker, Fits, Holder, NoRoom, Preemption, Victim, preempt
 from fabric.scheduler.shape import Shape
 from fabric.scheduler.sizes import devices, freed, request_of, shrunk, sizes_below
 from fabric.scheduler.snapshot import Running, Waiting
@@ -26,6 +27,19 @@ SURPLUS = "+"
 """Ending of the holder that stands for what a gang holds beyond what it asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One who asks for room, and what is the same of whoever is asked."""
+
+    work: Waiting
+    asks: float
+    """Device-seconds."""
+    claims: bool
+    """Whether a project may owe its own something."""
+    owing: dict[str, bool] = field(default_factory=dict)
+    """Projects that were looked at, and whether they do."""
+
+
 class RoomMaker:
     """Asks running work to leave or shrink; private to one decision."""
 
@@ -36,6 +50,8 @@ class RoomMaker:
         self._by_name = {work.name: work for work in movable}
         self._in_vain: set[tuple[Shape, int, str, float, Leaves]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
+        self._whole: dict[str, Holder] = {}
+        self._cost: dict[str, float] = {}
 
     def make(self, work: Waiting, shape: Shape) -> bool:
         """Decide who makes room for `work`, if anybody can; its promise is the caller's.
@@ -54,8 +70,8 @@ class RoomMaker:
         base = world.outlook.room_after(work.project, leaves_of(work), by, by + work.duration_s).copy()
         for slots in world.surplus.values():
             subtract(base, slots)
-        holders = self._candidates(work, shape)
-        if not holders:
+        owing, yielding = self._candidates(work, shape)
+        if not (owing or yielding):
             return False
 
         def fits(what_if: Mapping[str, int]) -> bool:
@@ -66,14 +82,8 @@ class RoomMaker:
 
         if fits({}):
             return False
-        asker, budget = Asker(work.name, work.rank), _device_s(work) * world.policy.yield_cost
-        # What people wait for at a service cannot wait until others have run for long enough.
-        min_run_s = 0.0 if work.rank == Priority.SERVING.rank else world.policy.min_run_s
-        answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
-        if isinstance(answer, NoRoom):
-            return False
-        yielding = any(self._yields(self._by_name.get(victim.workload), work) for victim in answer.victims)
-        if yielding and answer.slot_s > budget:
+        answer = self._answer(work, owing, fits) or self._yielded(work, owing, yielding, fits)
+        if answer is None:
             return False
         for victim in answer.victims:
             self._disturb(victim, work.name, by)
@@ -82,15 +92,51 @@ class RoomMaker:
         world.notes[work.name] = f"room is made by {names} within {world.snapshot.grace_s:.0f} s"
         return True
 
-    def _candidates(self, work: Waiting, shape: Shape) -> list[Holder]:
-        """Those that hold something on a tier that the gang may use, where they are many the cheapest."""
+    def _answer(self, work: Waiting, holders: Sequence[Holder], fits: Fits) -> Preemption | None:
+        """Who of `holders` leaves or shrinks for `work`; None if that is not enough."""
+        if not holders:
+            return None
+        # What people wait for at a service cannot wait until others have run for long enough.
+        min_run_s = 0.0 if work.rank == Priority.SERVING.rank else self._world.policy.min_run_s
+        asker = Asker(work.name, work.rank)
+        answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
+        return None if isinstance(answer, NoRoom) else answer
+
+    def _yielded(
+        self, work: Waiting, owing: Sequence[Holder], yielding: Sequence[Holder], fits: Fits
+    ) -> Preemption | None:
+        """The same with those who yield; None also where that costs too much."""
+        if not yielding:
+            return None
+        whole = {holder.name for holder in yielding}
+        others = [holder for holder in owing if holder.name.removesuffix(SURPLUS) not in whole]
+        answer = self._answer(work, [*others, *yielding], fits)
+        dear = answer is not None and answer.slot_s > _device_s(work) * self._world.policy.yield_cost
+        return None if dear else answer
+
+    def _candidates(self, work: Waiting, shape: Shape) -> tuple[list[Holder], list[Holder]]:
+        """Those that hold something on a tier that the gang may use, where they are many the cheapest.
+
+        Returns:
+            What is owed or less urgent; and work of the same class that yields, which is asked where that is not
+            enough, as it will want room again itself.
+        """
         tiers = set(self._world.touched(shape))
-        near = (one for one in self._by_name.values() if not tiers.isdisjoint(part.tier for part in one.grant.slices))
-        owing: dict[str, bool] = {}
-        holders = [holder for one in near for holder in self._holders(one, work, owing)]
-        if len(holders) > MOST_HOLDERS:
-            holders.sort(key=lambda h: (-h.rank, h.cost(0).slot_s / (h.workers * h.slots_per_worker), h.name))
-        return holders[:MOST_HOLDERS]
+        near = (one for one in self._by_name.values() if not tiers.isdisjoint(self._tiers[one.name]))
+        question = _Question(work, _device_s(work), self._world.limits.claims(work.project, self._world.least(work)))
+        owing: list[Holder] = []
+        yielding: list[Holder] = []
+        for one in near:
+            if one.rank < work.rank or self._world.disturbed(one.name):
+                continue
+            if one.rank > work.rank or self._owes(one.project, question):
+                owing.append(self._holder_of(one))
+                continue
+            if one.name in self._world.surplus:
+                owing.append(self._surplus_of(one))
+            if self._yields(one, question):
+                yielding.append(self._holder_of(one))
+        return _cheapest(owing), _cheapest(yielding)
 
     def _could_help(self, work: Waiting) -> bool:
         """Whether anybody is less urgent, has grown, or may owe a guarantee."""
@@ -98,28 +144,26 @@ class RoomMaker:
             return True
         return self._world.policy.yields is not None
 
-    def _holders(self, one: Running, work: Waiting, owing: dict[str, bool]) -> list[Holder]:
-        """What may be taken of one that runs, for `work`; `owing` remembers which projects owe it something."""
-        world = self._world
-        if one.rank < work.rank or world.disturbed(one.name):
-            return []
-        if one.rank > work.rank:
-            return [self._whole[one.name]]
-        if one.project not in owing:
-            owing[one.project] = world.limits.owes(one.project, work.project, world.least(work))
-        if owing[one.project]:
-            return [self._whole[one.name]]
-        if self._yields(one, work):
-            return [self._whole[one.name]]
-        return [self._surplus_of(one)] if one.name in world.surplus else []
-
-    def _yields(self, one: Running | None, work: Waiting) -> bool:
-        """Whether work of the same class has so much more before it that it makes room for one that needs less."""
-        times = self._world.policy.yields
-        if times is None or one is None or one.rank != work.rank or one.name not in self._left:
+    def _owes(self, project: str, question: "_Question") -> bool:
+        """Whether a project holds what is guaranteed to that of the one who asks."""
+        if not question.claims:
             return False
-        asks = _device_s(work)
-        return self._left[one.name] >= times * asks and self._cost[one.name] <= self._world.policy.yield_cost * asks
+        if project not in question.owing:
+            work = question.work
+            question.owing[project] = self._world.limits.owes(project, work.project, self._world.least(work))
+        return question.owing[project]
+
+    def _yields(self, one: Running, question: "_Question") -> bool:
+        """Whether work of the same class has so much more before it that it makes room for one that needs less."""
+        policy, asks = self._world.policy, question.asks
+        if policy.yields is None or self._left.get(one.name, -1.0) < policy.yields * asks:
+            return False
+        return self._costs(one) <= policy.yield_cost * asks
+
+    @cached_property
+    def _tiers(self) -> dict[str, frozenset[str]]:
+        """Tiers on which each holds something."""
+        return {name: frozenset(part.tier for part in work.grant.slices) for name, work in self._by_name.items()}
 
     @cached_property
     def _left(self) -> dict[str, float]:
@@ -127,14 +171,16 @@ class RoomMaker:
         now = self._world.now
         return {w.name: _devices_held(w) * max(0.0, w.ends - now) for w in self._by_name.values() if w.ends is not None}
 
-    @cached_property
-    def _cost(self) -> dict[str, float]:
-        """Slot-seconds that it costs to send each away."""
-        return {name: holder.cost(0).slot_s for name, holder in self._whole.items()}
+    def _costs(self, one: Running) -> float:
+        """Slot-seconds that it costs to send one away."""
+        if one.name not in self._cost:
+            self._cost[one.name] = self._holder_of(one).cost(0).slot_s
+        return self._cost[one.name]
 
-    @cached_property
-    def _whole(self) -> dict[str, Holder]:
-        return {name: self._holder(work) for name, work in self._by_name.items()}
+    def _holder_of(self, one: Running) -> Holder:
+        if one.name not in self._whole:
+            self._whole[one.name] = self._holder(one)
+        return self._whole[one.name]
 
     def _holder(self, work: Running) -> Holder:
         world, group = self._world, work.elastic
@@ -200,6 +246,13 @@ class RoomMaker:
         else:
             before = work.grant.size(work.elastic.name)
             world.resized[work.name] = Resize(work.name, before, size, kept, victim.grace_s, f"shrinks, {why}")
+
+
+def _cheapest(holders: list[Holder]) -> list[Holder]:
+    """At most `MOST_HOLDERS` of them."""
+    if len(holders) > MOST_HOLDERS:
+        holders.sort(key=lambda h: (-h.rank, h.cost(0).slot_s / (h.workers * h.slots_per_worker), h.name))
+    return holders[:MOST_HOLDERS]
 
 
 def _device_s(work: Waiting) -> float:

@@ -77,6 +77,8 @@ class Running:
     wants: int | None = None
     """Workers of the elastic group that somebody asked for."""
     told: Told | None = None
+    roams: tuple[Group, ...] = ()
+    """All groups of a job some of whose accelerators may be of any kind; empty for others."""
     slots: tuple[Slot, ...] = field(default=(), compare=False, repr=False)
     """The grant as rows of the site; a snapshot fills it in."""
 
@@ -341,6 +343,7 @@ def running_of(record: Record, told: Told | None = None) -> Running:
         replicas=spec.replicas,
         wants=record.wants,
         told=told if told is not None and told.attempt == record.attempt else None,
+        roams=spec.groups if spec.kind == "job" and any(g.tier is None and g.gpus for g in spec.groups) else (),
     )
 
 

@@ -5,7 +5,7 @@ Knows nothing of the order in which it is asked. It is private to one decision a
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Slot, Tiers, subtract
 from fabric.scheduler.limits import Limits
@@ -72,16 +72,29 @@ class WhatIf:
     def start(self, work: Waiting) -> bool:
         """Let `work` start now, as large as it fits until its end without delaying any promise.
 
-        Where it may use slower accelerators too, it starts there if it would end no later than on the fastest, or if it
-        is short enough (`Policy.slower_for_s`).
+        Where it may use slower accelerators too, it starts there if it would end no later than on the fastest.
         """
         if self.limits.apply and self.limited(work):
             return False
-        if self._start_largest(work):
-            return True
+        return self._start_largest(work) or self._start_slower(work, lambda slower: self._no_later(slower, work))
+
+    def settle(self, work: Waiting) -> bool:
+        """Let `work` start on slower accelerators that are free though it might end earlier by waiting.
+
+        Short work may (`Policy.slower_for_s`), and work that saves where it can move on to faster ones later; not if it
+        is promised a start soon.
+        """
+        kept, policy = self.promises.get(work.name), self.policy
+        soon = kept is not None and kept.start <= self.now + max(policy.min_run_s, self.snapshot.grace_s)
+        if soon or work.name in self.notes or work.name not in self._options:
+            return False
+        may = work.likely_s <= policy.slower_for_s or (policy.moves and work.saves)
+        return may and self._start_slower(work, lambda slower: True)
+
+    def _start_slower(self, work: Waiting, wanted: Callable[[Waiting], bool]) -> bool:
         for slower in self._options.get(work.name, ()):
-            least = self.least(slower)
-            if self._start_as(slower, least, only_try=True) and self._no_later(slower, work):
+            if self._start_as(slower, self.least(slower), only_try=True) and wanted(slower):
+                self.reconsider(work)
                 return self._start_largest(slower)
         return False
 
@@ -94,9 +107,7 @@ class WhatIf:
         return any(self._start_as(work, shape) for shape in self._below(work))
 
     def _no_later(self, slower: Waiting, work: Waiting) -> bool:
-        """Whether work that starts now on slower accelerators ends no later than on the fastest, or is short."""
-        if work.likely_s <= self.policy.slower_for_s:
-            return True
+        """Whether work that starts now on slower accelerators ends no later than on the fastest."""
         found = self._earliest_start(work)
         return found is None or self.now + slower.duration_s <= found[0] + work.duration_s
 

@@ -146,7 +146,8 @@ class World:
         """Take in what running work says of itself.
 
         Returns:
-            Whether that is news. Only another demand is a change of the world: how far work is changes all the time.
+            Whether that is news. Only another demand is a change of the world, and the first word of work that may be
+            resized from then on: how far work is changes all the time.
         """
         before, record = self._told.get(name), self.records.get(name)
         if record is None or told == before:
@@ -154,7 +155,8 @@ class World:
         self._told[name] = told
         changed = self.changed
         self._follow(record, record)
-        self.changed = changed or before is None or before.demand != told.demand
+        speaks = before is None and record.spec.elastic is not None
+        self.changed = changed or speaks or (before.demand if before else None) != told.demand
         return True
 
     def move_nodes(self, nodes: tuple[Node, ...]) -> bool:
@@ -297,7 +299,7 @@ class World:
             self._running[name] = now
         if now == before:
             return
-        self.changed = True
+        self.changed = self.changed or not _only_settles(before, now)
         if before is not None and self._started.pop(name, None) is None:
             self._left[name] = before
         if now is not None:
@@ -320,3 +322,10 @@ class World:
         self._told.pop(record.name, None)
         if record.name not in self._dependents:
             self.records.pop(record.name, None)
+
+
+def _only_settles(before: Running | None, now: Running | None) -> bool:
+    """Whether all that is new of work is that it runs, when and where it was to; who cannot be resized is as before."""
+    if before is None or now is None or now.elastic is not None or before.settled == now.settled:
+        return False
+    return replace(before, settled=now.settled, told=now.told) == now

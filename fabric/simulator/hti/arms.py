@@ -23,7 +23,7 @@ from fabric.simulator.hti.workload import Workload
 
 REPORTING_SEEDS = range(10)
 """Seeds whose runs are reported."""
-TUNING_SEEDS = range(100, 105)
+TUNING_SEEDS = range(10, 20)
 """Seeds on which settings are tuned, and none of whose runs is reported."""
 PEERS = "fabric.simulator.peers"
 """Package of the other schedulers."""
@@ -31,7 +31,7 @@ TUNED: Mapping[str, Mapping[str, Any]] = {}
 """Settings of peers that are not their defaults, by arm."""
 OURS: Mapping[str, Any] = {
     "backfill": "shortest", "dated": 0, "max_passed": None, "restart_s": 120.0, "headroom": 0.1,
-    "slower_for_s": 3700.0, "yields": 4.0, "askers": 4,
+    "slower_for_s": 3700.0, "yields": 4.0, "askers": 4, "moves": True,
 }  # fmt: skip
 """Choices of our policy that are not its defaults. With a bound on being passed, in a queue of a thousand that grows
 everybody is over it, and each decision makes a thousand promises. The headroom is that of the peers' autoscaler; the
@@ -81,6 +81,7 @@ ARMS: Mapping[str, Arm] = {
     "no-sjbf": _ours("ours, passing in the order of the queue", backfill="fcfs"),
     "no-elasticity": _ours("ours without resizing", elastic=False),
     "no-yielding": _ours("ours, where nobody makes room for shorter work", yields=None),
+    "no-moves": _ours("ours, where work stays on the accelerators that it began on", moves=False),
     "no-cost": _ours("ours, the newest leave first whatever that costs", victims="newest"),
     "long-walltimes": Arm("ours, all walltimes of training twice too long", walltime_factor=2.0),
 }

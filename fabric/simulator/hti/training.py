@@ -3,6 +3,7 @@
 Knows nothing of the site: it is told how many GPU-seconds to fill.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -169,9 +170,9 @@ def _with_elasticity(
 
 
 def _elastic(job: TrainingJob, curve: Scaling, most_gpus: int) -> TrainingJob:
-    """Between half and twice its size, in steps of at most a node's four GPUs."""
+    """Between half and twice its size, in steps of at most four GPUs that lead from half to its size and on."""
     least = (job.gpus + 1) // 2
-    step = min(_MOST_STEP, least)
+    step = math.gcd(_MOST_STEP, job.gpus - least)
     most = min(2 * job.gpus, most_gpus)
     most -= (most - least) % step
     return replace(job, min_gpus=least, max_gpus=most, step_gpus=step, exponent=curve.exponent)

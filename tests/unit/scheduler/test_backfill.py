@@ -70,6 +70,17 @@ def test_the_shortest_may_pass_first() -> None:
     assert started(decide(snapshot, Policy(backfill="shortest"), 0.0)) == ["short"]
 
 
+def test_the_one_that_takes_the_fewest_device_seconds_may_pass_first() -> None:
+    snapshot = world(
+        running("r", piece("g0", resources=ALL_OF_G0), ends=100.0),
+        waiting("gang", group("t", 4, "gpu", gpus=1.0), at=1.0, walltime_s=500.0),
+        waiting("wide", group("t", 2, "gpu", gpus=1.0), at=2.0, walltime_s=60.0),
+        waiting("long", group("t", 1, "gpu", gpus=1.0), at=3.0, walltime_s=90.0),
+    )
+    assert started(decide(snapshot, Policy(backfill="shortest"), 0.0)) == ["wide"]
+    assert started(decide(snapshot, Policy(backfill="smallest"), 0.0)) == ["long"]
+
+
 def test_a_second_promise_protects_the_second_in_the_queue() -> None:
     snapshot = world(
         running("r", piece("g0", resources=ALL_OF_G0), ends=100.0),

@@ -48,8 +48,15 @@ def test_slower_ones_are_taken_only_where_the_work_ends_no_later_than_if_it_wait
 
 
 @pytest.mark.parametrize(("most_s", "where"), [(100.0, {"old0"}), (99.0, set[str]())])
-def test_short_work_may_start_on_slower_ones_that_are_free(most_s: float, where: set[str]) -> None:
-    assert nodes_of(seen(busy(NOW + 50.0), anywhere()), Policy(slower_for_s=most_s)) == where
+def test_short_work_that_is_promised_nothing_may_start_on_slower_ones_that_are_free(
+    most_s: float, where: set[str]
+) -> None:
+    first = waiting("first", group("w", 2, "gpu", gpus=1), walltime_s=10.0, at=NOW - 1.0)
+    assert nodes_of(seen(busy(NOW + 50.0), first, anywhere()), Policy(slower_for_s=most_s)) == where
+
+
+def test_short_work_waits_for_fast_ones_that_it_is_promised_soon() -> None:
+    assert nodes_of(seen(busy(NOW + 50.0), anywhere()), Policy(slower_for_s=100.0)) == set()
 
 
 def test_where_nobody_can_say_when_the_fast_ones_are_free_the_slow_ones_are_taken() -> None:

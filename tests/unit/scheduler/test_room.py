@@ -88,6 +88,13 @@ def test_longer_work_makes_room_for_shorter_of_its_class_where_that_may_be() -> 
     assert wait_of(plan, "short").expected_start == NOW + GRACE_S
 
 
+def test_what_others_hold_beyond_what_they_asked_for_comes_before_work_that_would_want_room_again() -> None:
+    grown = trains("grown", "g0", "g1", ends=NOW + 90_000.0, elastic=elastic(1, 1, 2))
+    long, short = trains("long", "g2", ends=NOW + 9000.0, told=SAVED), asks("short", 1, walltime_s=2000.0)
+    plan = decide(seen(long, grown, short, gpu_nodes=3), YIELDS, NOW)
+    assert (leaving(plan), [change.workload for change in plan.resized]) == ([], ["grown"])
+
+
 @pytest.mark.parametrize(
     ("left_s", "walltime_s", "why"),
     [

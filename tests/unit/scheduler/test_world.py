@@ -14,10 +14,10 @@ from fabric.scheduler.columns import NodeColumns
 from fabric.scheduler.holding import held_by
 from fabric.scheduler.promises import set_aside_of
 from fabric.scheduler.quota import tree
-from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, snapshot
+from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, Told, snapshot
 from fabric.scheduler.world import World
 from fabric.workloads.record import Grant, Instants, Record, SetAside
-from fabric.workloads.spec import ServiceSpec, WorkloadSpec
+from fabric.workloads.spec import Group, ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
 from tests.builders import HEAD, group, hybrid, job, piece, record
 
@@ -75,6 +75,33 @@ def test_only_what_a_decision_looks_at_counts_as_a_change() -> None:
     assert not world.changed
     world.put(replace(waits, passed=1))
     assert world.changed
+
+
+def test_work_that_begins_to_run_when_and_where_it_was_to_is_no_change_unless_it_can_be_resized() -> None:
+    def change_when_it_runs(at: float, *groups: Group) -> bool:
+        spec, grant = job("a", "true", *groups, walltime_s=100.0), Grant((piece("g0", "t", head=True),))
+        starts = replace(record(spec, State.STARTING), grant=grant, at=Instants(1.0, granted=2.0))
+        world = World({"a": starts}, NODES, HEAD)
+        world.looked_at()
+        world.put(replace(starts, state=State.RUNNING, at=Instants(1.0, granted=2.0, running=at)))
+        same(world, world.records)
+        return world.changed
+
+    assert not change_when_it_runs(2.0, group("t"))
+    assert change_when_it_runs(5.0, group("t")), "it ends later than was expected"
+    assert change_when_it_runs(2.0, group("t", 2, min=1, max=2)), "it may be resized from now on"
+
+
+@pytest.mark.parametrize(("sizes", "changed"), [({}, False), ({"min": 1, "max": 2}, True)])
+def test_the_first_word_of_running_work_is_a_change_only_if_it_can_be_resized(
+    sizes: dict[str, Any], changed: bool
+) -> None:
+    running = holding("a", State.RUNNING, "g0")
+    spec = job("a", "true", group("t", 1, **sizes), walltime_s=100.0)
+    world = World({"a": replace(running, spec=spec)}, NODES, HEAD)
+    world.looked_at()
+    assert world.tell("a", Told(1, workers=1))
+    assert world.changed is changed
 
 
 def test_a_job_that_succeeds_lets_its_dependents_be_looked_at() -> None:

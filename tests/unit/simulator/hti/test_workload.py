@@ -143,6 +143,17 @@ def test_any_seed_and_load_meets_its_target_from_a_log_of_small_jobs(seed: int, 
     assert all(0 <= job.submit_s < target.duration_s for job in jobs)
 
 
+@pytest.mark.parametrize("gpus", [2, 3, 6, 8, 12, 20, 24])
+def test_whole_steps_lead_from_half_a_gang_to_its_size_and_on_however_many_it_asks_for(gpus: int) -> None:
+    log = [TrainingRow(3600.0 * hour, 600.0, gpus, "a") for hour in range(24 * 20)]
+    target = Target(gpu_s=gpus * 14 * 24 * 600, duration_s=14 * DAY_S, most_gpus=256)
+    sizes = TrainingSettings(scaling=(Scaling(name="linear", exponent=1.0),), elastic_share=1.0)
+    elastic = [job for job in draw_training(log, sizes, target, np.random.default_rng(1)) if job.elastic]
+    assert elastic
+    assert {(job.gpus - job.min_gpus) % job.step_gpus for job in elastic} == {0}
+    assert {(job.max_gpus - job.gpus) % job.step_gpus for job in elastic} == {0}
+
+
 @pytest.mark.parametrize(("load", "seed"), [(0.0, 1), (-1.0, 1), (0.95, -1)])
 def test_no_load_and_negative_seeds_are_refused(
     load: float, seed: int, settings: HtiSettings, traces: Traces, replica_tables: Tables
