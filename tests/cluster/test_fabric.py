@@ -43,7 +43,7 @@ class OnRig(Live):
     def environment(self, **more: str) -> dict[str, str]:
         """Stock clients say who they are."""
         header = json.dumps({"Authorization": f"Bearer {self.key}"})
-        return super().environment(RAY_JOB_HEADERS=header, **more)
+        return super().environment(**{env.TOKEN: self.key, "RAY_JOB_HEADERS": header, **more})
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_the_stock_command_runs_in_a_pod_on_the_node_that_was_granted(
     assert "RUNNING" in live.ray("status", "plain").stdout
     end.touch()
     live.wait("plain", "succeeded")
-    assert "SUCCEEDED" in live.ray("status", "plain").stdout
+    assert "succeeded" in live.ray("status", "plain").stdout
 
 
 def two_nodes(live: OnRig, folder: Path, name: str, end: Path) -> None:
@@ -165,7 +165,7 @@ def test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_agai
 def test_a_lost_pod_costs_an_attempt_and_the_work_goes_on(live: OnRig, tmp_path: Path, end: Path) -> None:
     two_nodes(live, tmp_path, "robbed", end)
     says(live, "robbed", "RANK 1")
-    marks = (f"{env.WORKLOAD}=robbed", f"{env.SLICE}=trainers-1")
+    marks = (f"{env.WORKLOAD}=robbed", f"{env.SLICE}=trainers-0")
     (raylet,) = [p for p in processes.marked(marks) if "/raylet/raylet " in processes.command(p)]
     os.kill(raylet.pid, signal.SIGKILL)
     until(lambda: live.workload("robbed")["attempt"] == 2, START_S, lambda: live.explained("robbed"))
