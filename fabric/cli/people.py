@@ -16,8 +16,11 @@ from fabric.cli.session import session
 from fabric.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fabric.api.overview import Amounts
-    from fabric.api.people import BudgetView, KeyMade, KeyView, ProjectView
+    from fabric.api.people import BudgetView, KeyMade, KeyView, ProjectView, UserView
+    from fabric.config.settings import Settings
 
 _LENGTHS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -49,16 +52,12 @@ KEYS = ("KEY", "OF", "PROJECT", "ROLE", "USED", "ENDS", "LIMITED TO")
 @projects.command("list", epilog=exits.TABLE)
 def list_projects(ctx: typer.Context, json: Json = False) -> None:
     """List the projects, what they hold and what they are guaranteed."""
-    with session(ctx).client() as client:
-        found = client.people.projects()
-    if json:
-        from fabric.api.people import ProjectList
+    from fabric.api.people import ProjectList
 
-        show.as_json(ProjectList(projects=found))
-    elif found:
-        show.console().print(show.table(PROJECTS, map(_project_row, found)))
-    else:
-        show.note("no project is known yet: the site lists none, and no work names one")
+    with session(ctx).client() as client:
+        found = ProjectList(projects=client.people.projects())
+    nothing = "no project is known yet: the site lists none, and no work names one"
+    _show_list(found, PROJECTS, [_project_row(view) for view in found.projects], nothing, json)
 
 
 @projects.command("show", epilog=exits.TABLE)
@@ -123,24 +122,17 @@ def remove_member(ctx: typer.Context, project: Project, user: User) -> None:
 @users.command("list", epilog=exits.TABLE)
 def list_users(ctx: typer.Context, json: Json = False) -> None:
     """List people and their roles."""
-    with session(ctx).client() as client:
-        found = client.people.users()
-    if json:
-        from fabric.api.people import UserList
+    from fabric.api.people import UserList
 
-        show.as_json(UserList(users=found))
-        return
-    rows = (
-        (
-            user.name,
-            show.clock(user.created_at),
-            "active" if user.disabled_at is None else "disabled",
-            " ".join(f"{role}@{project or 'site'}" for project, role in user.roles.items()) or "-",
-            user.full_name or "-",
-        )
-        for user in found
+    with session(ctx).client() as client:
+        found = UserList(users=client.people.users())
+    _show_list(
+        found,
+        USERS,
+        [_user_row(user) for user in found.users],
+        "nobody is known yet: `fabric users add` adds people",
+        json,
     )
-    show.console().print(show.table(USERS, rows))
 
 
 @users.command("add", epilog=exits.TABLE)
@@ -182,17 +174,13 @@ def list_keys(
     """List keys: your own, or all for administrators."""
     import time
 
-    with session(ctx).client() as client:
-        found = client.people.keys()
-    shown = tuple(key for key in found if everything or not _over(key, time.time()))
-    if json:
-        from fabric.api.people import KeyList
+    from fabric.api.people import KeyList
 
-        show.as_json(KeyList(keys=shown))
-    elif shown:
-        show.console().print(show.table(KEYS, map(_key_row, shown)))
-    else:
-        show.note("no key to show; without --all, those that have ended are left out")
+    with session(ctx).client() as client:
+        every = client.people.keys()
+    found = KeyList(keys=tuple(key for key in every if everything or not _over(key, time.time())))
+    nothing = "no key to show; without --all, those that have ended are left out"
+    _show_list(found, KEYS, [_key_row(key) for key in found.keys], nothing, json)
 
 
 @keys.command("create", epilog=exits.TABLE)
@@ -265,6 +253,18 @@ def seconds_of(text: str, flag: str) -> float:
     return float(match[1]) * _LENGTHS_S[match[2]]
 
 
+def _show_list(
+    found: Settings, columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str, json: bool
+) -> None:
+    """Print a list as JSON or as a table; where it is empty, say so."""
+    if json:
+        show.as_json(found)
+    elif rows:
+        show.console().print(show.table(columns, rows))
+    else:
+        show.note(nothing)
+
+
 def _show_made(made: KeyMade, json: bool) -> None:
     if json:
         show.as_json(made)
@@ -276,6 +276,12 @@ def _show_made(made: KeyMade, json: bool) -> None:
 def _project_row(view: ProjectView) -> tuple[object, ...]:
     holds, guaranteed = _by_tier(view.held), _by_tier(view.guaranteed)
     return view.name, view.parent or "-", f"{view.weight:g}", view.num_running, view.num_waiting, holds, guaranteed
+
+
+def _user_row(user: UserView) -> tuple[object, ...]:
+    state = "active" if user.disabled_at is None else "disabled"
+    roles = " ".join(f"{role}@{project or 'site'}" for project, role in user.roles.items()) or "-"
+    return user.name, show.clock(user.created_at), state, roles, user.full_name or "-"
 
 
 def _budget(budget: BudgetView) -> str:

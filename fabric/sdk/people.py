@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from fabric.core.errors import BadInput
+from fabric.sdk.derived import derived
 from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
@@ -186,83 +187,25 @@ class AsyncPeople:
 
 
 class People:
-    """People, projects, keys and usage; every method is the one of `AsyncPeople`, which has the full description."""
+    """People, projects, keys and usage; every method is the one of `AsyncPeople`."""
 
     def __init__(self, people: AsyncPeople, run: Runs) -> None:
-        self._people = people
+        self._client = people
         self._run = run
 
-    def me(self) -> wire.MeView:
-        """Who one is, and what one may."""
-        return self._run(self._people.me())
-
-    def projects(self) -> tuple[wire.ProjectView, ...]:
-        """Every project within reach, by name."""
-        return self._run(self._people.projects())
-
-    def project(self, name: str) -> wire.ProjectView:
-        """One project and its members; see `AsyncPeople.project`."""
-        return self._run(self._people.project(name))
-
-    def put_project(self, name: str, *, closed: bool = False) -> wire.ProjectView:
-        """Make a project, or close or open it; see `AsyncPeople.put_project`."""
-        return self._run(self._people.put_project(name, closed=closed))
-
-    def set_member(self, project: str, user: str, role: str = "member") -> wire.MemberView:
-        """Make a person something in a project; see `AsyncPeople.set_member`."""
-        return self._run(self._people.set_member(project, user, role))
-
-    def remove_member(self, project: str, user: str) -> None:
-        """Make a person nothing in a project; see `AsyncPeople.remove_member`."""
-        return self._run(self._people.remove_member(project, user))
-
-    def users(self) -> tuple[wire.UserView, ...]:
-        """People, by name; for administrators."""
-        return self._run(self._people.users())
-
-    def put_user(
-        self, name: str, *, full_name: str = "", role: str | None = None, disabled: bool = False
-    ) -> wire.UserView:
-        """Add a person, or say how it should be; see `AsyncPeople.put_user`."""
-        return self._run(self._people.put_user(name, full_name=full_name, role=role, disabled=disabled))
-
-    def keys(self) -> tuple[wire.KeyView, ...]:
-        """Keys within reach, by name; see `AsyncPeople.keys`."""
-        return self._run(self._people.keys())
-
-    def make_key(
-        self,
-        name: str,
-        *,
-        role: str = "member",
-        project: str | None = None,
-        user: str | None = None,
-        scopes: Sequence[str] = (),
-        lives_s: float | None = None,
-    ) -> wire.KeyMade:
-        """Issue a key; see `AsyncPeople.make_key`."""
-        return self._run(
-            self._people.make_key(name, role=role, project=project, user=user, scopes=scopes, lives_s=lives_s)
-        )
-
-    def rotate_key(self, name: str, *, overlap_s: float = 0.0) -> wire.KeyMade:
-        """Give a key a new text; see `AsyncPeople.rotate_key`."""
-        return self._run(self._people.rotate_key(name, overlap_s=overlap_s))
-
-    def revoke_key(self, name: str) -> wire.KeyView:
-        """End a key now; see `AsyncPeople.revoke_key`."""
-        return self._run(self._people.revoke_key(name))
-
-    def usage(
-        self,
-        by: Sequence[str] = ("project",),
-        *,
-        since: float | None = None,
-        until: float | None = None,
-        project: str | None = None,
-    ) -> using.UsageView:
-        """What was used, added up; see `AsyncPeople.usage`."""
-        return self._run(self._people.usage(by, since=since, until=until, project=project))
+    me = derived(AsyncPeople.me)
+    projects = derived(AsyncPeople.projects)
+    project = derived(AsyncPeople.project)
+    put_project = derived(AsyncPeople.put_project)
+    set_member = derived(AsyncPeople.set_member)
+    remove_member = derived(AsyncPeople.remove_member)
+    users = derived(AsyncPeople.users)
+    put_user = derived(AsyncPeople.put_user)
+    keys = derived(AsyncPeople.keys)
+    make_key = derived(AsyncPeople.make_key)
+    rotate_key = derived(AsyncPeople.rotate_key)
+    revoke_key = derived(AsyncPeople.revoke_key)
+    usage = derived(AsyncPeople.usage)
 
 
 def _sent(body: Settings) -> dict[str, Any]:

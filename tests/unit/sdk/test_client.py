@@ -11,6 +11,7 @@ from fabric.api import admin
 from fabric.core.errors import BadInput, Unavailable
 from fabric.sdk import AsyncClient, Client
 from fabric.sdk.package import pack
+from fabric.sdk.people import AsyncPeople, People
 from fabric.workloads.spec import Group, WorkloadSpec
 from tests.unit.sdk.fakes import ADDRESS, FakeControl, answer, view
 
@@ -211,11 +212,14 @@ def _public(kind: type) -> dict[str, inspect.Signature]:
     return {name: inspect.signature(method) for name, method in methods if not name.startswith("_")}
 
 
-def test_the_sync_client_has_the_same_methods_with_the_same_parameters() -> None:
-    awaited, plain = _public(AsyncClient), _public(Client)
-    assert {name: list(signature.parameters.values()) for name, signature in plain.items()} == {
-        name: list(signature.parameters.values()) for name, signature in awaited.items()
+@pytest.mark.parametrize(("awaits", "plain"), [(AsyncClient, Client), (AsyncPeople, People)])
+def test_what_needs_no_await_has_the_same_methods_with_the_same_parameters(awaits: type, plain: type) -> None:
+    assert {name: list(signature.parameters.values()) for name, signature in _public(plain).items()} == {
+        name: list(signature.parameters.values()) for name, signature in _public(awaits).items()
     }
+
+
+def test_both_clients_are_made_alike() -> None:
     assert inspect.signature(Client).parameters == inspect.signature(AsyncClient).parameters
 
 
