@@ -7,6 +7,10 @@ from pydantic import Field, field_validator
 
 from fabric.config.settings import Settings
 
+JUDGE = "/api/gateway/callers"
+"""POST `Shown`, for the gateway: whose a token of the site's provider is."""
+USES = "/api/gateway/uses"
+"""POST `Uses`, for the gateway: when keys were last used there."""
 SERVED = "/serve"
 """`/PROJECT/DEPLOYMENT/...` at the gateway: HTTP routes of Serve applications."""
 
@@ -70,6 +74,37 @@ class KeyView(Settings):
     """Whether it reaches what belongs to any project."""
     expires_at: float | None = None
     """Seconds since the epoch; None if it never does."""
+
+
+class Shown(Settings):
+    """A token that somebody presents at the gateway."""
+
+    token: str = Field(min_length=1, max_length=16_384, repr=False)
+    """As presented."""
+    project: str | None = None
+    """In which its owner wants to act."""
+
+
+class Judged(Settings):
+    """Whose a token is, or why it opens nothing."""
+
+    name: str = ""
+    """Of the person."""
+    project: str = ""
+    """Who pays."""
+    everywhere: bool = False
+    """Whether what belongs to any project is within reach."""
+    refusal: str = ""
+    """Why it opens nothing; empty if it does."""
+    denied: bool = False
+    """Whether the person is known, and may not."""
+
+
+class Uses(Settings):
+    """When keys last opened something at the gateway."""
+
+    at: dict[str, float] = Field(max_length=100_000)
+    """Seconds since the epoch, by name of the key."""
 
 
 class GatewaySnapshot(Settings):

@@ -176,7 +176,7 @@ class KeyView(Settings):
     revoked_at: float | None = None
     """When somebody ended it."""
     used_at: float | None = None
-    """When it last opened something, to about a minute; never at the gateway."""
+    """When it last opened something, here or at the gateway, to about a minute."""
 
 
 class KeyList(Settings):

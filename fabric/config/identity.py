@@ -63,6 +63,11 @@ class Oidc(Settings):
         return issuer
 
 
+def looks_like_token(text: str) -> bool:
+    """Whether `text` has the form of a signed token (RFC 7515, section 7.1), which no key of ours has."""
+    return text.count(".") == 2 and text.startswith("ey")  # noqa: PLR2004
+
+
 def roles_of(claims: Mapping[str, Any], rules: tuple[ClaimRule, ...]) -> list[tuple[str, str]]:
     """Project and role of every rule that claims meet."""
     return [(rule.project, rule.role) for rule in rules if _holds(claims, rule)]

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from fabric.api.people import PROJECT_HEADER
-from fabric.config.identity import roles_of
+from fabric.config.identity import looks_like_token, roles_of
 from fabric.control.callers import Caller, Role
-from fabric.control.oidc import OidcTokens, looks_like_token
+from fabric.control.oidc import OidcTokens
 from fabric.control.people_ports import KeyRecord, People
 from fabric.control.ports import Ports
 from fabric.core.errors import BadInput, Conflict, Denied, NotFound, Unauthenticated

@@ -28,11 +28,6 @@ DISCOVERY = "/.well-known/openid-configuration"
 """Where a provider says where its keys are, below its name (OpenID Connect Discovery 1.0, section 4)."""
 
 
-def looks_like_token(text: str) -> bool:
-    """Whether `text` has the form of a signed token (RFC 7515, section 7.1), which no key of ours has."""
-    return text.count(".") == 2 and text.startswith("ey")  # noqa: PLR2004
-
-
 class OidcTokens:
     """Checks tokens of one provider; safe to call from several threads at once."""
 

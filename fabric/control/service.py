@@ -14,6 +14,7 @@ from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.accounts import Accounts
 from fabric.control.admission import admitted, packages_of
+from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
 from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
@@ -77,6 +78,8 @@ class Service:
         self._site = site
         self._feed = Feed(ports, site.anonymous)
         self._logins = Logins(ports, tokens)
+        self.at_gateway = AtGateway(ports, self._logins)
+        """Who asks at the gateway."""
         self.discretion = Discretion(ports.workloads)
         """What of a text each may read."""
         self.accounts = Accounts(ports, site)

@@ -39,7 +39,7 @@ def compose(control: str, folder: Path, settings: GatewaySettings) -> FastAPI:
     asking = httpx.AsyncClient(base_url=control, event_hooks={"request": [sign]}, trust_env=False)
     services = make_client(settings)
     follower = Follower(asking, folder, settings)
-    return build(Gateway(follower, services, settings), follower, (asking, services))
+    return build(Gateway(follower, services, settings, asking), follower, (asking, services))
 
 
 def token_for(folder: Path) -> str | None:

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fabric.api.description import OPENAPI
 from fabric.api.gateway import SERVED
 from fabric.api.openai import answer_to, error_object
+from fabric.api.people import PROJECT_HEADER
+from fabric.config.identity import looks_like_token
 from fabric.core.errors import BadInput, FabricError
 from fabric.gateway.description import description_of
 from fabric.gateway.follow import Follower
@@ -28,7 +30,9 @@ from fabric.gateway.passing import METHODS, pass_on
 from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
 from fabric.gateway.settings import GatewaySettings
 from fabric.gateway.table import Caller
+from fabric.gateway.tokens import Tokens
 from fabric.gateway.upstream import Upstream
+from fabric.gateway.uses import UsedKeys
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = "X-Request-Id"
@@ -43,14 +47,20 @@ class TooLarge(BadInput):
 class Gateway:
     """Answers requests from the newest table."""
 
-    def __init__(self, follower: Follower, services: httpx.AsyncClient, settings: GatewaySettings) -> None:
+    def __init__(
+        self, follower: Follower, services: httpx.AsyncClient, settings: GatewaySettings, control: httpx.AsyncClient
+    ) -> None:
         """Put it together; nothing is asked yet.
 
         Args:
             follower: Has the table.
             services: Client for the models' endpoints, from `make_client`.
             settings: Limits.
+            control: Talks to control; its base URL and key are set.
         """
+        self._tokens = Tokens(control)
+        self.used = UsedKeys(control)
+        """What control is told of keys."""
         self._follower = follower
         self._settings = settings
         self._services = services
@@ -70,32 +80,32 @@ class Gateway:
             "control": self._follower.problem or "ok",
         }
 
-    def models(self, request: Request) -> Mapping[str, Any]:
+    async def models(self, request: Request) -> Mapping[str, Any]:
         """Every model, for whoever may ask.
 
         Raises:
             Unauthenticated: If the caller may not.
         """
-        self._let_in(request)
+        await self._let_in(request)
         return self._follower.table.cards().model_dump()
 
-    def model(self, request: Request, name: str) -> Mapping[str, Any]:
+    async def model(self, request: Request, name: str) -> Mapping[str, Any]:
         """One model.
 
         Raises:
             Unauthenticated: If the caller may not ask.
             NotFound: If there is no such model.
         """
-        self._let_in(request)
+        await self._let_in(request)
         return self._follower.table.card(name).model_dump()
 
-    def description(self, request: Request) -> Mapping[str, Any]:
+    async def description(self, request: Request) -> Mapping[str, Any]:
         """What the gateway says of its routes.
 
         Raises:
             Unauthenticated: If the caller may not ask.
         """
-        self._let_in(request)
+        await self._let_in(request)
         return description_of()
 
     async def relay(self, request: Request) -> Response:
@@ -107,7 +117,7 @@ class Gateway:
             NotFound: If there is no such model.
         """
         # Whoever has no key gets no byte read.
-        self._let_in(request)
+        await self._let_in(request)
         body = await self._body(request)
         asked = _model_of(body)
         model = self._follower.table.model(asked)
@@ -125,12 +135,25 @@ class Gateway:
             NotFound: If there are none of that name.
             Unavailable: If they are not ready.
         """
-        caller, place = self._let_in(request), request.path_params
+        caller, place = await self._let_in(request), request.path_params
         deployment = self._follower.table.deployment(place["project"], place["deployment"], caller)
         return await pass_on(request, deployment, self._services)
 
-    def _let_in(self, request: Request) -> Caller:
-        return self._follower.table.caller(request.headers.get("authorization"), time.time())
+    async def _let_in(self, request: Request) -> Caller:
+        """Who asks, by a key of the table or a token that control knows.
+
+        Raises:
+            Denied: If a person may not ask models.
+            Unauthenticated: If the caller may not.
+            Unavailable: If nobody can say whose a token is.
+        """
+        shown, now = request.headers.get("authorization"), time.time()
+        scheme, _, token = (shown or "").partition(" ")
+        if scheme.lower() == "bearer" and looks_like_token(token.strip()):
+            return await self._tokens.caller(token.strip(), request.headers.get(PROJECT_HEADER), now)
+        caller = self._follower.table.caller(shown, now)
+        self.used.note(caller.key, now)
+        return caller
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
@@ -169,11 +192,12 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(follower.run())
+        beside = [asyncio.create_task(each) for each in (follower.run(), gateway.used.run())]
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await gateway.used.tell()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_EVENTS_S):
                 while gateway.upstream.in_flight.total():
@@ -191,15 +215,15 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
 
     @app.get("/v1/models")
     async def models(request: Request) -> JSONResponse:
-        return JSONResponse(gateway.models(request))
+        return JSONResponse(await gateway.models(request))
 
     @app.get("/v1/models/{name:path}")
     async def model(request: Request, name: str) -> JSONResponse:
-        return JSONResponse(gateway.model(request, name))
+        return JSONResponse(await gateway.model(request, name))
 
     @app.get(OPENAPI)
     async def description(request: Request) -> JSONResponse:
-        return JSONResponse(gateway.description(request))
+        return JSONResponse(await gateway.description(request))
 
     app.add_route("/v1/chat/completions", gateway.relay, ["POST"])
     app.add_route("/v1/completions", gateway.relay, ["POST"])

@@ -14,14 +14,15 @@ from fabric.api.openai import ChatRequest, CompletionRequest, ErrorObject, Model
 from fabric.config.settings import Settings
 
 ABOUT = """
-OpenAI's API for every model that the fabric serves. Keys are sent as `Authorization: Bearer KEY`. Refusals are OpenAI's
-error object; `X-Request-Id` of every answer is also what the service was sent.
+OpenAI's API for every model that the fabric serves. Keys, and tokens of the site's provider, are sent as
+`Authorization: Bearer KEY`. Refusals are OpenAI's error object; `X-Request-Id` of every answer is also what the service
+was sent.
 
 `/serve/PROJECT/DEPLOYMENT/...` passes requests of any kind on to a project's own Serve applications.
 """
 """What is said of all operations together."""
 
-_ASKS = (400, 401, 404, 413, 503, 504)
+_ASKS = (400, 401, 403, 404, 413, 503, 504)
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 
 Operation = dict[str, Any]
@@ -38,9 +39,9 @@ def description_of() -> Mapping[str, Any]:
         "security": [{"key": []}],
         "paths": {
             "/health": {"get": health | {"security": []}},
-            OPENAPI: {"get": _operation(refs, "This description", None, (401, 503))},
-            "/v1/models": {"get": _operation(refs, "Every served model", ModelCards, (401, 503))},
-            "/v1/models/{name}": {"get": _of_name(_operation(refs, "One model", ModelCard, (401, 404, 503)))},
+            OPENAPI: {"get": _operation(refs, "This description", None, (401, 403, 503))},
+            "/v1/models": {"get": _operation(refs, "Every served model", ModelCards, (401, 403, 503))},
+            "/v1/models/{name}": {"get": _of_name(_operation(refs, "One model", ModelCard, (401, 403, 404, 503)))},
             "/v1/chat/completions": {"post": _generation(refs, "Go on with a conversation", ChatRequest)},
             "/v1/completions": {"post": _generation(refs, "Go on with a text", CompletionRequest)},
         },

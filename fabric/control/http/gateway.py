@@ -1,4 +1,4 @@
-"""What the gateway fetches: routes to models, and hashes of keys.
+"""What the gateway fetches: routes to models, hashes of keys, and whose tokens are; and which keys it saw.
 
 Knows nothing of how the snapshot is made.
 """
@@ -10,10 +10,10 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
 from fabric.api.admin import GATEWAY
-from fabric.api.gateway import GatewaySnapshot
+from fabric.api.gateway import JUDGE, USES, GatewaySnapshot, Judged, Shown, Uses
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
-from fabric.control.http.bodies import json_of
+from fabric.control.http.bodies import Sent, json_of, takes
 from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
 
@@ -22,7 +22,7 @@ LOOK_INTERVAL_S = 0.25
 
 
 def gateway_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
-    """The route of the snapshot."""
+    """The routes of the snapshot, of tokens and of used keys."""
     router = APIRouter(tags=["gateway"])
     gateway = guard.needs(Permission.GATEWAY)
 
@@ -38,5 +38,15 @@ def gateway_router(service: Service, guard: Guard, settings: HttpSettings) -> AP
             await anyio.sleep(min(LOOK_INTERVAL_S, max(0.0, ends - time.monotonic())))
             newest = await run_sync(service.gateway)
         return json_of(newest)
+
+    @router.post(JUDGE, response_model=Judged)
+    def judge(asked: Sent[Shown] = takes(Shown), caller: Caller = gateway) -> Response:
+        shown = asked.read()
+        return json_of(service.at_gateway.judge(shown.token, shown.project))
+
+    @router.post(USES, status_code=204)
+    def used(told: Sent[Uses] = takes(Uses), caller: Caller = gateway) -> Response:
+        service.at_gateway.used(told.read().at)
+        return Response(status_code=204)
 
     return router

@@ -77,6 +77,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
         ]
     ),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
+    ("POST", "/api/gateway/callers", {"token": "ey.a.b"}, Permission.GATEWAY),
+    ("POST", "/api/gateway/uses", {"at": {}}, Permission.GATEWAY),
     ("GET", "/openapi.json", None, Permission.KNOWN),
     ("GET", "/mlflow/", None, Permission.LOOK),
 ]

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fabric.api.gateway import EndpointView, GatewaySnapshot, KeyView, ServedModel
+from fabric.api.gateway import JUDGE, EndpointView, GatewaySnapshot, Judged, KeyView, ServedModel
 from fabric.gateway.app import Gateway, build
 from fabric.gateway.follow import Follower
 from fabric.gateway.settings import GatewaySettings
@@ -49,17 +49,24 @@ def snapshot(*hosts: str, version: int = 1, **more: Any) -> GatewaySnapshot:
 
 
 class Control:
-    """Answers for the snapshot; while it is down it hangs up without an answer."""
+    """Answers for the snapshot and for people; while it is down it hangs up without an answer."""
 
     def __init__(self, told: GatewaySnapshot) -> None:
         self.told = told
         self.down = False
         self.asked: list[dict[str, str]] = []
+        self.people: dict[str, Judged] = {}
+        self.heard: list[dict[str, Any]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.down:
             return
-        request = Request(scope)
+        request = Request(scope, receive)
+        if request.method == "POST":
+            self.heard.append(told := await request.json())
+            said = self.people.get(told["token"], Judged(refusal="nobody's")) if request.url.path == JUDGE else None
+            answer = JSONResponse(said.model_dump()) if said else Response(status_code=204)
+            return await answer(scope, receive, send)
         self.asked.append(dict(request.query_params))
         await JSONResponse(json.loads(self.told.model_dump_json()))(scope, receive, send)
 
@@ -99,7 +106,7 @@ class World:
         """A new gateway on the same state folder."""
         asking = httpx.AsyncClient(transport=Hosts({"control": self.control}), base_url="http://control")
         self.follower = Follower(asking, self.folder, self.settings)
-        self.gateway = Gateway(self.follower, make_client(self.settings, self.transport), self.settings)
+        self.gateway = Gateway(self.follower, make_client(self.settings, self.transport), self.settings, asking)
         self.app = build(self.gateway, self.follower)
 
     async def ready(self) -> ASGIApp:
