@@ -48,7 +48,7 @@ cd "$1"
 read -r entry < submit
 : > submitted
 echo "$2 began $(date +%s.%N)" >> "$3"
-setsid sh -c "$entry" &
+FAKE_NODE= setsid sh -c "$entry" &
 echo $! > driver.new; mv driver.new driver
 wait $!; code=$?
 echo "$2 ended $(date +%s.%N) $code" >> "$3"
@@ -78,7 +78,7 @@ class FakeRayBackend:
         self._folder.mkdir(parents=True, exist_ok=True)
         for process in processes.marked((f"{env.STATE}={self._state}",)):
             told = _environment(process)
-            if (cluster := told.get(env.CLUSTER)) and (part := told.get(env.SLICE)) and "FAKE_NODE" in told:
+            if (cluster := told.get(env.CLUSTER)) and (part := told.get(env.SLICE)) and told.get("FAKE_NODE"):
                 if _leads_its_group(process):
                     self._known.setdefault(cluster, {})[part] = process
         for cluster, parts in self._known.items():
@@ -267,7 +267,7 @@ def _environment(process: Process) -> dict[str, str]:
 def _leads_its_group(process: Process) -> bool:
     """Whether it is the process that was started, and none of those that this one started."""
     try:
-        return os.getsid(process.pid) == process.pid and "setsid" not in processes.command(process)
+        return os.getsid(process.pid) == process.pid
     except ProcessLookupError:
         return False
 
