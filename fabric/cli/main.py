@@ -10,6 +10,7 @@ import traceback
 import typer
 
 from fabric.cli import exits
+from fabric.cli.admin import admin
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
@@ -41,7 +42,7 @@ for _command in (
     usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-for _group in (projects, users, keys, simulate):
+for _group in (projects, users, keys, admin, simulate):
     app.add_typer(_group)
 
 

@@ -1,4 +1,4 @@
-"""`python -m fabric.control`: `serve` is what `fabric up` starts and supervises, `render` what `fabric render` asks.
+"""`python -m fabric.control`: `serve` is what `fabric up` supervises; other commands ask for the other verbs.
 
 Knows nothing of the parts; `build` puts them together.
 """
@@ -17,10 +17,11 @@ import uvicorn
 from fabric.config.load import load
 from fabric.config.site import Site
 from fabric.config.site_file import load_site
+from fabric.control import backups
 from fabric.control.build import Outside, Running, running
 from fabric.control.process import StateLock
 from fabric.control.render import rendered
-from fabric.core.errors import BadConfig, Conflict, FabricError
+from fabric.core.errors import BadConfig, BadInput, Conflict, FabricError
 from fabric.scheduler.policy import Policy
 from fabric.workloads.spec import WorkloadSpec
 
@@ -38,7 +39,15 @@ def main() -> int:
     render.add_argument("--site", type=Path, required=True, help="site file")
     render.add_argument("--workload", type=Path, required=True, help="workload spec")
     render.add_argument("--set", action="append", default=[], dest="sets", help="override a value of the site")
+    for verb, text in (("backup", "write everything into a file"), ("restore", "make everything that of a backup")):
+        copying = verbs.add_parser(verb, help=text)
+        copying.add_argument("--site", type=Path, required=True, help="site file")
+        copying.add_argument("--state", type=Path, required=True, help="folder of records")
+        copying.add_argument("--file", type=Path, required=True, help="the backup")
+        copying.add_argument("--force", action="store_true", help="replace records that are there")
     given = parser.parse_args()
+    if given.verb in {"backup", "restore"}:
+        return _copy(given)
     if given.verb == "render":
         return _render(given)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -53,6 +62,24 @@ def _render(given: argparse.Namespace) -> int:
         sys.stdout.write(rendered(site, load(WorkloadSpec, given.workload)))
     except FabricError as error:
         return _say(error, EXIT_BAD_INPUT)
+    return 0
+
+
+def _copy(given: argparse.Namespace) -> int:
+    """Back up or restore, and say in a line what was written."""
+    try:
+        site = load_site(given.site, policy=Policy)
+        if given.verb == "backup":
+            said = backups.back_up(site, given.state.resolve(), given.file.absolute())
+        else:
+            said = backups.restore(site, given.state.resolve(), given.file.absolute(), force=given.force)
+    except Conflict as error:
+        return _say(error, EXIT_LOCKED)
+    except BadInput as error:
+        return _say(error, EXIT_BAD_INPUT)
+    except FabricError as error:
+        return _say(error, EXIT_FAILED)
+    sys.stdout.write(f"{said}\n")
     return 0
 
 

@@ -11,6 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from fabric.api.admin import Report
+from fabric.control import backups
 from fabric.core.errors import BadInput, Conflict, Unavailable
 from fabric.store.database import migrations, open_store, reading, writing
 from fabric.store.lease import Lease
@@ -18,7 +20,8 @@ from fabric.store.people import SqlPeople
 from fabric.store.postgres import IDLE_MS
 from fabric.store.records import SqlRecords
 from fabric.store.schema import METADATA
-from tests.builders import job, record
+from fabric.workloads.states import State
+from tests.builders import job, record, tiny_site
 from tests.contract.lease_contract import LeaseContract
 from tests.contract.people_contract import PeopleContract
 from tests.contract.test_records import TestSqlRecords as RecordsOnSqlite
@@ -165,3 +168,34 @@ def test_who_hangs_in_the_middle_of_a_write_keeps_others_waiting_for_seconds_onl
     with pytest.raises(Unavailable):
         hang()
     assert records.get("b").name == "b"
+
+
+def test_a_backup_goes_from_sqlite_to_postgresql_and_back_but_not_under_who_leads(
+    server: Postgres, tmp_path: Path
+) -> None:
+    small, large = tiny_site(), tiny_site(store=server.store())
+    first = open_store(tmp_path / "a")
+    records = SqlRecords(first)
+    for name in ("a", "b", "c"):
+        records.submit(record(job(name)), idempotency_key=name)
+    records.save([record(job("c"), State.FAILED)], [])
+    records.delete("c")
+    records.report("a", Report(done=1.0, checkpoint_uri="file:///x", checkpoint_bytes=2**40))
+    backups.back_up(small, tmp_path / "a", tmp_path / "a.tar")
+    assert "2 workloads" in backups.restore(large, tmp_path / "b", tmp_path / "a.tar", force=False)
+    second = open_store(tmp_path / "b", large.store)
+    after = SqlRecords(second)
+    assert [each.name for each in after.list()] == ["b", "a"]
+    assert after.progress("a") == records.progress("a")
+    after.submit(record(job("d"), at=1.0))
+    assert after.list()[0].name == "d", "numbers go on after those that were restored"
+    backups.back_up(large, tmp_path / "b", tmp_path / "b.tar")
+    backups.restore(small, tmp_path / "c", tmp_path / "b.tar", force=False)
+    third = open_store(tmp_path / "c")
+    assert {each.name for each in SqlRecords(third).list()} == {"a", "b", "d"}
+    leader = Lease(second, "leader", address="http://leader")
+    assert leader.take()
+    with pytest.raises(Conflict, match="a control leads"):
+        backups.restore(large, tmp_path / "b", tmp_path / "b.tar", force=True)
+    for engine in (first, second, third):
+        engine.dispose()
