@@ -57,7 +57,7 @@ def test_the_policy_of_a_site_is_a_file_or_its_keys(folder: Path, policy: str, s
         ("policy: none.yaml", r"lab\.yaml: policy: there is no file .*sites/none\.yaml or .*/none\.yaml"),
         ("policy: {protects: 1}", r"lab\.yaml: policy: protects: unknown key\. Did you mean 'protect'\?"),
         ("policy: {protect: -1}", "policy: top level: protect is a number from 0 or `all`, not -1"),
-        ("policy: {backfill: on}", "policy: backfill: Input should be 'fcfs', 'shortest' or 'off'"),
+        ("policy: {backfill: on}", "policy: backfill: Input should be 'fcfs', 'shortest', 'smallest' or 'off'"),
         ("policy: [easy]", "policy"),
         ("policy: 7", "policy"),
         ("policy: ../sites/lab.yaml", "unknown key"),
