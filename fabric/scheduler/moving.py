@@ -16,6 +16,8 @@ from fabric.scheduler.whatif import WhatIf
 def move_up(world: WhatIf) -> None:
     """Ask work on slower accelerators to leave for faster ones that are free, who gains most first."""
     site, found = world.snapshot.site, []
+    if not any((world.idle[site.rows_of[tier], GPUS] > 0).any() for tier in site.gpu_tiers[:-1]):
+        return
     for work in world.snapshot.running:
         if not work.roams or not _may_move(work, world):
             continue

@@ -76,8 +76,8 @@ class Policy(Settings):
     another restart, as soon as nobody who waits could use them."""
 
     yields: float | None = Field(default=None, ge=1)
-    """How many times the device-seconds of one who waits somebody of the same class must have before it to be asked to
-    make room for it; None for never."""
+    """How many times as long as one who waits somebody of the same class must have before it, by their walltimes, to be
+    asked to make room for it; None for never."""
 
     yield_cost: float = Field(default=0.1, gt=0)
     """The most that such room may cost, as a share of the device-seconds of the one who waits."""

@@ -233,8 +233,17 @@ def cheapest(
     Returns:
         Victims by name, or None where even all of them are not enough.
     """
-    search = _Search({h.name: h for h in holders}, fits, patience_s)
-    if not fits({h.name: 0 for h in holders}):
+    known: dict[frozenset[_Move], bool] = {}
+
+    def fits_once(what_if: WhatIf) -> bool:
+        # The orders meet in the same choices, and each question may be a placement.
+        key = frozenset(what_if.items())
+        if key not in known:
+            known[key] = fits(what_if)
+        return known[key]
+
+    search = _Search({h.name: h for h in holders}, fits_once, patience_s)
+    if not fits_once({h.name: 0 for h in holders}):
         return None
     found = [search.remove_then_put_back(moves) for moves in search.orders(stuck)]
     found += search.alone(min(search.total(choice) for choice in found))

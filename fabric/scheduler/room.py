@@ -155,21 +155,16 @@ class RoomMaker:
 
     def _yields(self, one: Running, question: "_Question") -> bool:
         """Whether work of the same class has so much more before it that it makes room for one that needs less."""
-        policy, asks = self._world.policy, question.asks
-        if policy.yields is None or self._left.get(one.name, -1.0) < policy.yields * asks:
+        policy = self._world.policy
+        if policy.yields is None or one.ends is None:
             return False
-        return self._costs(one) <= policy.yield_cost * asks
+        longer = one.ends - self._world.now >= policy.yields * question.work.likely_s
+        return longer and self._costs(one) <= policy.yield_cost * question.asks
 
     @cached_property
     def _tiers(self) -> dict[str, frozenset[str]]:
         """Tiers on which each holds something."""
         return {name: frozenset(part.tier for part in work.grant.slices) for name, work in self._by_name.items()}
-
-    @cached_property
-    def _left(self) -> dict[str, float]:
-        """Device-seconds that those of whom it is known have before them, by their walltimes."""
-        now = self._world.now
-        return {w.name: _devices_held(w) * max(0.0, w.ends - now) for w in self._by_name.values() if w.ends is not None}
 
     def _costs(self, one: Running) -> float:
         """Slot-seconds that it costs to send one away."""

@@ -32,10 +32,11 @@ TUNED: Mapping[str, Mapping[str, Any]] = {}
 OURS: Mapping[str, Any] = {
     "backfill": "shortest", "dated": 0, "max_passed": None, "restart_s": 120.0, "headroom": 0.1,
     "slower_for_s": 3700.0, "yields": 4.0, "askers": 4, "moves": True,
+    "min_run_s": 1800.0,
 }  # fmt: skip
 """Choices of our policy that are not its defaults. With a bound on being passed, in a queue of a thousand that grows
 everybody is over it, and each decision makes a thousand promises. The headroom is that of the peers' autoscaler; the
-shortest class of walltimes, one hour and the grace, may run on the older pool."""
+shortest class of walltimes, one hour and the grace, may run on the older pool. What was searched is in the README."""
 
 
 @dataclass(frozen=True, slots=True)

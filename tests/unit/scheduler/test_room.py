@@ -109,6 +109,12 @@ def test_it_stays_where_that_would_be_no_gain(left_s: float | None, walltime_s: 
     assert leaving(decide(seen(long, short, gpu_nodes=1), YIELDS, NOW)) == [], why
 
 
+def test_wide_work_does_not_yield_to_narrow_work_that_is_as_long() -> None:
+    wide = trains("wide", "g0", "g1", "g2", ends=NOW + 9000.0, told=SAVED)
+    narrow = asks("narrow", 1, gpus=1, walltime_s=9000.0)
+    assert leaving(decide(seen(wide, narrow, gpu_nodes=3), YIELDS, NOW)) == []
+
+
 def test_several_may_not_cost_more_together_than_one_may() -> None:
     both = [trains(name, node, ends=NOW + 20_000.0, told=SAVED) for name, node in (("a", "g0"), ("b", "g1"))]
     assert leaving(decide(seen(*both, asks("wide", 2, walltime_s=500.0)), YIELDS, NOW)) == []
