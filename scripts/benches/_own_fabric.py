@@ -3,12 +3,13 @@
 Knows nothing of what is measured on it.
 """
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,29 +33,40 @@ class OwnFabric:
 
 
 @contextmanager
-def own_fabric(site: Path = LAPTOP, sets: Sequence[str] = ()) -> Iterator[OwnFabric]:
+def own_fabric(
+    site: Path = LAPTOP,
+    sets: Sequence[str] = (),
+    *,
+    host: str = "127.0.0.1",
+    within: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[OwnFabric]:
     """A fabric with nothing to do.
 
     Args:
         site: Site file.
         sets: What is unlike it, as `--set` takes it; the ports are always.
+        host: Where the site listens.
+        within: Folder in which its records get theirs; None is that for temporary files.
+        variables: What it finds in its environment besides.
 
     Raises:
         SystemExit: If it does not come up.
     """
-    state = Path(tempfile.mkdtemp(prefix="fab-"))
+    state = Path(tempfile.mkdtemp(prefix="fab-", dir=within))
     control, gateway = free_ports(("control", "gateway")).values()
     changes = (f"ports.control={control}", f"ports.gateway={gateway}", "ports.console=null", *sets)
     words = [word for change in changes for word in ("--set", change)]
     up = [*FABRIC, "up", "--site", str(site), "--state", str(state), *words]
-    process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    seen = {**os.environ, **(variables or {})}
+    process = subprocess.Popen(up, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=seen)
     try:
         for line in process.stdout or ():
             if "Ctrl-C" in line:
                 break
         else:
             sys.exit("bench: `fabric up` ended")
-        yield OwnFabric(f"http://127.0.0.1:{control}", state)
+        yield OwnFabric(f"http://{host}:{control}", state)
     finally:
         subprocess.run([*FABRIC, "down", "--now", "--state", str(state)], check=False, capture_output=True)
         process.send_signal(signal.SIGINT)
