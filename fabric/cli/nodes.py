@@ -60,14 +60,8 @@ def drain(
 
     Elastic work shrinks, services are ready elsewhere before they leave, and work that saves is asked to leave within
     the site's grace. Other work runs to its end, unless there is a deadline.
-
-    Raises:
-        BadInput: If options contradict each other.
     """
-    if undo and (preview or reason or deadline):
-        raise BadInput("--undo: goes with none of --preview, --reason and --deadline")
-    if preview and reason:
-        raise BadInput("--preview: does nothing for which a --reason would be kept")
+    _check(undo=undo, preview=preview, reason=reason, deadline=deadline)
     deadline_s = None if deadline is None else seconds_of(deadline, "--deadline")
     with session(ctx).client() as client:
         if undo:
@@ -82,6 +76,18 @@ def drain(
         _show_preview(answer)
     elif done is not None:
         typer.echo(_sentence(done))
+
+
+def _check(*, undo: bool, preview: bool, reason: str, deadline: str | None) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        BadInput: If they do.
+    """
+    if undo and (preview or reason or deadline):
+        raise BadInput("--undo: goes with none of --preview, --reason and --deadline")
+    if preview and reason:
+        raise BadInput("--preview: does nothing for which a --reason would be kept")
 
 
 def _show_preview(answer: DrainPreview) -> None:

@@ -23,7 +23,9 @@ PAGES = (
     ("/queue", "Queue", "q"),
     ("/workloads", "Workloads", "w"),
     ("/nodes", "Nodes", "n"),
+    ("/projects", "Projects", "p"),
     ("/models", "Models", "m"),
+    ("/submit", "Submit", "j"),
 )
 """Address, name, and the key that leads there after `g`."""
 

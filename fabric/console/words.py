@@ -63,6 +63,11 @@ def path_of(name: str) -> str:
     return f"/workload/{quote(name, safe='')}"
 
 
+def node_path(name: str) -> str:
+    """Address of a node's page."""
+    return f"/node/{quote(name, safe='')}"
+
+
 def link_to(name: str, where: str = "") -> Markup:
     """A link to a workload's page; `where` tells several to the same one on a page apart."""
     return tag("a", name, href=path_of(name), id=f"to-{quote(f'{where}/{name}' if where else name)}", class_="name")

@@ -14,7 +14,12 @@ from tests.unit.control.world import World
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: `apt-get install chromium`")
 EVIL = "<img src=x onerror=alert(1)>"
-PAGES = {"/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes", "/models": "Models"}
+PAGES = {
+    "/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes", "/projects": "Projects",
+    "/models": "Models", "/submit": "Submit a job",
+}  # fmt: skip
+SINGLE = {"/workload/train-a": "train-a", "/node/gpu-0": "gpu-0", "/project/default": "default"}
+"""Pages about one thing."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def test_every_page_loads(chromium: Browser, site: tuple[World, str], theme: str
     person = Reader(chromium, site[1], color_scheme=theme)
     person.log_in()
     expect(person.page.get_by_role("heading", level=1)).to_have_text("Overview")
-    for path, title in {**PAGES, "/workload/train-a": "train-a"}.items():
+    for path, title in {**PAGES, **SINGLE}.items():
         expect(person.go(path).get_by_role("heading", level=1)).to_have_text(title)
         expect(person.page.locator("[role=alert]")).to_have_count(0)
         assert person.page.evaluate("document.documentElement.dataset.theme") == theme
@@ -86,6 +91,56 @@ def test_a_job_that_is_submitted_appears_is_explained_and_its_page_follows_it(
     expect(page.get_by_role("button", name="Stop…")).to_be_hidden()
 
 
+def test_a_job_is_submitted_in_the_form_and_a_mistake_in_it_is_said(reader: Reader, site: tuple[World, str]) -> None:
+    world, _ = site
+    page = reader.go("/submit")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("Command: is empty")
+    page.get_by_label("Command").fill("python typed.py")
+    page.get_by_label("Name (made up if left out)").fill("typed")
+    page.get_by_label("GPUs of each").fill("99")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("alert")).to_contain_text("99 GPUs")
+    page.get_by_label("GPUs of each").fill("1")
+    page.get_by_label("Hours at most").fill("2")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("typed")
+    spec = world.records.get("typed").spec
+    assert (spec.entrypoint, spec.groups[0].gpus, spec.walltime_s) == ("python typed.py", 1.0, 7200.0)
+
+
+def test_a_node_is_drained_after_a_look_at_who_would_move_and_put_back(reader: Reader, site: tuple[World, str]) -> None:
+    world, _ = site
+    page = reader.go("/nodes")
+    page.get_by_role("table").get_by_role("link", name="commodity-0", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("commodity-0")
+    page.get_by_label("Why").fill("bad DIMM")
+    page.get_by_role("button", name="Drain…").click()
+    expect(page.locator(".preview")).to_contain_text("runs to its end here")
+    expect(page.locator(".preview")).to_contain_text("train-a")
+    page.get_by_role("button", name="Drain commodity-0").click()
+    expect(page.locator(".now")).to_contain_text("bad DIMM")
+    assert world.drains.all()["commodity-0"].reason == "bad DIMM"
+    reader.go("/workload/train-a")
+    expect(page.locator(".facts").first).to_contain_text("node commodity-0 is being drained by")
+    reader.go("/node/commodity-0")
+    page.get_by_role("button", name="Put into service").click()
+    expect(page.locator(".now .state")).to_have_text("ready")
+    assert world.drains.all() == {}
+
+
+def test_who_may_only_look_is_offered_neither_a_drain_nor_a_form(chromium: Browser, site: tuple[World, str]) -> None:
+    world, url = site
+    person = Reader(chromium, url)
+    person.log_in(world.issue("viewer-of-default", "viewer", "default"))
+    expect(person.page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page = person.go("/node/gpu-0")
+    expect(page.locator(".now .state")).to_have_text("ready")
+    assert page.get_by_role("button", name="Drain…").count() == 0
+    expect(person.go("/submit").locator(".empty")).to_contain_text("may look, but not submit")
+    person.close()
+
+
 def test_a_reason_that_is_html_is_shown_as_it_is(reader: Reader) -> None:
     page = reader.go("/queue")
     expect(page.get_by_role("table")).to_contain_text(EVIL)
@@ -113,7 +168,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: Browser, site: tu
     person = Reader(chromium, site[1], viewport={"width": 390, "height": 800})
     person.log_in()
     expect(person.page.get_by_role("heading", level=1)).to_have_text("Overview")
-    for path in (*PAGES, "/workload/train-a"):
+    for path in (*PAGES, *SINGLE):
         person.go(path)
         assert person.page.evaluate("document.documentElement.scrollWidth") <= 390, path
     person.close()

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from fabric.api.admin import NodeView
 from fabric.console.frame import Console, part
 from fabric.console.markup import Child, Markup, join, tag
-from fabric.console.words import bar, heading, link_to, number, size, table
+from fabric.console.words import bar, heading, link_to, node_path, number, size, table
 
 COLUMNS = ("Node", "State", "GPUs", "CPUs", "Memory", "Workloads")
 """Of a tier's table."""
@@ -69,11 +69,13 @@ def share_of(node: NodeView) -> float:
 
 def _row(node: NodeView) -> tuple[Child, ...]:
     classes = "state good" if node.state == "ready" else "state waits"
+    drained = f"by {node.drain.by}" + (f": {node.drain.reason}" if node.drain.reason else "") if node.drain else None
+    name = tag("a", node.name, href=node_path(node.name), class_="name")
     named = [join(link_to(name, node.name), " ") for name in node.workloads[:MOST_NAMED]]
     more = max(0, len(node.workloads) - MOST_NAMED) + node.others
     return (
-        tag("span", node.name, tag("span", " heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
-        tag("span", node.state, class_=classes),
+        tag("span", name, tag("span", " heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
+        join(tag("span", node.state, class_=classes), tag("div", drained, class_="quiet why") if drained else None),
         _used(node, "gpus") if node.capacity.get("gpus") else "–",
         _used(node, "cpus"),
         _used(node, "memory_bytes"),

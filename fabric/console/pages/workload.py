@@ -112,6 +112,7 @@ def now_of(found: ExplanationView, now: float) -> Markup:
     known = facts(
         ("Missing", found.missing if waits else None),
         ("Starts", start_of(view) if waits else None),
+        ("Notice", join([tag("div", said) for said in found.notices]) if found.notices else None),
         ("Kind", view.kind),
         ("Project", view.project),
         ("Class", view.priority),

@@ -1,16 +1,28 @@
 """What pages show of control's answers; the same functions as in the browser."""
 
+import json
+
+import pytest
+
 from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
 from fabric.api.lists import WorkloadPage
+from fabric.api.nodes import DrainPreview, DrainView, MoveView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.api.people import BudgetView, MemberView, MeView, ProjectView
+from fabric.api.usage import UsageRow, UsageView
 from fabric.console.chart import thinned
 from fabric.console.memory import Curves, Occupancy
 from fabric.console.pages.models import models_of, turns_of
+from fabric.console.pages.node import node_of, preview_of
 from fabric.console.pages.nodes import nodes_of, share_of
 from fabric.console.pages.overview import overview_of
+from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
+from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
 from fabric.console.pages.workload import history_of, now_of, progress_of
 from fabric.console.pages.workloads import list_of, states_of
+from fabric.core.errors import BadInput
+from fabric.workloads.spec import WorkloadSpec
 
 NOW = 1_750_000_000.0
 EVIL = "<img src=x onerror=alert(1)>"
@@ -52,10 +64,12 @@ def test_names_and_reasons_that_are_html_stay_text_everywhere() -> None:
     everything = [
         queue_of(page(evil), NOW, 50),
         list_of(page(evil), NOW, 50, ""),
-        now_of(ExplanationView(workload=evil, missing=EVIL), NOW),
+        now_of(ExplanationView(workload=evil, missing=EVIL, notices=(EVIL,)), NOW),
         history_of((EventView(at=NOW, state=EVIL, reason=EVIL, attempt=1),)),
         progress_of(ProgressView(stage=EVIL, unit=EVIL, total=1.0, metrics={EVIL: 1.0}, checkpoint_uri=EVIL), Curves()),
         overview_of(overview(queue=(evil,), services=(evil,)), Occupancy()),
+        projects_of((project(EVIL),), NOW),
+        project_of(project(EVIL), NOW),
         nodes_of((node(EVIL, tier=EVIL, state=EVIL, workloads=(EVIL,)),)),
     ]
     for shown in everything:
@@ -161,3 +175,93 @@ def test_a_long_curve_keeps_its_ends() -> None:
     points = [(float(i), 0.0) for i in range(5000)]
     kept = thinned(points)
     assert (len(kept), kept[0], kept[-1]) == (300, points[0], points[-1])
+
+
+def test_a_node_says_who_drains_it_and_what_is_on_it() -> None:
+    drain = DrainView(node="gpu-0", by="ada", reason=EVIL, since=NOW, deadline=NOW + 60)
+    away = node(state="draining", drain=drain, workloads=("train",))
+    shown = node_of(away)
+    for words in (f"drained by ada: {ESCAPED}", "everything is gone by", 'href="/workload/train"', "2 of 2", "1 of 4"):
+        assert words in shown
+    assert f"by ada: {ESCAPED}" in nodes_of((away,))
+    assert 'href="/node/gpu-0"' in nodes_of((away,))
+    lasting = node_of(node(drain=drain.model_copy(update={"deadline": None})))
+    assert "what does not save runs to its end" in lasting
+    assert "Nothing runs here." in lasting
+
+
+def test_a_preview_says_who_would_move_and_who_would_wait() -> None:
+    moves = (
+        MoveView(workload="chat", project="a", how="moves", to=("gpu-1",), said="is ready on gpu-1 before it leaves"),
+        MoveView(workload=EVIL, project="b", how="waits", said=EVIL),
+    )
+    shown = preview_of(DrainPreview(node="gpu-0", asked_at=NOW, moves=moves))
+    assert "is ready on gpu-1 before it leaves" in shown
+    assert 'class="state waits"' in shown
+    assert "<img" not in shown
+    assert "it would be empty at once" in preview_of(DrainPreview(node="gpu-0", asked_at=NOW))
+
+
+FIELDS = {
+    "command": " python x.py ", "name": "", "project": "alpha", "class": "batch", "tier": ANYWHERE, "workers": 2,
+    "cpus": 1.5, "gpus": None, "memory_gib": 0.5, "hours": None, "saves": False,
+}  # fmt: skip
+
+
+def test_a_form_becomes_the_spec_that_a_file_would_say() -> None:
+    least = spec_of(FIELDS)
+    group = {"count": 2, "cpus": 1.5, "gpus": 0.0, "memory": "0.5 GiB"}
+    assert least == {
+        "entrypoint": "python x.py", "project": "alpha", "priority": "batch", "groups": [group], "checkpoints": False,
+    }  # fmt: skip
+    whole = spec_of({**FIELDS, "name": "mine", "tier": "gpu", "hours": 0.5, "saves": True})
+    assert (whole["name"], whole["walltime_s"], whole["checkpoints"]) == ("mine", 1800.0, True)
+    assert whole["groups"][0]["tier"] == "gpu"
+    assert WorkloadSpec.model_validate_json(json.dumps(whole)).groups[0].count == 2
+
+
+def test_a_form_without_a_command_is_refused_before_anybody_is_asked() -> None:
+    with pytest.raises(BadInput, match="Command: is empty"):
+        spec_of({**FIELDS, "command": "  "})
+
+
+def test_the_project_of_the_key_is_offered_first() -> None:
+    me = MeView(name="k", user="ann", role="member", project="beta")
+    assert choices_of(me, ["alpha", "beta"]) == ["beta", "alpha"]
+    assert choices_of(me.model_copy(update={"project": None}), ["alpha"]) == ["default", "alpha"]
+
+
+def project(name: str = "nlp", **more: object) -> ProjectView:
+    held = {"gpu": Amounts(gpus=2, cpus=4, memory_bytes=2**33), "commodity": Amounts()}
+    budget = BudgetView(gpu_hours=100.0, every="week", used_gpu_hours=25.0, resets_at=NOW + 7200, running=3)
+    fields = {
+        "name": name, "parent": name, "held": held, "limit": {"gpu": "8 GPUs"}, "budget": budget, "num_running": 2,
+        "num_waiting": 1, "members": (MemberView(user=name, project=name, role="member"),), "weight": 2.0,
+    }  # fmt: skip
+    return ProjectView.model_validate({**fields, **more})
+
+
+def test_projects_say_what_they_hold_and_how_much_of_their_budget_is_used() -> None:
+    shown = projects_of((project(), project("other", closed_at=NOW, budget=None)), NOW)
+    for words in ("gpu: 2 GPUs, 4 CPUs, 8 GiB", "8 GPUs on gpu", "25 of 100 GPU hours a week, anew in 2 h", "closed"):
+        assert words in shown
+    assert "commodity" not in shown
+    assert 'aria-label="budget used: 25 %"' in shown
+    assert 'href="/project/nlp"' in shown
+    assert "No project is known yet" in projects_of((), NOW)
+
+
+def test_a_project_says_who_is_what_in_it() -> None:
+    shown = project_of(project(), NOW)
+    for words in ("member", "weight 2", "3 running at most", 'href="/project/nlp"'):
+        assert words in shown
+    assert "Nobody has a role in it" in project_of(project(members=(), budget=None, parent=None), NOW)
+
+
+def test_use_is_drawn_day_by_day_without_gaps() -> None:
+    day = NOW // 86_400 * 86_400
+    rows = (UsageRow(begins=day, cpu_hours=3.0, gpu_hours=0.0, memory_gib_hours=1.0),)
+    shown = use_of(UsageView(since=day, until=NOW, rows=rows), day - 29 * 86_400)
+    assert 'aria-label="CPU hours a day: now 3, from 0 to 3"' in shown
+    assert "GPU hours a day" not in shown
+    assert "It used nothing" in use_of(UsageView(since=day, until=NOW, rows=()), day)
