@@ -25,6 +25,7 @@ PAGES = (
     ("/nodes", "Nodes", "n"),
     ("/projects", "Projects", "p"),
     ("/models", "Models", "m"),
+    ("/simulate", "Simulate", "s"),
     ("/submit", "Submit", "j"),
 )
 """Address, name, and the key that leads there after `g`."""

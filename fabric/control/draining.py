@@ -7,12 +7,13 @@ Knows nothing of HTTP, nor of how anything leaves: a drain becomes a state of it
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from fabric.core.errors import NotFound
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Claim, Node, NodeState, Running, Snapshot
 from fabric.store.drains import Drain
@@ -24,8 +25,14 @@ READ_EVERY_S = 1.0
 """Seconds for which what was read of the store is taken, where nobody here changed it: another control may have."""
 _PREFIX = "drain:"
 _AS_WINDOW = re.compile(rf"taken away by window {_PREFIX}(\S+), which begins at [0-9: -]+ UTC")
+LONGEST_START_S = 600.0
+"""For how long replicas that have joined may start before those that they replace leave all the same, in seconds."""
 _HAS_BEGUN = frozenset({State.RUNNING, State.RESIZING})
 
+Find = Callable[[str], Record]
+"""The record of a name; raises NotFound where there is none."""
+Views = Callable[[], Mapping[str, ClusterView]]
+"""Every cluster as it is, by its name."""
 Decider = Callable[[Snapshot, Policy, float], Plan]
 """Who decides on what is seen."""
 
@@ -86,21 +93,22 @@ class Drains:
 class Emptying:
     """Decisions in which whatever is on drained nodes leaves."""
 
-    def __init__(self, drains: Drains, find: Callable[[str], Record], decider: Decider) -> None:
+    def __init__(self, drains: Drains, find: Find, decider: Decider, views: Views) -> None:
         """Remember what to ask.
 
         Args:
             drains: Of the site.
             find: The record of a name; raises NotFound where there is none.
             decider: Who decides otherwise.
+            views: Every cluster as it is, by its name.
         """
-        self._drains, self._find, self._decider = drains, find, decider
+        self._drains, self._find, self._decider, self._views = drains, find, decider, views
         self._last: tuple[Snapshot, Snapshot, Plan] | None = None
 
     def planned(self, snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         """A decision."""
         drains = self._drains.all()
-        seen = emptied(snapshot, drains, self._find, now)
+        seen = emptied(snapshot, drains, self._find, now, views=self._views)
         plan = self._decider(seen, policy, now)
         self._last = (snapshot, seen, plan)
         return plan if seen is snapshot else told(plan, drains)
@@ -123,7 +131,9 @@ def drained(nodes: tuple[Node, ...], drains: Mapping[str, Drain]) -> tuple[Node,
     )
 
 
-def emptied(snapshot: Snapshot, drains: Mapping[str, Drain], find: Callable[[str], Record], now: float) -> Snapshot:
+def emptied(
+    snapshot: Snapshot, drains: Mapping[str, Drain], find: Find, now: float, *, views: Views = lambda: {}
+) -> Snapshot:
     """A snapshot in which drained nodes are taken away by their deadlines, as by a window.
 
     Without a deadline whoever can leave without loss is asked at once. Work that would lose what it did (it neither
@@ -134,13 +144,15 @@ def emptied(snapshot: Snapshot, drains: Mapping[str, Drain], find: Callable[[str
         drains: By node.
         find: The record of a name; raises NotFound where there is none.
         now: Seconds since the epoch.
+        views: Every cluster as it is, by its name: whether what is in place of what leaves is ready.
     """
     here = {node.name: drains[node.name] for node in snapshot.nodes if node.name in drains}
     if not here:
         return snapshot
     notice_s = snapshot.grace_s + snapshot.overhead_s
     claims = [Claim(_PREFIX + name, _leaves(drain, notice_s), math.inf, (name,)) for name, drain in here.items()]
-    running = tuple(_asked(work, here, find, latest=now + notice_s) for work in snapshot.running)
+    question = _Question(here, find, views, now, now + notice_s)
+    running = tuple(question.asked(work) for work in snapshot.running)
     ordered = sorted((*snapshot.claims, *claims), key=lambda claim: (claim.start, claim.name))
     return replace(snapshot, claims=tuple(ordered), running=running)
 
@@ -180,20 +192,51 @@ def _leaves(drain: Drain, notice_s: float) -> float:
     return drain.since + notice_s if drain.deadline is None else drain.deadline
 
 
-def _asked(work: Running, here: Mapping[str, Drain], find: Callable[[str], Record], *, latest: float) -> Running:
-    """Running work, left alone where it may stay for now."""
-    mine = [here[part.node] for part in work.grant.slices if part.node in here]
-    if not mine or not work.movable:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Who on drained nodes may be asked to leave now."""
+
+    here: Mapping[str, Drain]
+    find: Find
+    views: Views
+    now: float
+    latest: float
+    """Deadlines before it leave no time to wait."""
+
+    def asked(self, work: Running) -> Running:
+        """Running work, left alone where it may stay for now."""
+        mine = [self.here[part.node] for part in work.grant.slices if part.node in self.here]
+        if not mine or not work.movable:
+            return work
+        try:
+            record = self.find(work.name)
+        except NotFound:
+            return work
+        due = [drain.deadline for drain in mine if drain.deadline is not None]
+        if record.state in _HAS_BEGUN and not due and not leaves_without_loss(record.spec):
+            return replace(work, movable=False)
+        if work.service and min(due, default=math.inf) > self.latest and self._is_replaced(record):
+            return replace(work, movable=False, settled=False)
         return work
-    try:
-        record = find(work.name)
-    except NotFound:
-        return work
-    due = [drain for drain in mine if drain.deadline is not None]
-    if record.state in _HAS_BEGUN and not due and not leaves_without_loss(record.spec):
-        return replace(work, movable=False)
-    # The replicas in place of those that leave must have joined before these go, unless the deadline comes first.
-    grows = work.service and record.state is State.RESIZING and record.target is None
-    if grows and all(drain.deadline is None or drain.deadline > latest for drain in mine):
-        return replace(work, movable=False, settled=False)
-    return work
+
+    def _is_replaced(self, record: Record) -> bool:
+        """Whether replicas in place of those that leave have yet to join, or to be ready."""
+        if record.state is State.RESIZING and record.target is None:
+            return True
+        group, view = record.spec.replicas, self.views().get(record.cluster)
+        if group is None or record.grant is None or view is None or view.details is None:
+            return False
+        stays = any(part.group == group.name and part.node not in self.here for part in record.grant.slices)
+        starting_s = self.now - (record.at.resized or -math.inf)
+        return stays and starting_s < LONGEST_START_S and ready_replicas(view.details) < record.grant.size(group.name)
+
+
+def ready_replicas(details: Mapping[str, Any]) -> int:
+    """How many replicas serve, of the deployment that has the fewest.
+
+    Args:
+        details: What Serve says of its applications.
+    """
+    deployments = [d for app in details.get("applications", {}).values() for d in app.get("deployments", {}).values()]
+    counts = [sum(r.get("state") == "RUNNING" for r in each.get("replicas", ())) for each in deployments]
+    return min(counts, default=0)

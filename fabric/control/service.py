@@ -30,6 +30,7 @@ from fabric.control.overview import (
     services_of,
     tier_views,
 )
+from fabric.control.past import Past
 from fabric.control.ports import Ports
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
@@ -86,6 +87,8 @@ class Service:
         """People, projects and keys."""
         self.drains = NodeDrains(ports, site)
         """Nodes out of service."""
+        self.past = Past(ports, site)
+        """What was asked for of late."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
 

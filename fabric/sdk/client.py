@@ -19,6 +19,7 @@ from fabric.core.errors import BadInput, NotFound, Unavailable
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
+from fabric.sdk.past import AsyncPast
 from fabric.sdk.people import AsyncPeople
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
@@ -59,7 +60,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient(AsyncLists, AsyncNodes):
+class AsyncClient(AsyncLists, AsyncNodes, AsyncPast):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

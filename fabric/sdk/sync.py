@@ -123,6 +123,7 @@ class Client:
     drain = derived(AsyncClient.drain)
     undrain = derived(AsyncClient.undrain)
     preview_drain = derived(AsyncClient.preview_drain)
+    past = derived(AsyncClient.past)
     overview = derived(AsyncClient.overview)
     queue = derived(AsyncClient.queue)
     search = derived(AsyncClient.search)

@@ -22,6 +22,7 @@ from fabric.control.http.logs import logs_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.nodes import nodes_router
 from fabric.control.http.packages import packages_router
+from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
 from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
@@ -59,6 +60,7 @@ def create_app(
     app.include_router(telling_router(service, guard))
     app.include_router(site_router(service, guard))
     app.include_router(nodes_router(service, guard))
+    app.include_router(past_router(service, guard))
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))

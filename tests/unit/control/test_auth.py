@@ -45,6 +45,7 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("POST", "/api/fabric/nodes/{node}/drain", {}, Permission.OPERATE),
     ("DELETE", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
+    ("GET", "/api/fabric/past", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
     ("GET", "/api/fabric/search", None, Permission.LOOK),

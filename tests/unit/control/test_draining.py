@@ -1,10 +1,11 @@
 """Drained nodes in the loop: nothing new starts there, and what is there leaves as gently as it can."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fabric.control.drained_backend import DrainedBackend
-from fabric.control.draining import Drains, Emptying
+from fabric.control.draining import LONGEST_START_S, Drains, Emptying, ready_replicas
 from fabric.core.errors import NotFound
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.loop import Loop, Settings
@@ -44,7 +45,7 @@ class Site:
         self.records, self.backend, self.clock = FakeRecords(), FakeBackend(), FakeClock(NOW)
         self.records.add(*records)
         self.drains = Drains(FakeDrains() if kept is None else kept, lambda: self.clock.at)
-        self.emptying = Emptying(self.drains, self._find, decide)
+        self.emptying = Emptying(self.drains, self._find, decide, self.backend.observe)
         settings = Settings(head=HEAD, grace_s=GRACE_S, overhead_s=OVERHEAD_S, policy=Policy(min_run_s=0.0))
         self.eyes = DrainedBackend(self.backend, self.drains)
         self.loop = Loop(
@@ -166,6 +167,32 @@ def test_a_service_has_joined_elsewhere_before_it_leaves() -> None:
     assert node not in site.nodes_of("chat")
     assert site.backend.started == ["chat-1"], "it is the same cluster all the time"
     assert "in place of those on " + node + ", which is being drained by ada" in site.history("chat")
+
+
+def test_a_service_leaves_only_once_its_new_replicas_are_ready_or_that_took_too_long() -> None:
+    for ready_after_s in (300.0, 1000.0):
+        site = Site(chat())
+        (node,) = site.nodes_of("chat")
+        serves(site, 1)
+        site.drain(node).later(ready_after_s)
+        if ready_after_s < LONGEST_START_S:
+            assert (site.state("chat"), len(site.nodes_of("chat"))) == (State.RUNNING, 2)
+            serves(site, 2)
+            site.later(5).later(5)
+        assert site.later(5).nodes_of("chat") == ["g0" if node == "g1" else "g1"]
+
+
+def serves(site: Site, ready: int) -> None:
+    """Let the service have so many replicas that serve, and one that starts."""
+    replicas = [*[{"state": "RUNNING"}] * ready, {"state": "STARTING"}]
+    details = {"applications": {"chat": {"deployments": {"LLM": {"replicas": replicas}}}}}
+    site.backend.views["chat-1"] = replace(site.backend.views["chat-1"], details=details)
+
+
+def test_replicas_are_those_that_serve_of_the_deployment_that_has_the_fewest() -> None:
+    deployments = {"a": {"replicas": [{"state": "RUNNING"}] * 3}, "b": {"replicas": [{"state": "RUNNING"}, {}]}}
+    assert ready_replicas({"applications": {"x": {"deployments": deployments}}}) == 1
+    assert ready_replicas({}) == 0
 
 
 def test_a_service_that_still_grows_at_the_deadline_leaves_all_the_same() -> None:

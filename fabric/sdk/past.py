@@ -1,0 +1,38 @@
+"""The call for the recent past.
+
+Knows nothing of connections: the client that derives from it has one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from fabric.sdk.later import Later
+
+if TYPE_CHECKING:
+    from fabric.api import past as wire
+    from fabric.sdk.transport import Transport
+else:
+    wire = Later("fabric.api.past")
+
+
+class AsyncPast(ABC):
+    """Part of `AsyncClient`."""
+
+    _patience_s: float
+
+    @property
+    @abstractmethod
+    def _control(self) -> Transport:
+        """The client's connection."""
+
+    async def past(self, since: float = 0.0, *, limit: int = 200) -> wire.PastView:
+        """What was asked for since an instant and what became of it, and how the site decides.
+
+        Args:
+            since: Seconds since the epoch.
+            limit: The most workloads to tell of, the newest; at most 1000.
+        """
+        asked = {"since": str(since), "limit": str(limit)}
+        return await self._control.read(wire.PastView, "GET", wire.PAST, patience_s=self._patience_s, params=asked)
