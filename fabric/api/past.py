@@ -7,12 +7,28 @@ from typing import Any
 
 from fabric.api.overview import Amounts
 from fabric.config.settings import Settings
-from fabric.workloads.spec import Group
 
 PAST = "/api/fabric/past"
 """GET: `since` in seconds since the epoch, `limit`."""
 MOST_PAST = 1000
 """Workloads in one answer at most."""
+
+
+class PastGroup(Settings):
+    """Equal workers that a workload asked for."""
+
+    name: str = "workers"
+    """Its name."""
+    count: int = 1
+    """Workers; of a group that may change its size, as many as were asked for."""
+    tier: str | None = None
+    """Tier they must run on; None for any."""
+    cpus: float = 1.0
+    """CPU cores of each."""
+    gpus: float = 0.0
+    """Accelerators of each."""
+    memory: str = "1 GiB"
+    """Memory of each, with unit."""
 
 
 class PastWork(Settings):
@@ -28,7 +44,7 @@ class PastWork(Settings):
     """Priority class."""
     state: str
     """As it is now."""
-    groups: tuple[Group, ...]
+    groups: tuple[PastGroup, ...]
     """What it asks for."""
     walltime_s: float | None = None
     """Longest run in seconds."""

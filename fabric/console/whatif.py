@@ -22,7 +22,7 @@ from fabric.simulator.engine import Engine, Parts
 from fabric.simulator.holdings import HoldingRecords
 from fabric.simulator.report import Occupancy, report_of
 from fabric.workloads.record import Instants, Record
-from fabric.workloads.spec import Priority, WorkloadSpec
+from fabric.workloads.spec import Group, Priority, WorkloadSpec
 from fabric.workloads.states import State
 
 AS_NOW = "as now"
@@ -140,17 +140,20 @@ def _course_of(lengths: Mapping[str, float]) -> Callable[[WantedCluster], Course
 
 
 def _record(work: PastWork, begins: float) -> Record:
-    groups = tuple(group.model_copy(update={"min": None, "max": None, "step": 1}) for group in work.groups)
     spec = WorkloadSpec(
         name=work.name, project=work.project, entrypoint="decided again", priority=Priority(work.priority),
-        groups=groups, walltime_s=work.walltime_s, checkpoints=work.checkpoints,
+        groups=_groups(work), walltime_s=work.walltime_s, checkpoints=work.checkpoints,
     )  # fmt: skip
     return Record(work.name, spec, State.QUEUED, Instants(work.submitted_at - begins))
 
 
+def _groups(work: PastWork) -> tuple[Group, ...]:
+    return tuple(Group.model_validate(group.model_dump()) for group in work.groups)
+
+
 def _fits(work: PastWork, nodes: tuple[Node, ...], past: PastView) -> bool:
     try:
-        require_possible(work.name, work.groups, nodes, _resources(past.head))
+        require_possible(work.name, _groups(work), nodes, _resources(past.head))
     except DoesNotFit:
         return False
     return True

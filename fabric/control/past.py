@@ -6,7 +6,7 @@ Knows nothing of HTTP, nor of what is made of it.
 from collections.abc import Iterable, Sequence
 
 from fabric.api.overview import Amounts
-from fabric.api.past import MOST_PAST, PastView, PastWork, TierFacts
+from fabric.api.past import MOST_PAST, PastGroup, PastView, PastWork, TierFacts
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
 from fabric.control.callers import Caller, Permission
@@ -15,6 +15,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.workloads.record import Record
+from fabric.workloads.spec import Group
 
 
 class Past:
@@ -63,8 +64,14 @@ def past_work(record: Record) -> PastWork:
     at, spec = record.at, record.spec
     return PastWork(
         name=record.name, project=spec.project, kind=spec.kind, priority=str(spec.priority), state=str(record.state),
-        groups=spec.groups, walltime_s=spec.walltime_s, checkpoints=spec.checkpoints, submitted_at=at.submitted,
-        granted_at=at.granted, running_at=at.running, ended_at=at.ended,
+        groups=tuple(map(_group, spec.groups)), walltime_s=spec.walltime_s, checkpoints=spec.checkpoints,
+        submitted_at=at.submitted, granted_at=at.granted, running_at=at.running, ended_at=at.ended,
+    )  # fmt: skip
+
+
+def _group(group: Group) -> PastGroup:
+    return PastGroup(
+        name=group.name, count=group.count, tier=group.tier, cpus=group.cpus, gpus=group.gpus, memory=group.memory
     )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ KEY = "key-of-the-administrator"
 def control_of(folder: Path) -> Iterator[tuple[World, str]]:
     """A world whose app answers on a socket; and its URL."""
     engine = open_store(folder)
-    world = World(folder, engine, anonymous=False)
+    # With a transport of its own the world has an app of its own, too, beside those of other worlds.
+    world = World(folder, engine, anonymous=False, mlflow_transport=httpx.AsyncHTTPTransport())
     world.issue(KEY, "admin")
     config = uvicorn.Config(world.app, host="127.0.0.1", port=free_port(), log_level="warning")
     server = uvicorn.Server(config)

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chrom
 EVIL = "<img src=x onerror=alert(1)>"
 PAGES = {
     "/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes", "/projects": "Projects",
-    "/models": "Models", "/submit": "Submit a job",
+    "/models": "Models", "/simulate": "What if",
+    "/submit": "Submit a job",
 }  # fmt: skip
 SINGLE = {"/workload/train-a": "train-a", "/node/gpu-0": "gpu-0", "/project/default": "default"}
 """Pages about one thing."""
@@ -127,6 +128,17 @@ def test_a_node_is_drained_after_a_look_at_who_would_move_and_put_back(reader: R
     page.get_by_role("button", name="Put into service").click()
     expect(page.locator(".now .state")).to_have_text("ready")
     assert world.drains.all() == {}
+
+
+def test_the_past_is_decided_again_with_more_nodes(reader: Reader) -> None:
+    page = reader.go("/simulate")
+    page.get_by_label("Nodes more of gpu").fill("3")
+    page.get_by_role("button", name="Decide it again").click()
+    expect(page.get_by_role("table")).to_contain_text("Mean wait")
+    expect(page.get_by_role("table")).to_contain_text("commodity: CPUs in use")
+    page.get_by_label("Nodes more of gpu").fill("-5")
+    page.get_by_role("button", name="Decide it again").click()
+    expect(page.get_by_role("alert")).to_contain_text("tier gpu would have -3 nodes")
 
 
 def test_who_may_only_look_is_offered_neither_a_drain_nor_a_form(chromium: Browser, site: tuple[World, str]) -> None:

@@ -3,12 +3,11 @@
 import pytest
 
 from fabric.api.overview import Amounts
-from fabric.api.past import PastView, PastWork, TierFacts
+from fabric.api.past import PastGroup, PastView, PastWork, TierFacts
 from fabric.console.pages.simulate import answer_of, stairs
 from fabric.console.whatif import AS_NOW, POLICIES, Answer, what_if
 from fabric.core.errors import BadInput
 from fabric.scheduler.policy import Policy
-from fabric.workloads.spec import Group
 
 NOW = 10_000.0
 GPU = Amounts(cpus=4, gpus=2, memory_bytes=2**33)
@@ -21,7 +20,7 @@ def tier(name: str = "gpu", nodes: int = 1, each: Amounts = GPU, heads: bool = T
 def ran(name: str, at: float, waited: float, for_s: float, gpus: float = 2.0, **more: object) -> PastWork:
     fields = {
         "name": name, "project": "a", "kind": "job", "priority": "batch", "state": "succeeded", "submitted_at": at,
-        "groups": (Group(tier="gpu", gpus=gpus),), "granted_at": at + waited, "running_at": at + waited,
+        "groups": (PastGroup(tier="gpu", gpus=gpus),), "granted_at": at + waited, "running_at": at + waited,
         "ended_at": at + waited + for_s, "walltime_s": for_s,
     }  # fmt: skip
     return PastWork.model_validate({**fields, **more})
@@ -73,8 +72,8 @@ def test_what_runs_still_counts_as_far_as_it_ran_and_what_waits_by_its_walltime(
     assert answer.now.longest_wait_s == 500.0
 
 
-def test_elastic_work_is_decided_again_at_the_size_it_asked_for() -> None:
-    group = Group(tier="gpu", gpus=1.0, count=2, min=1, max=2)
+def test_a_gang_is_decided_again_as_one() -> None:
+    group = PastGroup(tier="gpu", gpus=1.0, count=2)
     answer = what_if(past(ran("swarm", 0.0, 0.0, 10.0, groups=(group,))), AS_NOW, {})
     assert [each.steps for each in answer.now.occupancy] == [((0.0, 2.0), (10.0, 0.0))]
 
