@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from fabric.workloads.record import Event
+from fabric.control.callers import LOCAL_ADMIN, Caller, Role
+from fabric.control.discretion import Discretion
+from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
 from tests.unit.control.world import START, World
 
@@ -74,10 +76,48 @@ def test_a_reason_is_told_without_the_names_in_it(shared: World) -> None:
     assert f"room for {HIDDEN}: 12 s" in [event["reason"] for event in explained["events"]]
 
 
-def test_work_that_ended_long_ago_stays_unnamed_in_a_history(shared: World) -> None:
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_work_that_ended_long_ago_stays_unnamed_in_a_history(shared: World, forgotten: bool) -> None:
     shared.end("secret-b")
+    if forgotten:
+        shared.records.delete("secret-b")
     shared.records.save([shared.records.get("own.1")], [Event("own.1", START, State.RUNNING, "room for mine", 1)])
     reasons = [event["reason"] for event in told(shared, "ann", "/api/fabric/workloads/mine/events")]
     assert f"room for {HIDDEN}: 12 s" in reasons
     own = [event["reason"] for event in told(shared, "ann", "/api/fabric/workloads/own.1/events")]
     assert "room for mine" in own
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("running", "running"),
+        ("room is made by secret-a, secret-b within 30 s", f"room is made by {HIDDEN} within 30 s"),
+        ("secret-a (batch) leaves within 30 s: 5 GPU s", f"{HIDDEN} (batch) leaves within 30 s: 5 GPU s"),
+        ("would not fit even without secret-a, own.1", f"would not fit even without {HIDDEN}, own.1"),
+        ("after secret-a.", f"after {HIDDEN}."),
+        ("room for mine: secret-b: x", f"room for mine: {HIDDEN}: x"),
+        ("room for nobody-knows: x", f"room for {HIDDEN}: x"),
+        ("secret-abc and secret", "secret-abc and secret"),
+        ("", ""),
+    ],
+)
+def test_texts_are_read_word_by_word(shared: World, text: str, read: str) -> None:
+    ann = Caller("ann", Role.MEMBER, "alpha")
+    assert Discretion(shared.records).towards(ann)(text) == read
+    assert Discretion(shared.records).towards(LOCAL_ADMIN)(text) == text
+
+
+def test_each_name_is_looked_up_once_and_our_own_words_never(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    get = shared.records.get
+
+    def counted(name: str) -> Record:
+        asked.append(name)
+        return get(name)
+
+    monkeypatch.setattr(shared.records, "get", counted)
+    read = Discretion(shared.records).towards(Caller("ann", Role.MEMBER, "alpha"))
+    for _ in range(3):
+        read("waits: 2 GPUs; behind secret-a, own.1 and 3 more; expected start 2026-07-05 14:03:20 UTC")
+    assert asked == ["secret-a", "own.1"]
