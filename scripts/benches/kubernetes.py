@@ -9,7 +9,6 @@ The clock starts before the request. Runs alternate A-B-B-A, each after the pods
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benches._own_fabric import ROOT, OwnFabric, own_fabric
+from scripts.benches._sides import compared
 from scripts.rigging.api import Api, wait_until
 from scripts.rigging.images import RAY_IMAGE
 from scripts.rigging.layout import GPU, NODES, layout
@@ -145,13 +145,7 @@ def main() -> int:
         api.delete(f"/api/v1/namespaces/{NAMESPACE}")
     if not was_up:
         rig.down()
-    medians = {name: statistics.median(seconds) for name, seconds in found.items()}
-    ratio = medians["fabric"] / medians["kuberay"]
-    for name, seconds in found.items():
-        print(f"{name:8} median {medians[name]:6.2f} s  from {min(seconds):6.2f} to {max(seconds):6.2f}")
-    print(f"ratio    {ratio:.2f} (at most {AT_MOST})")
-    print(json.dumps({"ratio": ratio, "at_most": AT_MOST, "seconds": found}))
-    return 0 if ratio <= AT_MOST else 1
+    return compared(found, AT_MOST)
 
 
 def _all(bench: Bench, times: int) -> dict[str, list[float]]:

@@ -6,9 +6,7 @@ terminal of the stock `ray job submit`.
 """
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 from fabric.backends.local import processes
 from fabric.backends.local.ports import free_ports
 from scripts.benches._own_fabric import own_fabric
+from scripts.benches._sides import compared
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -104,13 +103,7 @@ def main() -> int:
             found[name].append(took_s)
             print(f"{name:6} {took_s:6.2f} s", flush=True)
             time.sleep(options.rest)
-    medians = {name: statistics.median(seconds) for name, seconds in found.items()}
-    ratio = medians["fabric"] / medians["bare"]
-    for name, seconds in found.items():
-        print(f"{name:6} median {medians[name]:6.2f} s  from {min(seconds):6.2f} to {max(seconds):6.2f}")
-    print(f"ratio  {ratio:.2f} (at most {AT_MOST})")
-    print(json.dumps({"ratio": ratio, "at_most": AT_MOST, "seconds": found}))
-    return 0 if ratio <= AT_MOST else 1
+    return compared(found, AT_MOST)
 
 
 if __name__ == "__main__":
