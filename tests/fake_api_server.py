@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, Listing, Object, Patch
+from fabric.backends.kuberay.api import (
+    NODES,
+    PODS,
+    RAY_CLUSTERS,
+    RAY_JOBS,
+    Change,
+    Expired,
+    Kind,
+    Listing,
+    Object,
+    Patch,
+)
 from fabric.core.errors import BadInput, Conflict, FabricError, NotFound
 
 
@@ -51,27 +62,27 @@ class FakeApiServer:
         self._version = 0
         self._count = 0
         self._lock = threading.RLock()
-        self._watches: list[tuple[Kind, queue.SimpleQueue[Change | FabricError | None]]] = []
+        self._watches: list[tuple[Kind, str, queue.SimpleQueue[Change | FabricError | None]]] = []
 
     def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
-        """All objects of a kind that have the values of fields, whatever their labels."""
+        """All objects of a kind that have the labels and the values of fields."""
         with self._lock:
             self._may("list", kind)
             items = [
                 copy.deepcopy(item)
                 for (plural, _), item in self.objects.items()
-                if plural == kind.plural and _has(item, fields)
+                if plural == kind.plural and _has(item, fields) and _labelled(item, selector)
             ]
             return Listing(tuple(items), str(self._version))
 
     def watch(self, kind: Kind, version: str, selector: str = "") -> Iterator[Change]:
-        """Changes after now."""
+        """Changes after now of objects that have the labels."""
         told: queue.SimpleQueue[Change | FabricError | None] = queue.SimpleQueue()
         with self._lock:
             self._may("watch", kind)
             if int(version) < self._version:
                 raise Expired("too old")
-            self._watches.append((kind, told))
+            self._watches.append((kind, selector, told))
         while (change := told.get()) is not None:
             if isinstance(change, FabricError):
                 raise change
@@ -128,7 +139,7 @@ class FakeApiServer:
     def close(self) -> None:
         """End every watch."""
         with self._lock:
-            for _, told in self._watches:
+            for _, _, told in self._watches:
                 told.put(None)
             self._watches.clear()
 
@@ -156,10 +167,16 @@ class FakeApiServer:
             _merge(item, changes)
             self._put(kind, item, event="MODIFIED")
 
+    def operate(self, kind: Kind, name: str, **changes: Any) -> None:
+        """Change parts of an object, as somebody else would, and let the operator see it."""
+        with self._lock:
+            self.change(kind, name, **changes)
+            self._reconcile()
+
     def interrupt(self, error: FabricError) -> None:
         """End every watch with an error, as an API server that is restarted does."""
         with self._lock:
-            for _, told in self._watches:
+            for _, _, told in self._watches:
                 told.put(error)
             self._watches.clear()
 
@@ -196,20 +213,45 @@ class FakeApiServer:
         if event == "DELETED":
             self._version += 1
             item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self._version)}}
-        for watched, told in self._watches:
-            if watched.plural == kind.plural:
+        for watched, selector, told in self._watches:
+            if watched.plural == kind.plural and _labelled(item, selector):
                 told.put(Change(event, copy.deepcopy(item)))
 
     def _reconcile(self) -> None:
         """What the operator, the scheduler and kubelets do."""
         if self.makes_pods:
+            for job in [item for (plural, _), item in self.objects.items() if plural == RAY_JOBS.plural]:
+                self._operate_job(job)
             for cluster in [item for (plural, _), item in self.objects.items() if plural == RAY_CLUSTERS.plural]:
                 self._operate(cluster)
         for pod in [item for (plural, _), item in self.objects.items() if plural == PODS.plural]:
             self._run(pod)
 
+    def _operate_job(self, job: Object) -> None:
+        """Make the RayCluster of a RayJob, or take it away, as KubeRay 1.6.2 does."""
+        name, status = f"{job['metadata']['name']}-raycluster", job.setdefault("status", {})
+        how_far = status.get("jobDeploymentStatus", "")
+        if how_far in {"Complete", "Failed"}:
+            self.take(RAY_CLUSTERS, name)
+        elif job["spec"].get("suspend"):
+            if how_far != "Suspended":
+                self.take(RAY_CLUSTERS, name)
+                self.change(RAY_JOBS, job["metadata"]["name"], status=_job_status("Suspended", ""))
+        elif how_far in {"", "Suspended"}:
+            meta = job["metadata"]
+            own = {"name": name, "labels": meta.get("labels", {}), "annotations": meta.get("annotations", {})}
+            owner = {"kind": "RayJob", "name": meta["name"], "uid": meta["uid"]}
+            made = {"metadata": {**own, "ownerReferences": [owner]}, "spec": job["spec"]["rayClusterSpec"]}
+            self._put(RAY_CLUSTERS, copy.deepcopy(made))
+            self.change(RAY_JOBS, meta["name"], status={**_job_status("Initializing", ""), "rayClusterName": name})
+
     def _operate(self, cluster: Object) -> None:
         spec, name = cluster["spec"], cluster["metadata"]["name"]
+        if spec.get("suspend"):
+            for group in ("headgroup", *(group["groupName"] for group in spec.get("workerGroupSpecs", ()))):
+                for pod in self._pods(name, group):
+                    self.take(PODS, pod)
+            return
         if not self._pods(name, "headgroup"):
             self._make(cluster, spec["headGroupSpec"], "headgroup", "head")
         for group in spec.get("workerGroupSpecs", ()):
@@ -233,7 +275,7 @@ class FakeApiServer:
         self._count += 1
         meta, template = cluster["metadata"], copy.deepcopy(group["template"])
         own = {names.CLUSTER: meta["name"], names.GROUP: name, names.NODE_TYPE: node_type}
-        template["metadata"]["labels"] |= own
+        template.setdefault("metadata", {}).setdefault("labels", {}).update(own)
         template["metadata"] |= {
             "name": f"{meta['name']}-{name}-{self._count}",
             "ownerReferences": [{"uid": meta["uid"]}],
@@ -244,7 +286,9 @@ class FakeApiServer:
         """Let a pod run on its node, unless something holds it."""
         if pod["status"]["phase"] != "Pending" or pod["spec"].get("schedulingGates") or not self.pulls:
             return
-        host = pod["spec"]["nodeSelector"][names.HOSTNAME]
+        host = pod["spec"].get("nodeSelector", {}).get(names.HOSTNAME)
+        if host is None:
+            return
         nodes = [item for (plural, _), item in self.objects.items() if plural == NODES.plural]
         node = next(n["metadata"]["name"] for n in nodes if n["metadata"]["labels"][names.HOSTNAME] == host)
         running = copy.deepcopy(pod)
@@ -264,7 +308,25 @@ def _merge(item: Object, patch: Object) -> None:
         elif value is None:
             item.pop(key, None)
         else:
-            item[key] = copy.deepcopy(value)
+            item[key] = _without_nulls(copy.deepcopy(value))
+
+
+def _without_nulls(value: Any) -> Any:
+    """What a merge patch makes of a part that was not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return value
+
+
+def _job_status(how_far: str, said: str) -> Object:
+    return {"jobDeploymentStatus": how_far, "jobStatus": said}
+
+
+def _labelled(item: Object, selector: str) -> bool:
+    """Whether an object has labels, given as `key=value` or as a `key` with any value."""
+    labels = item["metadata"].get("labels") or {}
+    wishes = [wish.partition("=") for wish in selector.split(",") if wish]
+    return all(labels.get(key) == value if sign else key in labels for key, sign, value in wishes)
 
 
 def _apply(item: Object, step: Any) -> None:

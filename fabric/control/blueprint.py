@@ -71,6 +71,8 @@ class SiteBlueprint:
         spec = record.spec
         held = {"num_cpus": spec.entrypoint_cpus, "num_gpus": spec.entrypoint_gpus, "memory": spec.entrypoint_memory}
         secret = self._service_secret(record)
+        # The pods of somebody's object are as he wrote them, and are told nothing.
+        told = {} if spec.adopted else self._told(record)
         return WantedCluster(
             name=record.cluster,
             workload=record.name,
@@ -79,7 +81,7 @@ class SiteBlueprint:
             grant=record.grant,
             entrypoint=spec.entrypoint,
             runtime_env=spec.runtime_env,
-            env=self._told(record),
+            env=told,
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,
@@ -89,6 +91,7 @@ class SiteBlueprint:
             images={group.name: group.image.name for group in spec.groups if group.image},
             submitted_by=record.submitted_by,
             project=spec.project,
+            adopted=spec.adopted,
         )
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:

@@ -24,6 +24,7 @@ from fabric.backends.local.backend import LocalBackend
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
+from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
 from fabric.control.callers import Role
@@ -169,6 +170,8 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
     )  # fmt: skip
+    if isinstance(backend, KubeRayBackend):
+        backend.hand_in_at(Adoptions(ports, site))
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
     app = create_app(service, http)

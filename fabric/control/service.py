@@ -125,6 +125,10 @@ class Service:
             NotFound: If it comes after a job, or serves a model, that does not exist.
         """
         caller.require(Permission.CHANGE)
+        if spec.adopted is not None:
+            raise BadInput(
+                f"adopted: make the {spec.adopted.kind} in Kubernetes; its label fabric/project hands it to the fabric"
+            )
         final = admitted(spec, caller, self._ports, self._site)
         record = Record(
             final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as

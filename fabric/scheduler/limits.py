@@ -76,7 +76,7 @@ class Limits:
 def _asked(shape: Shape, head: Part | None, head_tiers: Tiers) -> Amounts:
     """What the parts ask for that can only go to one tier."""
     parts = [(part.tier, part.request, part.count) for part in shape.parts]
-    if head is not None and len(head_tiers) == 1:
+    if head is not None and not shape.brings_head and len(head_tiers) == 1:
         parts.append((head_tiers[0], head.request, 1))
     asked = (Amounts({tier: resources_of(request) * count}) for tier, request, count in parts if tier is not None)
     return sum(asked, _NOTHING)

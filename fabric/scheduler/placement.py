@@ -59,10 +59,13 @@ def place(
         shape: The gang.
         room: What each node has for it; not written to. Below zero counts as nothing.
         site: The nodes.
-        head: What a head of its own is charged; None for nothing, then it runs inside the first slice.
+        head: What a head of its own is charged; None for nothing, then it runs inside the first slice. A gang that
+            brings its head is charged none beside it.
         scores: What compares nodes, if the site weighs policies.
         beside: Rows of slices that the workload holds already.
     """
+    brought = shape.brings_head
+    head = None if brought else head
     alone = len(shape.parts) == 1 and head is None
     left = room if alone else room.copy()
     pieces: list[Piece] = []
@@ -76,6 +79,8 @@ def place(
         if not alone:
             for piece in found:
                 left[piece.row] -= piece.slot[1:]
+    if brought:
+        return Attempt(tuple(_head_first(pieces)), tuple(lacks))
     if not lacks and (head is None or (len(pieces) == 1 and site.heads[pieces[0].row])):
         return Attempt((_with_head(pieces[0]), *pieces[1:]), ())
     if head is not None:
@@ -84,6 +89,12 @@ def place(
         pieces = [*map(_with_head, heads), *pieces]
         lacks += [] if heads else [head]
     return Attempt(tuple(pieces), tuple(lacks))
+
+
+def _head_first(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces of a gang that brings its head."""
+    heads = [_with_head(piece) for piece in pieces if piece.part.name == HEAD_GROUP]
+    return [*heads, *(piece for piece in pieces if piece.part.name != HEAD_GROUP)]
 
 
 def _with_head(piece: Piece) -> Piece:
@@ -122,7 +133,7 @@ def shortfalls(shape: Shape, room: Amounts, site: NodeColumns, head: Part | None
 
 
 def _shortfall(part: Part, left: Amounts, site: NodeColumns) -> Shortfall:
-    is_head = part.name == HEAD_GROUP
+    is_head = part.name == HEAD_GROUP and part.tier is None
     # Told of those nodes that take the most of it, as it may not be spread over all.
     fitting, rows = max(
         ((_fitting(part, left, rows, site), rows) for rows in ((site.head_rows,) if is_head else choices(part, site))),

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fabric.scheduler.snapshot import Node, Told
 from fabric.workloads.record import Event, Grant, Record, Slice
+from fabric.workloads.spec import AdoptedSpec
 
 
 class Phase(StrEnum):
@@ -110,6 +111,8 @@ class WantedCluster:
     """For whom it runs: a person, or a key that is nobody's; a backend labels what it starts with it where it can."""
     project: str = ""
     """Whose work it is, and so whose packages it may use."""
+    adopted: AdoptedSpec | None = None
+    """The object that is started in place of a new cluster; None where the fabric makes the cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class Profile:
 
     def _instants(self, shape: Shape, until: float) -> Iterator[tuple[float, Amounts]]:
         """Instants at which each part of a gang, looked at alone, has enough free nodes; with what is free then."""
-        parts = [*shape.parts, *([self._head] if self._head else [])]
+        parts = [*shape.parts, *([self._head] if self._head and not shape.brings_head else [])]
         counts = [self._fitting(part) for part in parts]
         free: dict[int, list[int]] = {}
         changes = list(self._changes())

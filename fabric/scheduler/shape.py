@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A whole gang without its Ray head; compared by identity, as equal ones are one."""
+    """A whole gang, its Ray head only where it brings that; compared by identity, as equal ones are one."""
 
     parts: tuple[Part, ...]
     """Those with accelerators first, as they have the fewest nodes."""
@@ -48,6 +48,11 @@ class Shape:
     """Of all workers together."""
     tiers: tuple[str | None, ...]
     """The wish of each part."""
+    brings_head: bool = field(init=False)
+    """Whether one of its parts is its Ray head, so that it is charged no other."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "brings_head", any(part.name == HEAD_GROUP for part in self.parts))
 
 
 def part_of(name: str, request: Resources, count: int = 1, tier: str | None = None) -> Part:

@@ -187,6 +187,19 @@ class ServeSpec(Settings):
         return self.groups.get(f"{application}/{deployment}")
 
 
+class AdoptedSpec(Settings):
+    """An object of KubeRay that somebody made himself, and that the fabric starts and suspends."""
+
+    kind: Literal["RayCluster", "RayJob"]
+    """What it is."""
+
+    name: str = Field(min_length=1)
+    """Its name in the site's namespace."""
+
+    uid: str = Field(min_length=1)
+    """Number of the object, which tells it from a later one of its name."""
+
+
 class WorkloadSpec(Settings):
     """A job (ends) or a service (stays), as asked for."""
 
@@ -247,6 +260,9 @@ class WorkloadSpec(Settings):
     serve: ServeSpec | None = None
     """Instead of a model: applications of Ray Serve."""
 
+    adopted: AdoptedSpec | None = None
+    """The object that is started for it, where somebody made one in Kubernetes himself; only the fabric says this."""
+
     @property
     def elastic(self) -> Group | None:
         """The group whose size may change while it runs, if there is one."""
@@ -263,6 +279,17 @@ class WorkloadSpec(Settings):
         return name if name is None else str(_checked(check_name, name))
 
     @model_validator(mode="after")
+    def _headed(self) -> Self:
+        brought = any(group.name == HEAD_GROUP for group in self.groups)
+        if brought and self.adopted is None:
+            raise ValueError(f"no group may be called {HEAD_GROUP!r}: the fabric adds the Ray head itself")
+        if self.adopted is not None and not brought:
+            raise ValueError(
+                f"{self.adopted.kind} {self.adopted.name} brings its head; it needs a group {HEAD_GROUP!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _whole(self) -> Self:
         names = [group.name for group in self.groups]
         if not names or len(set(names)) != len(names):
@@ -271,8 +298,6 @@ class WorkloadSpec(Settings):
             raise ValueError("one group at most may be elastic (min or max unlike count)")
         if self.service and any(group.elastic and group.name != self.service.group for group in self.groups):
             raise ValueError(f"of a service only the group of its replicas ({self.service.group}) may be elastic")
-        if HEAD_GROUP in names:
-            raise ValueError(f"no group may be called {HEAD_GROUP!r}: the fabric adds the Ray head itself")
         if self.kind == "job" and not self.entrypoint.strip():
             raise ValueError("a job needs an entrypoint, such as 'python train.py'")
         if (self.kind == "service") != (self.service is not None or self.serve is not None):

@@ -25,10 +25,10 @@ class Kind:
     namespaced: bool = True
 
 
-RAY_CLUSTERS = Kind("ray.io/v1", "rayclusters")
+RAY_CLUSTERS, RAY_JOBS = Kind("ray.io/v1", "rayclusters"), Kind("ray.io/v1", "rayjobs")
 PODS, SECRETS, NODES = Kind("v1", "pods"), Kind("v1", "secrets"), Kind("v1", "nodes", namespaced=False)
 EVENTS = Kind("v1", "events")
-KINDS = (RAY_CLUSTERS, PODS, SECRETS, NODES, EVENTS)
+KINDS = (RAY_CLUSTERS, RAY_JOBS, PODS, SECRETS, NODES, EVENTS)
 """All that the backend touches; the role in `clusters/` allows exactly this."""
 
 

@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.keeper import Keeper, Surroundings
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, KubeApi, Object
+from fabric.backends.kuberay.adopted_clusters import AdoptedClusters
+from fabric.backends.kuberay.adopted_pods import ForeignSurface
+from fabric.backends.kuberay.adopter import Adopter, Reception
+from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, RAY_JOBS, KubeApi, Object
 from fabric.backends.kuberay.cordons import Cordons
 from fabric.backends.kuberay.layout import layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
@@ -20,7 +23,7 @@ from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.ray_pods import RayPods, Surface
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
-from fabric.scheduler.ports import WantedCluster
+from fabric.scheduler.ports import ClusterView, WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
 
@@ -61,8 +64,23 @@ class KubeRayBackend(KeptClusters[RayPods]):
             pods=Mirror(api, PODS, ours, changed, grouped_by=names.CLUSTER),
             nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
         )
+        theirs = names.selector({names.SITE: names.label_value(site.name)})
+        self._foreign = ForeignSurface(
+            api,
+            self._surface.home,
+            clusters=Mirror(api, RAY_CLUSTERS, names.PROJECT, self._look_at_theirs),
+            jobs=Mirror(api, RAY_JOBS, names.PROJECT, self._look_at_theirs),
+            pods=Mirror(api, PODS, f"{names.ADOPTED},{theirs}", self._look_at_theirs, grouped_by=names.ADOPTED),
+            nodes=self._surface.nodes,
+        )
+        self._adopted = AdoptedClusters(self._foreign, changed)
+        self._adopter: Adopter | None = None
         self._nodes: tuple[Node, ...] = ()
         self._cordons = Cordons(api, self._surface.nodes)
+
+    def hand_in_at(self, reception: Reception) -> None:
+        """Where the objects that people made themselves are handed in; said before the start, or nobody takes them."""
+        self._adopter = Adopter(self._foreign, reception, self._adopted.holds)
 
     def start(self) -> None:
         """Look at everything once, and adopt every cluster of this site that an earlier fabric left.
@@ -70,7 +88,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
         Raises:
             FabricError: If the API server does not let us look; with its words.
         """
-        mirrors = (self._surface.nodes, self._surface.clusters, self._surface.pods)
+        mirrors = self._mirrors
         for mirror in mirrors:
             mirror.start()
         for mirror in mirrors:
@@ -80,11 +98,51 @@ class KubeRayBackend(KeptClusters[RayPods]):
         for name, cluster in sorted(self._surface.clusters.objects().items()):
             self._adopt(name, cluster)
         self._cordons.start()
+        self._adopted.take_over()
+        self._adopted.start()
+        if self._adopter is not None:
+            self._adopter.start()
+
+    def observe(self) -> Mapping[str, ClusterView]:
+        """Every cluster that exists, by name: the fabric's own, and people's that hold a grant."""
+        return {**super().observe(), **self._adopted.observe()}
+
+    def realise(self, wanted: WantedCluster) -> None:
+        """Begin the cluster, or start somebody's object.
+
+        Raises:
+            Unavailable: If something that is to come cannot be started now.
+        """
+        if wanted.adopted is None:
+            super().realise(wanted)
+        else:
+            self._adopted.realise(wanted)
+
+    def stop(self, cluster: str, grace_s: float) -> None:
+        """Ask the entrypoint to end; of somebody's object the pods are asked, each with the patience that it names."""
+        if self._adopted.has(cluster):
+            self._adopted.remove(cluster)
+        else:
+            super().stop(cluster, grace_s)
+
+    def remove(self, cluster: str) -> None:
+        """Take the cluster away, or suspend somebody's object."""
+        if self._adopted.has(cluster):
+            self._adopted.remove(cluster)
+        else:
+            super().remove(cluster)
+
+    @property
+    def _mirrors(self) -> tuple[Mirror, ...]:
+        return (self._surface.nodes, self._surface.clusters, self._surface.pods, *self._foreign.mirrors)
 
     def close(self) -> None:
         """Listen no more; clusters and cordons stay."""
         self._cordons.end()
-        for mirror in (self._surface.nodes, self._surface.clusters, self._surface.pods):
+        if self._adopter is not None:
+            self._adopter.end()
+        self._adopted.end()
+        for mirror in self._mirrors:
             mirror.end()
         self._surface.api.close()
 
@@ -139,4 +197,10 @@ class KubeRayBackend(KeptClusters[RayPods]):
     def _look_at_nodes(self) -> None:
         self._nodes_changed.set()
         self._cordons.look()
+        self._adopted.wake()
         self._around.changed.set()
+
+    def _look_at_theirs(self) -> None:
+        self._adopted.wake()
+        if self._adopter is not None:
+            self._adopter.wake()

@@ -5,7 +5,7 @@ Knows nothing of the objects themselves.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -52,6 +52,49 @@ class PodLayout(Layout):
     def written(self) -> str:
         """As the RayCluster carries it."""
         return self.model_dump_json(exclude={"starts"})
+
+
+class AdoptedLayout(PodLayout):
+    """The same of an object that somebody made himself, in which every worker is a pod."""
+
+    kind: Literal["RayCluster", "RayJob"]
+    """What the object is."""
+
+    object_name: str
+    """Its name."""
+
+    uid: str
+    """Its number."""
+
+    workers: dict[str, int]
+    """Pods of each slice."""
+
+
+def adopted_layout_of(wanted: WantedCluster) -> AdoptedLayout:
+    """What a grant makes of an object of somebody's.
+
+    Raises:
+        ValueError: If it is for none.
+    """
+    if wanted.adopted is None:
+        raise ValueError(f"{wanted.name} is a cluster of the fabric's own")
+    parts = head_first(wanted.grant.slices)
+    return AdoptedLayout(
+        **{field: value for field, value in layout_of(wanted) if field in PodLayout.model_fields and field != "pools"},
+        pools={part.name: part.group for part in parts if not part.head},
+        kind=wanted.adopted.kind,
+        object_name=wanted.adopted.name,
+        uid=wanted.adopted.uid,
+        workers={part.name: part.workers for part in parts},
+    )
+
+
+def written_adopted_layout(annotations: Mapping[str, str]) -> AdoptedLayout | None:
+    """What an object of somebody's was granted; None if it never was, or nobody can tell any more."""
+    try:
+        return AdoptedLayout.model_validate_json(annotations.get(LAYOUT, ""))
+    except ValidationError:
+        return None
 
 
 def layout_of(wanted: WantedCluster) -> PodLayout:

@@ -138,11 +138,13 @@ def release_patch(pod: Mapping[str, Any], slice_name: str, hostname: str) -> lis
     gates = [gate["name"] for gate in pod["spec"].get("schedulingGates", ())]
     at = f"/spec/schedulingGates/{gates.index(names.GATE)}"
     noted = [] if "annotations" in pod["metadata"] else [{"op": "add", "path": "/metadata/annotations", "value": {}}]
+    selects = [] if "nodeSelector" in pod["spec"] else [{"op": "add", "path": "/spec/nodeSelector", "value": {}}]
     return [
         {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]},
         {"op": "test", "path": f"{at}/name", "value": names.GATE},
         *noted,
         {"op": "add", "path": f"/metadata/annotations/{_escaped(names.SLICE)}", "value": slice_name},
+        *selects,
         {"op": "add", "path": f"/spec/nodeSelector/{_escaped(names.HOSTNAME)}", "value": hostname},
         {"op": "remove", "path": at},
     ]

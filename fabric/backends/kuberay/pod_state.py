@@ -54,8 +54,8 @@ def last_words(pod: Mapping[str, Any] | None) -> str:
     if ended is None:
         return "its pod was deleted"
     if ended.get("reason") == "OOMKilled":
-        limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
-        return f"it used more than its limit of {limit} bytes of memory; ask for more in its group"
+        limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
+        return f"it used more than its limit of {limits.get('memory', '?')} bytes of memory; ask for more in its group"
     return f"its Ray process ended with code {ended.get('exitCode')} ({ended.get('reason', 'no reason given')})"
 
 

@@ -100,7 +100,7 @@ def _spec(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> 
     spec: dict[str, Any] = {
         "schedulingGates": [{"name": names.GATE}],
         "nodeSelector": {names.ARCHITECTURE: tier.architecture, **group.selector},
-        "tolerations": [_toleration(item.model_dump(exclude_none=True)) for item in group.tolerations],
+        "tolerations": [toleration(item.model_dump(exclude_none=True)) for item in group.tolerations],
         "terminationGracePeriodSeconds": int(home.site.grace_s) + DRAIN_MARGIN_S,
         # What died is an attempt that was lost, and the fabric counts it.
         "restartPolicy": "Never",
@@ -205,7 +205,8 @@ def _key(wanted: WantedCluster, key: str) -> dict[str, str]:
     return {"name": names.object_name(wanted.name), "key": key}
 
 
-def _toleration(given: Mapping[str, str]) -> dict[str, str]:
+def toleration(given: Mapping[str, str]) -> dict[str, str]:
+    """A taint that pods accept, as Kubernetes writes it."""
     return {"operator": "Equal" if "value" in given else "Exists", **given}
 
 

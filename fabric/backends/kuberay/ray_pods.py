@@ -15,12 +15,13 @@ from typing import Any
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Object
+from fabric.backends.kuberay.gang import Place, choose, release
 from fabric.backends.kuberay.layout import PodLayout, born_of
-from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, ray_cluster, release_patch, worker_groups
+from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, ray_cluster, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
-from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
+from fabric.core.errors import Conflict, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -259,23 +260,10 @@ class RayPods:
             self._layout = self._layout.model_copy(update={"starts": starts})
             waiting = [name for name in self._layout.staying if name not in self._released]
         self._last |= pods
-        chosen = self._choose(waiting) if waiting else {}
-        for name, pod in chosen.items():
-            self._let_go(name, pod)
-
-    def _choose(self, waiting: Sequence[str]) -> dict[str, Object]:
-        """A gated pod for each of these slices; none unless there is one for all."""
-        gated: dict[str, list[Object]] = {}
-        for pod in self._pods():
-            if pod_state.is_gated(pod):
-                gated.setdefault(pod_state.pool_of(pod), []).append(pod)
-        chosen: dict[str, Object] = {}
-        for name in waiting:
-            of_its_pool = gated.get(self._layout.pools.get(name, ""), [])
-            if not of_its_pool:
-                return {}
-            chosen[name] = of_its_pool.pop(0)
-        return chosen
+        places = {name: Place(self._layout.pools.get(name, ""), 1) for name in waiting}
+        for name, chosen in choose(places, self._pods()).items():
+            for pod in chosen:
+                self._let_go(name, pod)
 
     def _let_go(self, name: str, pod: Object) -> None:
         """Release one pod.
@@ -283,13 +271,7 @@ class RayPods:
         Raises:
             Conflict: If it has changed meanwhile; the next look sees how.
         """
-        node = self._surface.nodes.get(self._layout.nodes[name])
-        labels = node["metadata"].get("labels", {}) if node else {}
-        patch = release_patch(pod, name, labels.get(names.HOSTNAME, self._layout.nodes[name]))
-        try:
-            changed = self._surface.api.patch(PODS, pod["metadata"]["name"], patch)
-        except (BadInput, NotFound) as error:
-            raise Conflict(f"slice {name}: its pod cannot be released: {error.message}") from error
+        changed = release(self._surface.api, pod, name, node=self._layout.nodes[name], nodes=self._surface.nodes)
         with self._lock:
             self._released.add(name)
         self._last[name] = changed

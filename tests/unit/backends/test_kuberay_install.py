@@ -7,10 +7,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from fabric.api.admin import HEALTH
-from fabric.backends.kuberay.api import KINDS
+from fabric.backends.kuberay.api import KINDS, RAY_CLUSTERS, RAY_JOBS
 from fabric.backends.kuberay.cordons import Cordons
 from fabric.config.site import Ports
 from tests.architecture.tree import ROOT
+from tests.foreign import ray_cluster, ray_job, workers
+from tests.unit.backends.test_adopted_cluster import Theirs, life_of
 from tests.unit.backends.test_kuberay_manifest import TRAINERS
 from tests.unit.backends.test_kuberay_pods import GANG, NAMES, World, adopted, tended
 
@@ -44,6 +46,10 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     cordons.want({"g0": "is being drained"})
     assert cordons.settle()
     world.close()
+    theirs = Theirs()
+    for kind, item in ((RAY_CLUSTERS, ray_cluster("mine", workers())), (RAY_JOBS, ray_job("mine", workers()))):
+        life_of(theirs, kind, item)
+    theirs.close()
     allowed = {
         (verb, resource)
         for role in of_kind("Role", "ClusterRole")
@@ -51,7 +57,7 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert allowed == world.api.asked
+    assert allowed == world.api.asked | theirs.api.asked
 
 
 def test_rights_name_the_groups_of_the_kinds_and_only_nodes_are_seen_outside_the_namespace() -> None:

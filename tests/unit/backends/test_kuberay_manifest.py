@@ -211,10 +211,11 @@ def test_a_pod_is_released_by_one_patch_that_names_its_node_and_slice() -> None:
         ("test", "/spec/schedulingGates/1/name"),
         ("add", "/metadata/annotations"),
         ("add", "/metadata/annotations/fabric~1slice"),
+        ("add", "/spec/nodeSelector"),
         ("add", "/spec/nodeSelector/kubernetes.io~1hostname"),
         ("remove", "/spec/schedulingGates/1"),
     ]
-    assert [step["value"] for step in patch if step["op"] == "add"] == [{}, "trainers-0", "g0"]
+    assert [step["value"] for step in patch if step["op"] == "add"] == [{}, "trainers-0", {}, "g0"]
 
 
 def test_a_group_with_an_image_of_its_own_runs_it() -> None:

@@ -41,6 +41,25 @@ def test_work_on_gpu_nodes_gets_a_head_of_its_own_on_a_tier_that_holds_heads() -
     assert placed(plan) == {"a": ["head@c0", "workers-0@g0"]}
 
 
+def test_a_gang_that_brings_its_head_is_charged_no_other() -> None:
+    own = group("head", tier="commodity", cpus=3.0)
+    plan = decide(world(waiting("a", group("trainers", 2, gpus=1.0), own)), POLICY, 0.0)
+    assert placed(plan) == {"a": ["head@c0", "trainers-0@g0"]}
+    (action,) = plan.actions
+    assert isinstance(action, Place)
+    assert [(part.head, part.resources.cpus.whole()) for part in action.grant.slices] == [(True, 3.0), (False, 2.0)]
+
+
+def test_a_head_that_is_brought_waits_for_room_of_its_own_size() -> None:
+    own = group("head", tier="commodity", cpus=4.0)
+    busy = [running(name, piece(node), ends=50.0 + at) for at, (name, node) in enumerate((("x", "c0"), ("y", "c1")))]
+    plan = decide(world(*busy, waiting("a", own)), POLICY, 0.0)
+    (wait,) = waits(plan).values()
+    assert "group head: 0 of 1 workers (4 CPUs" in wait.reason
+    assert "on tier commodity" in wait.reason
+    assert wait.expected_start == 50.0
+
+
 def test_a_gang_spans_both_tiers() -> None:
     gang = waiting("a", group("trainers", 4, "gpu", gpus=1.0), group("loaders", 2, "commodity"))
     assert placed(decide(world(gang), POLICY, 0.0)) == {

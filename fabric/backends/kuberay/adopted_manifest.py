@@ -1,0 +1,143 @@
+"""What is written on an object that somebody made himself: its grant, its end, and how it stands.
+
+Knows nothing of a Kubernetes that would take it: values in, values out.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fabric.backends.kuberay import names
+from fabric.backends.kuberay.foreign import Foreign, pod_labels
+from fabric.backends.kuberay.layout import AdoptedLayout
+from fabric.backends.kuberay.pods import Home, toleration
+from fabric.scheduler.ports import WantedCluster
+
+_OURS = (names.ADOPTED, names.SITE, names.WORKLOAD, names.ATTEMPT)
+
+
+def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, home: Home) -> dict[str, Any]:
+    """The one patch that starts an object: every pod at the gate, found by our labels, and no longer suspended.
+
+    Args:
+        foreign: As it is now; if it has changed meanwhile, the patch is refused.
+        wanted: The recorded grant.
+        layout: The same, as it is read after a restart.
+        home: The site; pods accept the taints of the tiers that they go to.
+    """
+    labels = pod_labels(layout.uid, layout.workload, layout.attempt, home.site.name)
+    tolerations = _tolerations(wanted, home)
+
+    def template(given: Mapping[str, Any], group: str) -> dict[str, Any]:
+        return _gated(given, labels, tolerations.get(group, []))
+
+    cluster = foreign.cluster
+    head = {"template": template(cluster["headGroupSpec"]["template"], "head")}
+    groups = [
+        {**group, "template": template(group["template"], str(group["groupName"]))}
+        for group in cluster.get("workerGroupSpecs") or ()
+    ]
+    told = {names.STATE: "granted", names.MESSAGE: f"granted {wanted.grant.reason}"}
+    annotations = {names.LAYOUT: layout.written(), names.WORKLOAD: layout.workload, **told}
+    return _patch(foreign, annotations, {"headGroupSpec": head, "workerGroupSpecs": groups}, suspend=False)
+
+
+def suspend_patch(foreign: Foreign) -> dict[str, Any]:
+    """The one patch that ends an object's pods and leaves its templates without gate and labels of ours."""
+    cluster = foreign.cluster
+    head = cluster["headGroupSpec"]["template"]
+    without = {
+        "metadata": {"labels": dict.fromkeys(_OURS)},
+        "spec": {"schedulingGates": _other_gates(head["spec"]) or None},
+    }
+    groups = [{**group, "template": _ungated(group["template"])} for group in cluster.get("workerGroupSpecs") or ()]
+    wanted = {"headGroupSpec": {"template": without}, "workerGroupSpecs": groups}
+    return _patch(foreign, {}, wanted, suspend=True)
+
+
+def told_patch(workload: str, state: str, message: str) -> dict[str, Any]:
+    """What an object says of its workload."""
+    annotations = {names.WORKLOAD: workload or None, names.STATE: state, names.MESSAGE: message}
+    return {"metadata": {"annotations": annotations}}
+
+
+def event_of(foreign: Foreign, *, name: str, at: str, reason: str, message: str, warns: bool) -> dict[str, Any]:
+    """An event of an object.
+
+    Args:
+        foreign: The object.
+        name: Of the event, unlike all others.
+        at: The time, as Kubernetes writes it.
+        reason: One word.
+        message: A sentence.
+        warns: Whether its owner should do something.
+    """
+    meta = foreign.object["metadata"]
+    about = {"apiVersion": "ray.io/v1", "kind": foreign.kind, "name": foreign.name, "uid": foreign.uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, **_where(meta)},
+        "involvedObject": {**about, **_where(meta)},
+        "type": "Warning" if warns else "Normal",
+        "reason": reason,
+        "message": message[:1024],
+        "source": {"component": "fabric"},
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+def _where(meta: Mapping[str, Any]) -> dict[str, str]:
+    return {"namespace": meta["namespace"]} if "namespace" in meta else {}
+
+
+def _patch(foreign: Foreign, annotations: Mapping[str, str], cluster: Any, *, suspend: bool) -> dict[str, Any]:
+    meta: dict[str, Any] = {"resourceVersion": foreign.version}
+    if annotations:
+        meta["annotations"] = dict(annotations)
+    inside = {"rayClusterSpec": cluster} if foreign.kind == "RayJob" else cluster
+    return {"metadata": meta, "spec": {"suspend": suspend, **inside}}
+
+
+def _gated(
+    template: Mapping[str, Any], labels: Mapping[str, str], tolerations: Iterable[Mapping[str, str]]
+) -> dict[str, Any]:
+    meta, spec = template.get("metadata") or {}, template["spec"]
+    given = list(spec.get("tolerations") or ())
+    accepted = [*given, *(dict(one) for one in tolerations if one not in given)]
+    return {
+        **template,
+        "metadata": {**meta, "labels": {**(meta.get("labels") or {}), **labels}},
+        "spec": {
+            **spec,
+            "schedulingGates": [*_other_gates(spec), {"name": names.GATE}],
+            **({"tolerations": accepted} if accepted else {}),
+        },
+    }
+
+
+def _ungated(template: Mapping[str, Any]) -> dict[str, Any]:
+    meta, spec = template.get("metadata") or {}, dict(template["spec"])
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key not in _OURS}
+    spec.pop("schedulingGates", None)
+    gates = _other_gates(template["spec"])
+    kept = {"schedulingGates": gates} if gates else {}
+    return {**template, "metadata": {**meta, "labels": labels}, "spec": {**spec, **kept}}
+
+
+def _other_gates(spec: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    return [gate for gate in spec.get("schedulingGates") or () if gate["name"] != names.GATE]
+
+
+def _tolerations(wanted: WantedCluster, home: Home) -> dict[str, list[dict[str, str]]]:
+    """Taints that the pods of each group meet where they go."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for part in wanted.grant.slices:
+        _, group = home.tier(part)
+        accepted = found.setdefault(part.group, [])
+        for item in group.tolerations:
+            one = toleration(item.model_dump(exclude_none=True))
+            if one not in accepted:
+                accepted.append(one)
+    return found

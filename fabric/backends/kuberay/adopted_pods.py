@@ -1,0 +1,174 @@
+"""The pods of an object that somebody made himself: found, released to their nodes as one gang, and watched.
+
+Knows nothing of what the object says of itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fabric.backends.kuberay import names, pod_state
+from fabric.backends.kuberay.api import KubeApi, Object
+from fabric.backends.kuberay.foreign import KIND_OF, Foreign, ForeignKind, foreign_objects
+from fabric.backends.kuberay.gang import Place, choose, release
+from fabric.backends.kuberay.layout import AdoptedLayout
+from fabric.backends.kuberay.mirror import Mirror
+from fabric.backends.kuberay.pod_events import PodEvents
+from fabric.backends.kuberay.pods import Home
+from fabric.core.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSurface:
+    """What is heard of the objects that people made, and the server that is told."""
+
+    api: KubeApi
+    home: Home
+    clusters: Mirror
+    jobs: Mirror
+    pods: Mirror
+    """Grouped by the object's uid."""
+    nodes: Mirror
+
+    @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """Those that are for such objects alone."""
+        return self.clusters, self.jobs, self.pods
+
+    def objects(self) -> list[Foreign]:
+        """Every object, oldest first."""
+        return foreign_objects(self.clusters.objects().values(), self.jobs.objects().values())
+
+    def find(self, kind: ForeignKind, name: str, uid: str) -> Foreign | None:
+        """One object, if it is still that one."""
+        found = self._mirror(kind).get(name)
+        return Foreign(kind, found) if found is not None and found["metadata"]["uid"] == uid else None
+
+    def look(self, kind: ForeignKind, name: str, uid: str) -> Foreign | None:
+        """The same, asked of the server now: of two kinds of objects the later change may be heard first."""
+        try:
+            found = self.api.get(KIND_OF[kind], name)
+        except NotFound:
+            return None
+        if found["metadata"]["uid"] != uid:
+            return None
+        return self.learn(Foreign(kind, found))
+
+    def learn(self, foreign: Foreign) -> Foreign:
+        """Take in what an answer to our own call says."""
+        self._mirror(foreign.kind).learn(foreign.object)
+        return foreign
+
+    def _mirror(self, kind: ForeignKind) -> Mirror:
+        return self.jobs if kind == "RayJob" else self.clusters
+
+
+class AdoptedPods:
+    """Those of one attempt."""
+
+    def __init__(self, layout: AdoptedLayout, surface: ForeignSurface) -> None:
+        self._layout, self._surface = layout, surface
+        self._whole: set[str] = set()
+        self._last: dict[str, dict[str, Object]] = {}
+        """What each pod of a slice was last, by its uid."""
+        self._events = PodEvents(surface.api)
+
+    def take_over(self) -> None:
+        """Go on where an earlier fabric was: a gang of which anything was released is whole, or has lost slices."""
+        if any(self._by_slice().values()):
+            self._whole = set(self._layout.slices)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the object has no pods, of whatever attempt."""
+        return not self._surface.pods.group(names.label_value(self._layout.uid))
+
+    @property
+    def running(self) -> bool:
+        """Whether all of them run."""
+        pods = self._by_slice()
+        return all(
+            sum(pod_state.is_running(pod) for pod in pods[name]) >= count
+            for name, count in self._layout.workers.items()
+        )
+
+    def release(self) -> None:
+        """Send every pod to the node of its slice once all of them wait at the gate.
+
+        Raises:
+            Conflict: If one has changed meanwhile; the next look sees how.
+        """
+        there = self._by_slice()
+        for name, pods in there.items():
+            self._remember(name, pods)
+            if len(pods) >= self._layout.workers[name]:
+                self._whole.add(name)
+        places = {
+            name: Place(self._layout.pools.get(name, ""), self._layout.workers[name] - len(there[name]))
+            for name in self._layout.slices
+            if name not in self._whole
+        }
+        for name, chosen in choose(places, self._mine()).items():
+            for pod in chosen:
+                node = self._layout.nodes[name]
+                changed = release(self._surface.api, pod, name, node=node, nodes=self._surface.nodes)
+                self._surface.pods.learn(changed)
+                self._remember(name, [changed])
+            self._whole.add(name)
+
+    def lost(self) -> list[str]:
+        """Slices that were whole and of which a pod has ended, is gone, or is on a node that is not ready."""
+        there = self._by_slice()
+        return [
+            name
+            for name in self._layout.slices
+            if name in self._whole and sum(map(self._lives, there[name])) < self._layout.workers[name]
+        ]
+
+    def last_words(self, name: str) -> str:
+        """How a slice was lost."""
+        there = {pod["metadata"]["uid"]: pod for pod in self._by_slice()[name]}
+        known = self._last.get(name, {}) | there
+        pod = next((pod for uid, pod in known.items() if uid not in there or not self._lives(pod)), None)
+        if pod is None:
+            return pod_state.last_words(None)
+        last = self._surface.pods.gone(pod["metadata"]["uid"]) or pod
+        node = last["spec"].get("nodeName")
+        if node and not pod_state.node_is_ready(self._surface.nodes.get(node)):
+            return f"its node {node} is not ready"
+        return pod_state.last_words(last)
+
+    def awaits(self) -> str:
+        """Why they do not all run."""
+        problem = self._surface.pods.problem
+        if problem:
+            return problem.message
+        for name, pods in self._by_slice().items():
+            if name not in self._whole:
+                made = f"KubeRay has not made all pods of slice {name}"
+                return f"{made}; see `kubectl describe {self._layout.kind.lower()} {self._layout.object_name}`"
+            for pod in pods:
+                why = pod_state.awaits(pod) or ("" if pod_state.is_running(pod) else self._events.complaint(pod))
+                if why:
+                    return f"slice {name} on {self._layout.nodes[name]}: {why}"
+        return ""
+
+    def _remember(self, name: str, pods: Iterable[Object]) -> None:
+        self._last.setdefault(name, {}).update({pod["metadata"]["uid"]: pod for pod in pods})
+
+    def _mine(self) -> list[Object]:
+        pods = self._surface.pods.group(names.label_value(self._layout.uid))
+        return [pod for pod in pods if pod["metadata"]["labels"].get(names.ATTEMPT) == str(self._layout.attempt)]
+
+    def _by_slice(self) -> Mapping[str, list[Object]]:
+        """Those that were released, by their slice."""
+        found: dict[str, list[Object]] = {name: [] for name in self._layout.slices}
+        for pod in self._mine():
+            name = pod_state.slice_of(pod)
+            if name in found:
+                found[name].append(pod)
+        return found
+
+    def _lives(self, pod: Object) -> bool:
+        node = pod["spec"].get("nodeName")
+        ended = pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+        return not ended and (not node or pod_state.node_is_ready(self._surface.nodes.get(node)))

@@ -1,0 +1,215 @@
+"""An object that somebody made himself becomes a workload's spec: what its pods ask for, who pays, how urgent it is.
+
+Knows nothing of a Kubernetes or of records: values in, values out.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from fabric.backends.kuberay import names
+from fabric.backends.kuberay.asked import Asked, asked_by
+from fabric.backends.kuberay.foreign import Foreign
+from fabric.config.site import Site, Tier
+from fabric.core.errors import BadInput
+from fabric.workloads.spec import HEAD_GROUP, AdoptedSpec, Group, Priority, WorkloadSpec
+
+MOST_LETTERS = {"RayCluster": 53, "RayJob": 47}
+"""Longest names that KubeRay 1.6.2 takes (its MaxRayClusterNameLength and MaxRayJobNameLength)."""
+UNBOUNDED = 2**31 - 1
+"""What the API server writes for a `maxReplicas` that nobody gave."""
+_DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_OPERATOR = "ray.io/kuberay-operator"
+_DIGITS = 8
+
+
+def spec_of(foreign: Foreign, site: Site) -> WorkloadSpec:
+    """The workload that an object asks to be.
+
+    Its name holds a digest of the object's number and of all that is asked, so that the same object asks for the same
+    workload after any restart, and for another one once its owner has changed it.
+
+    Raises:
+        BadInput: If the fabric cannot take it; with what to write instead.
+    """
+    _check_name(foreign)
+    if foreign.kind == "RayJob":
+        _check_job(foreign)
+    _check_cluster(foreign)
+    fields: dict[str, Any] = {
+        "project": foreign.labels[names.PROJECT],
+        "entrypoint": foreign.spec.get("entrypoint") or f"stays until {foreign} is deleted",
+        "priority": _priority(foreign),
+        "groups": (_head(foreign, site), *_workers(foreign, site)),
+        "walltime_s": _walltime_s(foreign, site),
+        "max_failures": _number(foreign, names.MAX_FAILURES, int, site.defaults.max_failures),
+        "adopted": AdoptedSpec(kind=foreign.kind, name=foreign.name, uid=foreign.uid),
+    }
+    try:
+        nameless = WorkloadSpec(**fields)
+    except ValidationError as error:
+        raise BadInput(f"{foreign}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    told = f"{nameless.model_dump_json()}/{foreign.annotations.get(names.AGAIN, '')}"
+    digest = hashlib.sha256(told.encode()).hexdigest()[:_DIGITS]
+    return nameless.model_copy(update={"name": f"{foreign.name}-{digest}"})
+
+
+def _check_name(foreign: Foreign) -> None:
+    """Refuse a name that KubeRay would refuse once it has been granted.
+
+    Raises:
+        BadInput: With the limit.
+    """
+    most = MOST_LETTERS[foreign.kind]
+    if len(foreign.name) > most or not _DNS_1035.fullmatch(foreign.name):
+        raise BadInput(
+            f"{foreign}: KubeRay takes names of at most {most} lower-case letters, digits and '-' that begin with a "
+            "letter. Make it anew under another name."
+        )
+
+
+def _check_job(foreign: Foreign) -> None:
+    """Refuse a RayJob that cannot be suspended, or that counts its losses itself.
+
+    Raises:
+        BadInput: Naming the field.
+    """
+    spec, status = foreign.spec, foreign.status
+    if status.get("jobDeploymentStatus") == "ValidationFailed":
+        raise BadInput(f"{foreign}: KubeRay refused it: {status.get('message')}. Delete it and make it anew.")
+    problems = {
+        "set shutdownAfterJobFinishes: true; KubeRay suspends no other": not spec.get("shutdownAfterJobFinishes"),
+        "give it a rayClusterSpec instead of a clusterSelector": not spec.get("rayClusterSpec"),
+        "leave out deletionStrategy.deletionRules, which KubeRay takes in place of shutdownAfterJobFinishes": bool(
+            (spec.get("deletionStrategy") or {}).get("deletionRules")
+        ),
+        f"leave out backoffLimit; the fabric counts lost attempts (annotation {names.MAX_FAILURES})": bool(
+            spec.get("backoffLimit")
+        ),
+        "choose another submissionMode than InteractiveMode, which KubeRay cannot suspend": (
+            spec.get("submissionMode") == "InteractiveMode"
+        ),
+        "give it an entrypoint": not str(spec.get("entrypoint") or "").strip(),
+    }
+    _refuse_first(foreign, problems)
+
+
+def _check_cluster(foreign: Foreign) -> None:
+    """Refuse a cluster whose pods somebody else makes or counts.
+
+    Raises:
+        BadInput: Naming the field.
+    """
+    problems = {
+        f"leave out managedBy, or set it to {_OPERATOR}": foreign.spec.get("managedBy") not in {None, _OPERATOR},
+        "set enableInTreeAutoscaling: false; the grant decides how many pods there are": bool(
+            foreign.cluster.get("enableInTreeAutoscaling")
+        ),
+    }
+    _refuse_first(foreign, problems)
+
+
+def _refuse_first(foreign: Foreign, problems: Mapping[str, bool]) -> None:
+    """Refuse it for the first problem that it has.
+
+    Raises:
+        BadInput: If it has one.
+    """
+    for remedy, applies in problems.items():
+        if applies:
+            raise BadInput(f"{foreign}: {remedy}")
+
+
+def _head(foreign: Foreign, site: Site) -> Group:
+    asked = asked_by((foreign.cluster.get("headGroupSpec") or {}).get("template"), f"{foreign}: its head", site)
+    return _group(HEAD_GROUP, 1, asked, _tier_of_head(asked, site).name)
+
+
+def _workers(foreign: Foreign, site: Site) -> list[Group]:
+    found = []
+    for number, group in enumerate(foreign.cluster.get("workerGroupSpecs") or ()):
+        name = str(group.get("groupName") or f"number {number}")
+        where = f"{foreign}: worker group {name}"
+        if name == HEAD_GROUP:
+            raise BadInput(f"{where}: call it otherwise; that is the Ray head's name")
+        if group.get("numOfHosts", 1) != 1 or group.get("suspend"):
+            raise BadInput(f"{where}: leave out suspend, and numOfHosts other than 1")
+        asked, count = asked_by(group.get("template"), where, site), _replicas(group, where)
+        if count:
+            found.append(_group(name, count, asked, _tier_of_workers(asked, site)))
+    return found
+
+
+def _replicas(group: Mapping[str, Any], where: str) -> int:
+    """Pods of a worker group, as KubeRay counts them.
+
+    Raises:
+        BadInput: If the replicas are none of those that it allows.
+    """
+    least, most = group.get("minReplicas") or 0, group.get("maxReplicas")
+    count = group.get("replicas")
+    count = least if count is None else count
+    if not least <= count <= (UNBOUNDED if most is None else most):
+        raise BadInput(f"{where}: replicas must be from minReplicas to maxReplicas, got {least}, {count}, {most}")
+    return int(count)
+
+
+def _group(name: str, count: int, asked: Asked, tier: str | None) -> Group:
+    held = asked.resources
+    try:
+        return Group(
+            name=name, count=count, tier=tier, cpus=held.cpus.whole(), gpus=held.gpus.whole(),
+            memory=f"{held.memory.count} B",
+        )  # fmt: skip
+    except ValidationError as error:
+        raise BadInput(f"{asked.where}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def _tier_of_head(asked: Asked, site: Site) -> Tier:
+    """Where a head goes: a tier that holds heads if it may go there, and the first that takes it."""
+    takes = [tier for tier in asked.tiers if asked.resources.fits(tier.capacity.resources)] or list(asked.tiers)
+    return next((tier for tier in takes if tier.heads), takes[0])
+
+
+def _tier_of_workers(asked: Asked, site: Site) -> str | None:
+    """The tier that workers name; none where they may go wherever such work may."""
+    anywhere = [tier for tier in site.tiers if tier.capacity.gpus or not asked.resources.gpus]
+    if len(asked.tiers) > 1 and len(asked.tiers) == len(anywhere):
+        return None
+    takes = [tier for tier in asked.tiers if asked.resources.fits(tier.capacity.resources)]
+    return (takes or list(asked.tiers))[0].name
+
+
+def _priority(foreign: Foreign) -> Priority:
+    named = foreign.labels.get(names.PRIORITY, Priority.BATCH.value)
+    # What serves is watched by the fabric itself, which sees nothing of how an object of somebody's answers.
+    known = [priority.value for priority in Priority if priority is not Priority.SERVING]
+    if named not in known:
+        raise BadInput(f"{foreign}: label {names.PRIORITY} must be one of {', '.join(known)}, got {named!r}")
+    return Priority(named)
+
+
+def _walltime_s(foreign: Foreign, site: Site) -> float | None:
+    usual = site.defaults.walltime_s if foreign.kind == "RayJob" else None
+    found: float | None = _number(foreign, names.WALLTIME, float, usual)
+    return found
+
+
+def _number(foreign: Foreign, key: str, read: Callable[[str], Any], otherwise: Any) -> Any:
+    """An annotation that is a number.
+
+    Raises:
+        BadInput: If it is none.
+    """
+    if key not in foreign.annotations:
+        return otherwise
+    try:
+        return read(foreign.annotations[key])
+    except ValueError:
+        raise BadInput(
+            f"{foreign}: annotation {key} must be a number{' of seconds' if read is float else ''}, "
+            f"got {foreign.annotations[key]!r}"
+        ) from None
