@@ -20,6 +20,7 @@ from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.draining import Drains
 from fabric.control.ports import Ports
+from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
@@ -259,6 +260,19 @@ def test_what_ended_or_went_while_no_fabric_looked_is_found_by_the_next(cluster:
     cluster.api.delete(RAY_CLUSTERS, "gone")
     cluster.restart()
     cluster.until(lambda: cluster.state("done") is State.SUCCEEDED and cluster.state("gone") is State.CANCELLED)
+
+
+def test_a_job_that_ends_while_its_attempt_is_given_up_is_not_started_again(cluster: Cluster) -> None:
+    cluster.make(RAY_JOBS, whole_tier("bad", ray_job))
+    cluster.until(lambda: len(cluster.where()) == 3 and "gated" not in cluster.where())
+    cluster.api.refuses["patch", "rayjobs"] = Unavailable("Kubernetes throttles")
+    cluster.api.take(PODS, cluster.api.pod_of("small-1")["metadata"]["name"])
+    cluster.until(lambda: cluster.state("bad") is State.RECOVERING)
+    cluster.api.operate(RAY_JOBS, "bad", status={"jobDeploymentStatus": "Failed", "reason": "AppFailed"})
+    cluster.api.refuses.clear()
+    cluster.until(lambda: cluster.of("bad").state.final)
+    assert "AppFailed" in cluster.of("bad").message
+    assert cluster.api.get(RAY_JOBS, "bad")["spec"]["suspend"] is False, "it is left as it ended"
 
 
 def test_stopped_work_is_suspended_and_does_not_come_back_by_itself(cluster: Cluster) -> None:

@@ -96,7 +96,9 @@ class AdoptedCluster:
             self._go_on(foreign)
 
     def _go_on(self, foreign: Foreign) -> None:
-        if self._wanted is not None:
+        if foreign.job_ended:
+            self._look_at_job(foreign)
+        elif self._wanted is not None:
             self._grant(foreign, self._wanted)
         elif foreign.suspended:
             self._publish(phase=Phase.BROKEN, problem=f"somebody suspended {foreign}")

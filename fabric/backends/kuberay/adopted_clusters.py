@@ -12,7 +12,7 @@ from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_la
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, WantedCluster
 
-_CALM_S, _APART_S = 1.0, 0.05
+_CALM_S, _APART_S = 1.0, 0.2
 """Longest and shortest pause between two looks."""
 
 

@@ -36,7 +36,8 @@ class ForeignSurface:
 
     def objects(self) -> list[Foreign]:
         """Every object, oldest first."""
-        return foreign_objects(self.clusters.objects().values(), self.jobs.objects().values())
+        site = self.home.site.name
+        return foreign_objects(self.clusters.objects().values(), self.jobs.objects().values(), site)
 
     def find(self, kind: ForeignKind, name: str, uid: str) -> Foreign | None:
         """One object, if it is still that one."""

@@ -146,7 +146,10 @@ class Adopter(threading.Thread):
     def _attend(self, foreign: Foreign, mine: Iterable[Standing]) -> None:
         spec = self._asks(foreign)
         stands = next((one for one in mine if isinstance(spec, WorkloadSpec) and one.workload == spec.name), None)
-        if stands is not None:
+        if stands is not None and foreign.job_ended and stands.state is State.QUEUED:
+            # It ended while its attempt was given up; KubeRay starts it no more.
+            self._reception.withdraw(stands.workload, f"{foreign} {_words_of(foreign)}, and KubeRay starts it no more")
+        elif stands is not None:
             self._keep_waiting(foreign, stands)
         elif any(mine):
             self._changed(foreign, mine, spec)
@@ -229,6 +232,11 @@ class Adopter(threading.Thread):
             action()
         except FabricError as error:
             _log.warning("%s", error.message)
+
+
+def _words_of(foreign: Foreign) -> str:
+    said = ("jobDeploymentStatus", "reason", "message")
+    return "is " + ": ".join(str(foreign.status[key]) for key in said if foreign.status.get(key))
 
 
 _FINAL = frozenset(state.value for state in State if state.final)

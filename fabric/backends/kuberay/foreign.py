@@ -3,7 +3,7 @@
 Knows nothing of workloads, and changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ ForeignKind = Literal["RayCluster", "RayJob"]
 KIND_OF: Mapping[ForeignKind, Kind] = {"RayCluster": RAY_CLUSTERS, "RayJob": RAY_JOBS}
 """Where objects of each kind are."""
 
+_MAKERS = frozenset({"RayJob", "RayService"})
 _ENDED = frozenset({"Complete", "Failed"})
 
 
@@ -56,6 +57,11 @@ class Foreign:
         return self.object["metadata"].get("annotations") or {}
 
     @property
+    def owners(self) -> Sequence[Mapping[str, Any]]:
+        """What it belongs to."""
+        return self.object["metadata"].get("ownerReferences") or ()
+
+    @property
     def spec(self) -> Mapping[str, Any]:
         """What its owner wrote, and whether it is suspended."""
         spec: Mapping[str, Any] = self.object["spec"]
@@ -87,25 +93,16 @@ class Foreign:
         return self.kind == "RayJob" and self.status.get("jobDeploymentStatus") in _ENDED
 
 
-def foreign_objects(clusters: Iterable[Object], jobs: Iterable[Object]) -> list[Foreign]:
+def foreign_objects(clusters: Iterable[Object], jobs: Iterable[Object], site: str) -> list[Foreign]:
     """All that people made themselves, oldest first.
 
-    A RayCluster that belongs to something else, such as a RayJob or a RayService, is that one's and nobody's own.
+    A RayCluster that belongs to a RayJob or a RayService is that one's. Where several fabrics share a namespace, the
+    label `fabric/site` says whose an object is; one that says nothing is everybody's.
     """
     found = [Foreign("RayCluster", item) for item in clusters] + [Foreign("RayJob", item) for item in jobs]
-    own = [one for one in found if not one.object["metadata"].get("ownerReferences")]
+    ours = (one for one in found if one.labels.get(names.SITE) in {None, names.label_value(site)})
+    own = [one for one in ours if not any(owner.get("kind") in _MAKERS for owner in one.owners)]
     return sorted(own, key=lambda one: (str(one.object["metadata"].get("creationTimestamp", "")), one.kind, one.name))
-
-
-def ray_clusters_of(foreign: Foreign, clusters: Iterable[Object]) -> list[Object]:
-    """The RayCluster that it is, or those that belong to a RayJob."""
-    if foreign.kind == "RayCluster":
-        return [foreign.object]
-    return [
-        item
-        for item in clusters
-        if any(owner.get("uid") == foreign.uid for owner in item["metadata"].get("ownerReferences") or ())
-    ]
 
 
 def pod_labels(uid: str, workload: str, attempt: int, site: str) -> dict[str, str]:

@@ -34,6 +34,10 @@ _FIRST_S = {Sort.WAITS: 3.0, Sort.HOLDS: 30.0, Sort.OVER: 0.0, Sort.REFUSED: 0.0
 he waits, and the grant itself is written with the start."""
 _AGAIN_S = 30.0
 """Least time between two news of one sort on one object."""
+_PER_S, _AT_ONCE = 1.0, 10.0
+"""News of those who wait or hold a grant that are told in a second, and at once after a quiet time, of all objects
+together. One costs the API server about 0.06 s (300 RayClusters are made in 16 to 25 s on the rig)."""
+_SELDOM = frozenset({Sort.OVER, Sort.REFUSED})
 
 
 @dataclass(slots=True)
@@ -58,6 +62,7 @@ class Teller:
         self._api, self._now = api, now
         self._heard: dict[str, _Heard] = {}
         self._events = 0
+        self._may, self._counted_at = _AT_ONCE, now()
 
     def tell(self, foreign: Foreign, sort: Sort, message: str, *, workload: str = "", state: str = "") -> None:
         """Write news on an object if they are new and it is time.
@@ -77,6 +82,8 @@ class Teller:
         said = foreign.annotations
         if now < heard.due or (said.get(names.STATE), said.get(names.MESSAGE)) == (state, message):
             return
+        if sort not in _SELDOM and not self._takes_turn(now):
+            return
         heard.due = now + _AGAIN_S
         try:
             self._write(foreign, sort, message, workload=workload, state=state)
@@ -88,6 +95,15 @@ class Teller:
     def forget_all_but(self, uids: Collection[str]) -> None:
         """Forget objects that are gone."""
         self._heard = {uid: heard for uid, heard in self._heard.items() if uid in uids}
+
+    def _takes_turn(self, now: float) -> bool:
+        """Whether one of the news that come in numbers may be told now."""
+        self._may = min(_AT_ONCE, self._may + (now - self._counted_at) * _PER_S)
+        self._counted_at = now
+        if self._may < 1.0:
+            return False
+        self._may -= 1.0
+        return True
 
     def _write(self, foreign: Foreign, sort: Sort, message: str, *, workload: str, state: str) -> None:
         self._api.patch(KIND_OF[foreign.kind], foreign.name, told_patch(workload, state, message))

@@ -299,6 +299,21 @@ def test_news_are_told_once_and_not_more_often_than_is_good_for_the_server() -> 
     assert said == {names.WORKLOAD: "w", names.STATE: "queued", names.MESSAGE: "stopped"}
 
 
+def test_a_long_queue_is_told_bit_by_bit_but_refusals_at_once() -> None:
+    api, clock = FakeApiServer(), Clock()
+    api.add(RAY_CLUSTERS, *(ray_cluster(f"mine-{number}") for number in range(40)))
+    teller = Teller(api, clock.now)
+
+    def told(after_s: float, sort: Sort) -> int:
+        clock.at += after_s
+        for item in api.listing(RAY_CLUSTERS).items:
+            teller.tell(Foreign("RayCluster", item), sort, "as it is")
+        return len(api.named(EVENTS))
+
+    assert [told(0, Sort.WAITS), told(3, Sort.WAITS), told(5, Sort.WAITS), told(100, Sort.WAITS)] == [0, 10, 15, 25]
+    assert told(0, Sort.REFUSED) == 25 + 40
+
+
 def test_who_cannot_be_told_now_is_told_later() -> None:
     api, clock = FakeApiServer(), Clock()
     api.add(RAY_CLUSTERS, ray_cluster("mine"))

@@ -124,7 +124,8 @@ def test_what_belongs_to_somebody_elses_object_is_not_an_object_of_its_own() -> 
     owned = ray_cluster("job-raycluster-x")
     owned["metadata"]["ownerReferences"] = [{"uid": "uid-job", "kind": "RayJob"}]
     old, new = ray_job("old", creationTimestamp="2026-01-01"), ray_cluster("new", creationTimestamp="2026-01-02")
-    assert [one.name for one in foreign_objects([owned, new], [old])] == ["old", "new"]
+    other = ray_job("other", labels={names.SITE: "another"})
+    assert [one.name for one in foreign_objects([owned, new], [old, other], "pods")] == ["old", "new"]
 
 
 def _on(**more: Any) -> Object:
