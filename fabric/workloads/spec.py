@@ -199,6 +199,9 @@ class AdoptedSpec(Settings):
     uid: str = Field(min_length=1)
     """Number of the object, which tells it from a later one of its name."""
 
+    autoscaled: bool = False
+    """Whether Ray's own autoscaler decides how many of the granted workers there are."""
+
 
 class WorkloadSpec(Settings):
     """A job (ends) or a service (stays), as asked for."""

@@ -190,7 +190,9 @@ def test_what_is_stopped_is_suspended_and_never_deleted(fabric: OnRig, installed
 
 
 def test_what_cannot_be_taken_says_so_on_the_object(fabric: OnRig, installed: Namespace) -> None:
-    path = made(installed, "RayCluster", "growing", **cluster_spec(), enableInTreeAutoscaling=True)
+    asks = cluster_spec()
+    asks["workerGroupSpecs"][0]["maxReplicas"] = 2**31 - 1
+    path = made(installed, "RayCluster", "growing", **asks, enableInTreeAutoscaling=True)
     until(lambda: names.STATE in said(installed, path), 60, lambda: str(said(installed, path)))
     assert said(installed, path)[names.STATE] == "refused"
-    assert "enableInTreeAutoscaling: false" in said(installed, path)[names.MESSAGE]
+    assert "set maxReplicas" in said(installed, path)[names.MESSAGE]

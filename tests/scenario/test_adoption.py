@@ -333,7 +333,7 @@ def test_what_runs_already_is_not_touched_and_is_told_how_to_come_in(cluster: Cl
         (ray_cluster("mine", workers(), project="physics"), "there is no project 'physics' on pods"),
         (ray_cluster("mine", workers(pods=template("9", "1Gi"))), "the largest node .* has"),
         (ray_cluster("mine", workers(5, pods=template("2", "1Gi", 2))), "cannot be placed even on the empty site"),
-        (ray_cluster("mine", workers(), enableInTreeAutoscaling=True), "set enableInTreeAutoscaling: false"),
+        (ray_cluster("mine", workers(numOfHosts=2)), "leave out suspend, and numOfHosts"),
     ],
 )
 def test_what_cannot_be_taken_is_told_and_tried_again_when_it_changes(
@@ -343,7 +343,7 @@ def test_what_cannot_be_taken_is_told_and_tried_again_when_it_changes(
     cluster.until(lambda: re.search(words, cluster.says(RAY_CLUSTERS, "mine")[1]) is not None)
     assert (cluster.state("mine"), cluster.says(RAY_CLUSTERS, "mine")[0]) == (None, "refused")
     assert [event["type"] for event in cluster.api.listing(EVENTS).items] == ["Warning"]
-    good = {"enableInTreeAutoscaling": False, "workerGroupSpecs": [workers()]}
+    good = {"workerGroupSpecs": [workers()]}
     cluster.api.change(RAY_CLUSTERS, "mine", metadata={"labels": {names.PROJECT: "chem"}}, spec=good)
     cluster.until(lambda: cluster.state("mine") is State.RUNNING)
 

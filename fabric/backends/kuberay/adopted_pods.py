@@ -76,7 +76,7 @@ class AdoptedPods:
     def take_over(self) -> None:
         """Go on where an earlier fabric was: a gang of which anything was released is whole, or has lost slices."""
         if any(self._by_slice().values()):
-            self._whole = set(self._layout.slices)
+            self._whole = set(self._layout.firm)
 
     @property
     def gone(self) -> bool:
@@ -85,12 +85,9 @@ class AdoptedPods:
 
     @property
     def running(self) -> bool:
-        """Whether all of them run."""
-        pods = self._by_slice()
-        return all(
-            sum(pod_state.is_running(pod) for pod in pods[name]) >= count
-            for name, count in self._layout.workers.items()
-        )
+        """Whether all of them run, but for those that come and go."""
+        pods, most = self._by_slice(), self._layout.workers
+        return all(sum(pod_state.is_running(pod) for pod in pods[name]) >= most[name] for name in self._layout.firm)
 
     def release(self) -> None:
         """Send every pod to the node of its slice once all of them wait at the gate.
@@ -101,28 +98,45 @@ class AdoptedPods:
         there = self._by_slice()
         for name, pods in there.items():
             self._remember(name, pods)
-            if len(pods) >= self._layout.workers[name]:
+            if len(pods) >= self._layout.workers[name] and name in self._layout.firm:
                 self._whole.add(name)
-        places = {
-            name: Place(self._layout.pools.get(name, ""), self._layout.workers[name] - len(there[name]))
-            for name in self._layout.slices
-            if name not in self._whole
-        }
+        places = {name: self._place(name, there) for name in self._layout.firm if name not in self._whole}
         for name, chosen in choose(places, self._mine()).items():
-            for pod in chosen:
-                node = self._layout.nodes[name]
-                changed = release(self._surface.api, pod, name, node=node, nodes=self._surface.nodes)
-                self._surface.pods.learn(changed)
-                self._remember(name, [changed])
+            self._let_go(name, chosen)
             self._whole.add(name)
+        if self._layout.floating and not places:
+            self._let_come(there)
+
+    def _place(self, name: str, there: Mapping[str, list[Object]]) -> Place:
+        return Place(self._layout.pools.get(name, ""), self._layout.workers[name] - len(there[name]))
+
+    def _let_come(self, there: Mapping[str, list[Object]]) -> None:
+        """Release what Ray's autoscaler asked for to where the grant has room for it, each by itself."""
+        for name in self._layout.floating:
+            place = self._place(name, there)
+            if not pod_state.node_is_ready(self._surface.nodes.get(self._layout.nodes[name])):
+                continue
+            gated = [p for p in self._mine() if pod_state.is_gated(p) and pod_state.pool_of(p) == place.pool]
+            self._let_go(name, gated[: place.pods])
+
+    def _let_go(self, name: str, chosen: Iterable[Object]) -> None:
+        for pod in chosen:
+            node = self._layout.nodes[name]
+            changed = release(self._surface.api, pod, name, node=node, nodes=self._surface.nodes)
+            self._surface.pods.learn(changed)
+            self._remember(name, [changed])
 
     def lost(self) -> list[str]:
-        """Slices that were whole and of which a pod has ended, is gone, or is on a node that is not ready."""
+        """Slices that were whole and of which a pod has ended, is gone, or is on a node that is not ready.
+
+        Of those whose pods come and go, only a node that is not ready loses any.
+        """
         there = self._by_slice()
         return [
             name
             for name in self._layout.slices
-            if name in self._whole and sum(map(self._lives, there[name])) < self._layout.workers[name]
+            if (name in self._whole and sum(map(self._lives, there[name])) < self._layout.workers[name])
+            or (name in self._layout.floating and not all(map(self._node_lives, there[name])))
         ]
 
     def last_words(self, name: str) -> str:
@@ -144,7 +158,7 @@ class AdoptedPods:
         if problem:
             return problem.message
         for name, pods in self._by_slice().items():
-            if name not in self._whole:
+            if name in self._layout.firm and name not in self._whole:
                 made = f"KubeRay has not made all pods of slice {name}"
                 return f"{made}; see `kubectl describe {self._layout.kind.lower()} {self._layout.object_name}`"
             for pod in pods:
@@ -170,6 +184,9 @@ class AdoptedPods:
         return found
 
     def _lives(self, pod: Object) -> bool:
-        node = pod["spec"].get("nodeName")
         ended = pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
-        return not ended and (not node or pod_state.node_is_ready(self._surface.nodes.get(node)))
+        return not ended and self._node_lives(pod)
+
+    def _node_lives(self, pod: Object) -> bool:
+        node = pod["spec"].get("nodeName")
+        return not node or pod_state.node_is_ready(self._surface.nodes.get(node))

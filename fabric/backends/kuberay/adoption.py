@@ -21,6 +21,8 @@ MOST_LETTERS = {"RayCluster": 53, "RayJob": 47}
 """Longest names that KubeRay 1.6.2 takes (its MaxRayClusterNameLength and MaxRayJobNameLength)."""
 UNBOUNDED = 2**31 - 1
 """What the API server writes for a `maxReplicas` that nobody gave."""
+AUTOSCALER = {"requests": {"cpu": "500m", "memory": "512Mi"}}
+"""What KubeRay 1.6.2 gives Ray's autoscaler beside the head (its BuildAutoscalerContainer)."""
 _DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _OPERATOR = "ray.io/kuberay-operator"
 _DIGITS = 8
@@ -46,7 +48,9 @@ def spec_of(foreign: Foreign, site: Site) -> WorkloadSpec:
         "groups": (_head(foreign, site), *_workers(foreign, site)),
         "walltime_s": _walltime_s(foreign, site),
         "max_failures": _number(foreign, names.MAX_FAILURES, int, site.defaults.max_failures),
-        "adopted": AdoptedSpec(kind=foreign.kind, name=foreign.name, uid=foreign.uid),
+        "adopted": AdoptedSpec(
+            kind=foreign.kind, name=foreign.name, uid=foreign.uid, autoscaled=_is_autoscaled(foreign)
+        ),
     }
     try:
         nameless = WorkloadSpec(**fields)
@@ -105,9 +109,6 @@ def _check_cluster(foreign: Foreign) -> None:
     """
     problems = {
         f"leave out managedBy, or set it to {_OPERATOR}": foreign.spec.get("managedBy") not in {None, _OPERATOR},
-        "set enableInTreeAutoscaling: false; the grant decides how many pods there are": bool(
-            foreign.cluster.get("enableInTreeAutoscaling")
-        ),
     }
     _refuse_first(foreign, problems)
 
@@ -124,7 +125,9 @@ def _refuse_first(foreign: Foreign, problems: Mapping[str, bool]) -> None:
 
 
 def _head(foreign: Foreign, site: Site) -> Group:
-    asked = asked_by((foreign.cluster.get("headGroupSpec") or {}).get("template"), f"{foreign}: its head", site)
+    template = (foreign.cluster.get("headGroupSpec") or {}).get("template")
+    beside = [_autoscaler(foreign)] if _is_autoscaled(foreign) else []
+    asked = asked_by(template, f"{foreign}: its head", site, beside=beside)
     return _group(HEAD_GROUP, 1, asked, _tier_of_head(asked, site).name)
 
 
@@ -137,24 +140,36 @@ def _workers(foreign: Foreign, site: Site) -> list[Group]:
             raise BadInput(f"{where}: call it otherwise; that is the Ray head's name")
         if group.get("numOfHosts", 1) != 1 or group.get("suspend"):
             raise BadInput(f"{where}: leave out suspend, and numOfHosts other than 1")
-        asked, count = asked_by(group.get("template"), where, site), _replicas(group, where)
+        asked, count = asked_by(group.get("template"), where, site), _replicas(group, where, _is_autoscaled(foreign))
         if count:
             found.append(_group(name, count, asked, _tier_of_workers(asked, site)))
     return found
 
 
-def _replicas(group: Mapping[str, Any], where: str) -> int:
-    """Pods of a worker group, as KubeRay counts them.
+def _is_autoscaled(foreign: Foreign) -> bool:
+    return bool(foreign.cluster.get("enableInTreeAutoscaling"))
+
+
+def _autoscaler(foreign: Foreign) -> dict[str, Any]:
+    """The container that KubeRay puts beside the head where Ray's autoscaler is on."""
+    given = (foreign.cluster.get("autoscalerOptions") or {}).get("resources") or AUTOSCALER
+    return {"name": "autoscaler", "resources": given}
+
+
+def _replicas(group: Mapping[str, Any], where: str, autoscaled: bool) -> int:
+    """Most pods that a worker group may have: as many as KubeRay makes, or as Ray's autoscaler may ask for.
 
     Raises:
-        BadInput: If the replicas are none of those that it allows.
+        BadInput: If the replicas are none of those that the group allows, or there is no end to them.
     """
     least, most = group.get("minReplicas") or 0, group.get("maxReplicas")
     count = group.get("replicas")
     count = least if count is None else count
     if not least <= count <= (UNBOUNDED if most is None else most):
         raise BadInput(f"{where}: replicas must be from minReplicas to maxReplicas, got {least}, {count}, {most}")
-    return int(count)
+    if autoscaled and most in {None, UNBOUNDED}:
+        raise BadInput(f"{where}: set maxReplicas; as many pods as Ray's autoscaler may ask for are granted at once")
+    return int(most) if autoscaled and most is not None else int(count)
 
 
 def _group(name: str, count: int, asked: Asked, tier: str | None) -> Group:

@@ -3,7 +3,7 @@
 Knows nothing of the object that it is a part of.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +32,16 @@ class Asked:
     """Those on which it may run, in the site's order; at least one."""
 
 
-def asked_by(template: Mapping[str, Any] | None, where: str, site: Site) -> Asked:
+def asked_by(
+    template: Mapping[str, Any] | None, where: str, site: Site, *, beside: Sequence[Mapping[str, Any]] = ()
+) -> Asked:
     """What a pod of this template needs.
 
     Args:
         template: As the object has it.
         where: The template, for messages.
         site: Its tiers are the places to go.
+        beside: Containers that KubeRay will add.
 
     Raises:
         BadInput: If the fabric could not say where such a pod fits.
@@ -47,7 +50,7 @@ def asked_by(template: Mapping[str, Any] | None, where: str, site: Site) -> Aske
     if not spec.get("containers"):
         raise BadInput(f"{where} has no containers")
     _check_free(spec, where)
-    amounts = _amounts(spec, where)
+    amounts = _amounts({**spec, "containers": [*spec["containers"], *beside]}, where)
     tiers = _tiers(spec.get("nodeSelector") or {}, where, site)
     devices = sorted({tier.kubernetes.gpu_resource for tier in site.tiers if tier.kubernetes and tier.capacity.gpus})
     named = [name for name in amounts if name not in {"cpu", "memory"} and amounts[name]]

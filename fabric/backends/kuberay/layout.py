@@ -67,7 +67,15 @@ class AdoptedLayout(PodLayout):
     """Its number."""
 
     workers: dict[str, int]
-    """Pods of each slice."""
+    """Most pods of each slice."""
+
+    floating: tuple[str, ...] = ()
+    """Slices whose pods come and go as Ray's own autoscaler likes."""
+
+    @property
+    def firm(self) -> tuple[str, ...]:
+        """Slices that have all of their pods or are lost."""
+        return tuple(name for name in self.slices if name not in self.floating)
 
 
 def adopted_layout_of(wanted: WantedCluster) -> AdoptedLayout:
@@ -86,6 +94,7 @@ def adopted_layout_of(wanted: WantedCluster) -> AdoptedLayout:
         object_name=wanted.adopted.name,
         uid=wanted.adopted.uid,
         workers={part.name: part.workers for part in parts},
+        floating=tuple(part.name for part in parts if not part.head) if wanted.adopted.autoscaled else (),
     )
 
 

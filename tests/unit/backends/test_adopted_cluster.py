@@ -230,6 +230,46 @@ def test_a_restarted_fabric_goes_on_with_what_an_earlier_one_granted(theirs: The
     theirs.until(lambda: again.view.phase is Phase.BROKEN, again)
 
 
+def autoscaled(theirs: Theirs) -> AdoptedCluster:
+    """A cluster whose worker group may have two pods and has one."""
+    group = workers(1, pods=template("1", "1Gi", 1), maxReplicas=2)
+    asked = theirs.granted(RAY_CLUSTERS, ray_cluster("mine", group, enableInTreeAutoscaling=True))
+    assert asked.adopted is not None
+    asked = replace(asked, adopted=asked.adopted.model_copy(update={"autoscaled": True}))
+    theirs.until(lambda: bool(theirs.surface.objects()))
+    made = AdoptedCluster(adopted_layout_of(asked), theirs.surface, lambda: None, wanted=asked)
+    theirs.until(lambda: len(theirs.api.released) == 2 and made.view.phase is Phase.READY, made)
+    return made
+
+
+def scaled(theirs: Theirs, replicas: int) -> None:
+    """Ray's autoscaler asks for so many pods."""
+    (group,) = theirs.api.get(RAY_CLUSTERS, "mine")["spec"]["workerGroupSpecs"]
+    theirs.api.operate(RAY_CLUSTERS, "mine", spec={"workerGroupSpecs": [{**group, "replicas": replicas}]})
+
+
+def test_pods_of_rays_autoscaler_come_and_go_within_the_grant(theirs: Theirs) -> None:
+    made = autoscaled(theirs)
+    scaled(theirs, 2)
+    theirs.until(lambda: len(theirs.api.released) == 3, made)
+    assert [host for _, name, host in theirs.api.released if name == "small-0"] == ["host-g0", "host-g0"]
+    scaled(theirs, 3)
+    theirs.until(lambda: len(theirs.surface.pods.objects()) == 4, made)
+    made.turn()
+    assert len(theirs.api.released) == 3, "no more than was granted"
+    scaled(theirs, 0)
+    theirs.until(lambda: len(theirs.surface.pods.objects()) == 1, made)
+    made.turn()
+    assert (made.view.phase, made.view.problem) == (Phase.READY, "")
+
+
+def test_a_node_that_is_not_ready_loses_pods_of_rays_autoscaler_too(theirs: Theirs) -> None:
+    made = autoscaled(theirs)
+    theirs.api.change(NODES, "g0", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem == "slice small-0 on node g0 lost: its node g0 is not ready"
+
+
 def test_an_object_that_changes_while_it_is_started_is_started_as_it_is_then(theirs: Theirs) -> None:
     made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
     theirs.api.refuses["patch", "rayclusters"] = Conflict("it has changed meanwhile")

@@ -98,6 +98,18 @@ def test_a_group_without_pods_asks_for_nothing_and_one_without_replicas_for_its_
     assert [(g.name, g.count) for g in spec(ray_cluster("c", none, least)).groups[1:]] == [("least", 2)]
 
 
+def test_rays_autoscaler_is_granted_all_that_it_may_ask_for_and_its_own_container() -> None:
+    def asked(replicas: int, **more: Any) -> WorkloadSpec:
+        return spec(ray_cluster("c", workers(replicas, maxReplicas=4), enableInTreeAutoscaling=True, **more))
+
+    found = asked(1)
+    assert (found.groups[0].cpus, found.groups[0].memory) == (1.5, f"{2**30 + 2**29} B")
+    assert (found.groups[1].count, found.adopted and found.adopted.autoscaled) == (4, True)
+    assert asked(3) == found, "what it asks for now changes nothing"
+    small = {"resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}
+    assert asked(1, autoscalerOptions=small).groups[0].cpus == 1.1
+
+
 def test_the_same_object_asks_for_the_same_workload_whatever_the_fabric_wrote_on_it() -> None:
     before, after = ray_cluster("c", workers()), ray_cluster("c", workers())
     after["spec"]["suspend"] = False
@@ -148,8 +160,11 @@ def _on(**more: Any) -> Object:
         (ray_job("a" * 48), "at most 47"),
         (ray_cluster("a" * 54), "at most 53"),
         (ray_cluster("1st"), "begin with a letter"),
-        (ray_cluster(enableInTreeAutoscaling=True), "RayCluster mine: set enableInTreeAutoscaling: false"),
-        (ray_job(rayClusterSpec=cluster_spec(enableInTreeAutoscaling=True)), "set enableInTreeAutoscaling: false"),
+        (ray_cluster("c", workers(maxReplicas=2**31 - 1), enableInTreeAutoscaling=True), "small: set maxReplicas; as"),
+        (
+            ray_job(rayClusterSpec=cluster_spec(workers(maxReplicas=None), enableInTreeAutoscaling=True)),
+            "worker group small: set maxReplicas; as many pods",
+        ),
         (ray_cluster(managedBy="kueue.x-k8s.io/multikueue"), "leave out managedBy"),
         (ray_cluster(labels={names.PRIORITY: "serving"}), "must be one of interactive, batch, harvest, got 'serving'"),
         (ray_cluster(annotations={names.WALLTIME: "2h"}), "fabric/walltime must be a number of seconds, got '2h'"),
