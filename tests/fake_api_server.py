@@ -205,17 +205,21 @@ class FakeApiServer:
         self._version += 1
         item["metadata"].setdefault("uid", f"uid-{self._version}")
         item["metadata"]["resourceVersion"] = str(self._version)
+        before = self.objects.get((kind.plural, item["metadata"]["name"]))
         self.objects[kind.plural, item["metadata"]["name"]] = item
-        self._tell(event, kind, item)
+        self._tell(event, kind, item, before)
         return copy.deepcopy(item)
 
-    def _tell(self, event: str, kind: Kind, item: Object) -> None:
+    def _tell(self, event: str, kind: Kind, item: Object, before: Object | None = None) -> None:
+        """Tell watches; one that asked for labels hears of an object that loses them that it is gone."""
         if event == "DELETED":
             self._version += 1
             item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self._version)}}
         for watched, selector, told in self._watches:
             if watched.plural == kind.plural and _labelled(item, selector):
                 told.put(Change(event, copy.deepcopy(item)))
+            elif watched.plural == kind.plural and before and _labelled(before, selector):
+                told.put(Change("DELETED", copy.deepcopy(item)))
 
     def _reconcile(self) -> None:
         """What the operator, the scheduler and kubelets do."""

@@ -88,7 +88,7 @@ class Cluster:
 
     def until(self, wish: Callable[[], bool]) -> None:
         """Let everything turn until the wish is true; a second passes with each turn."""
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 30.0
         while not wish():
             assert time.monotonic() < deadline, [(r.name, r.state, r.message, r.waits_for) for r in self.records.list()]
             self.turn()
@@ -163,7 +163,10 @@ def test_a_ray_cluster_is_started_by_one_patch_and_each_pod_goes_to_the_node_of_
     assert spec["suspend"] is False
     (group,) = spec["workerGroupSpecs"]
     assert group["template"]["spec"]["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    for _ in range(40):
+        cluster.turn()
     assert cluster.says(RAY_CLUSTERS, "mine") == ("granted", f"granted {record.grant.reason}")
+    assert cluster.api.named(EVENTS) == [], "who does not wait is told nothing more"
 
 
 def test_who_waits_reads_why_on_his_own_object_and_starts_when_the_other_has_gone(cluster: Cluster) -> None:
@@ -273,6 +276,16 @@ def test_a_job_that_ends_while_its_attempt_is_given_up_is_not_started_again(clus
     cluster.until(lambda: cluster.of("bad").state.final)
     assert "AppFailed" in cluster.of("bad").message
     assert cluster.api.get(RAY_JOBS, "bad")["spec"]["suspend"] is False, "it is left as it ended"
+
+
+def test_one_that_names_no_project_any_more_ends_and_comes_in_again_once_it_does(cluster: Cluster) -> None:
+    cluster.make(RAY_CLUSTERS, ray_cluster("mine", workers()))
+    cluster.until(lambda: cluster.state("mine") is State.RUNNING)
+    cluster.api.change(RAY_CLUSTERS, "mine", metadata={"labels": {names.PROJECT: None}})
+    cluster.until(lambda: cluster.state("mine") is State.CANCELLED)
+    assert (cluster.where(), cluster.api.get(RAY_CLUSTERS, "mine")["spec"]["suspend"]) == ({}, True)
+    cluster.api.change(RAY_CLUSTERS, "mine", metadata={"labels": {names.PROJECT: "chem"}})
+    cluster.until(lambda: cluster.state("mine") is State.RUNNING)
 
 
 def test_stopped_work_is_suspended_and_does_not_come_back_by_itself(cluster: Cluster) -> None:

@@ -19,6 +19,9 @@ from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 
 _log = logging.getLogger(__name__)
 
+_LOOK_EVERY_S = 5.0
+"""Between two questions about an object that is not heard of any more."""
+
 _OUTCOMES = {
     "PENDING": Outcome.PENDING,
     "RUNNING": Outcome.RUNNING,
@@ -56,7 +59,7 @@ class AdoptedCluster:
         if wanted is None:
             self._pods.take_over()
         self._leave = False
-        self._since = time.monotonic()
+        self._since, self._look_at = time.monotonic(), 0.0
         self.done = False
         generation = wanted.generation if wanted else 1
         outcome = Outcome.NONE if wanted else Outcome.UNKNOWN
@@ -173,10 +176,16 @@ class AdoptedCluster:
         self.done = self._pods.gone
 
     def _end_with_its_object(self) -> None:
-        """Somebody deleted it: its pods go by themselves."""
+        """Somebody deleted it, and its pods go by themselves; or took its label away, and then they must be asked."""
         layout = self._layout
-        self._publish(phase=Phase.LEAVING, problem=f"{layout.kind} {layout.object_name} was deleted")
+        self._publish(phase=Phase.LEAVING, problem=f"{layout.kind} {layout.object_name} was taken away")
         self.done = self._pods.gone
+        if self.done or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+        foreign = self._surface.look(layout.kind, layout.object_name, layout.uid)
+        if foreign is not None and not foreign.leaving:
+            self._suspend(foreign)
 
     def _write(self, foreign: Foreign, patch: dict[str, object]) -> None:
         try:

@@ -12,6 +12,8 @@ from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.backends.kuberay.pods import Home, toleration
 from fabric.scheduler.ports import WantedCluster
 
+GRANTED = "granted"
+"""State that an object carries from the patch which starts it."""
 _OURS = (names.ADOPTED, names.SITE, names.WORKLOAD, names.ATTEMPT)
 
 
@@ -36,7 +38,7 @@ def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, 
         {**group, "template": template(group["template"], str(group["groupName"]))}
         for group in cluster.get("workerGroupSpecs") or ()
     ]
-    told = {names.STATE: "granted", names.MESSAGE: f"granted {wanted.grant.reason}"}
+    told = {names.STATE: GRANTED, names.MESSAGE: f"granted {wanted.grant.reason}"}
     annotations = {names.LAYOUT: layout.written(), names.WORKLOAD: layout.workload, **told}
     return _patch(foreign, annotations, {"headGroupSpec": head, "workerGroupSpecs": groups}, suspend=False)
 

@@ -55,8 +55,9 @@ class ForeignSurface:
         return self.learn(Foreign(kind, found))
 
     def learn(self, foreign: Foreign) -> Foreign:
-        """Take in what an answer to our own call says."""
-        self._mirror(foreign.kind).learn(foreign.object)
+        """Take in what an answer to our own call says, unless nothing more would be heard of the object."""
+        if names.PROJECT in foreign.labels:
+            self._mirror(foreign.kind).learn(foreign.object)
         return foreign
 
     def _mirror(self, kind: ForeignKind) -> Mirror:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.adopted_manifest import suspend_patch
+from fabric.backends.kuberay.adopted_manifest import GRANTED, suspend_patch
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adoption import spec_of
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
@@ -133,7 +133,9 @@ class Adopter(threading.Thread):
         uids = {one.uid for one in objects}
         for stands in standing.values():
             if stands.uid not in uids:
-                self._reception.withdraw(stands.workload, "its object in Kubernetes was deleted")
+                self._reception.withdraw(
+                    stands.workload, "its object in Kubernetes was deleted, or names no project any more"
+                )
         by_uid: dict[str, list[Standing]] = {}
         for stands in standing.values():
             by_uid.setdefault(stands.uid, []).append(stands)
@@ -219,6 +221,8 @@ class Adopter(threading.Thread):
 
     def _tell(self, foreign: Foreign, stands: Standing) -> None:
         state = stands.state.value
+        if stands.state is State.RUNNING and foreign.annotations.get(names.STATE) == GRANTED:
+            return  # the patch that started it says all
         self._teller.tell(foreign, stands.sort, stands.line, workload=stands.workload, state=state)
 
     def _forget_all_but(self, uids: set[str]) -> None:

@@ -49,7 +49,8 @@ class Mirror(threading.Thread):
         self._matters = matters
         self._objects: dict[str, Object] = {}
         self._groups: dict[str, dict[str, Object]] = {}
-        self._gone: OrderedDict[str, Object] = OrderedDict()
+        self._gone: OrderedDict[str, tuple[Object, int]] = OrderedDict()
+        """By uid: what it was last, and the version at which it was known to be gone."""
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._synced = threading.Event()
@@ -83,7 +84,7 @@ class Mirror(threading.Thread):
     def gone(self, uid: str) -> Object | None:
         """An object that is gone, as it was last."""
         with self._lock:
-            return self._gone.get(uid)
+            return self._gone[uid][0] if uid in self._gone else None
 
     def learn(self, item: Object) -> None:
         """Take in what an answer to our own call says, before the watch does."""
@@ -129,7 +130,7 @@ class Mirror(threading.Thread):
                 if _version(known) > _count(version):
                     found[name] = known
                 elif name not in found:
-                    self._bury(known)
+                    self._bury(known, _count(version))
             self._objects, self._groups = {}, {}
             for item in found.values():
                 self._put(item)
@@ -140,13 +141,13 @@ class Mirror(threading.Thread):
         name = item["metadata"]["name"]
         with self._lock:
             known = self._objects.get(name)
-            if (known and _older(item, known)) or item["metadata"].get("uid") in self._gone:
+            if (known and _older(item, known)) or self._is_buried(item):
                 return
             if known:
                 self._groups.get(self._group_of(known), {}).pop(name, None)
                 del self._objects[name]
             if change.kind == "DELETED":
-                self._bury(item)
+                self._bury(item, _version(item))
             else:
                 self._put(item)
             same = change.kind != "DELETED" and known is not None and self._is_same(known, item)
@@ -163,8 +164,15 @@ class Mirror(threading.Thread):
     def _group_of(self, item: Object) -> str:
         return str(item["metadata"].get("labels", {}).get(self._label, ""))
 
-    def _bury(self, item: Object) -> None:
-        self._gone[item["metadata"].get("uid", "")] = item
+    def _is_buried(self, item: Object) -> bool:
+        """Whether it is told late of something that is gone; what has our labels again is not."""
+        uid = item["metadata"].get("uid")
+        if uid in self._gone and _version(item) > self._gone[uid][1]:
+            del self._gone[uid]
+        return uid in self._gone
+
+    def _bury(self, item: Object, version: int) -> None:
+        self._gone[item["metadata"].get("uid", "")] = item, version
         while len(self._gone) > _MOST_GONE:
             self._gone.popitem(last=False)
 

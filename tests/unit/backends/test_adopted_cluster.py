@@ -70,7 +70,7 @@ class Theirs:
 
     def until(self, wish: Callable[[], bool], *turned: AdoptedCluster) -> None:
         """Turn until the wish is true."""
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 20.0
         while not wish():
             assert time.monotonic() < deadline, [cluster.view for cluster in turned]
             for cluster in turned:
@@ -197,6 +197,14 @@ def test_one_that_its_owner_deletes_leaves_and_is_over_once_its_pods_are_gone(
     theirs.api.take(kind, "mine")
     theirs.until(lambda: made.done, made)
     assert [call for call in theirs.api.calls if call[1] == kind.plural] == [("patch", kind.plural, "mine")]
+
+
+def test_one_that_names_no_project_any_more_is_suspended(theirs: Theirs) -> None:
+    made = theirs.running(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.change(RAY_CLUSTERS, "mine", metadata={"labels": {names.PROJECT: None}})
+    theirs.until(lambda: made.done, made)
+    assert theirs.api.get(RAY_CLUSTERS, "mine")["spec"]["suspend"] is True
+    assert theirs.api.named(PODS) == []
 
 
 @pytest.mark.parametrize(

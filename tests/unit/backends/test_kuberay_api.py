@@ -116,6 +116,21 @@ def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:
     assert mirror.gone("u") is not None
 
 
+def test_an_object_that_has_our_labels_again_is_seen_again_but_no_late_word_of_a_gone_one() -> None:
+    mirror = Mirror(FakeApiServer(), NODES, "mine", lambda: None)
+
+    def at(version: int) -> dict[str, Any]:
+        return {"metadata": {"name": "n", "uid": "u", "resourceVersion": str(version)}}
+
+    mirror.learn(at(5))
+    mirror._replace({}, "12")
+    mirror.learn(at(10))
+    assert mirror.objects() == {}
+    mirror._apply(Change("ADDED", at(13)))
+    assert mirror.objects() == {"n": at(13)}
+    assert mirror.gone("u") is None
+
+
 class Node:
     """A Ray node that keeps one output, behind a transport in memory."""
 
