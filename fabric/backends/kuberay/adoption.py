@@ -160,16 +160,16 @@ def _replicas(group: Mapping[str, Any], where: str, autoscaled: bool) -> int:
     """Most pods that a worker group may have: as many as KubeRay makes, or as Ray's autoscaler may ask for.
 
     Raises:
-        BadInput: If the replicas are none of those that the group allows, or there is no end to them.
+        BadInput: If there can be none, or there is no end to them.
     """
     least, most = group.get("minReplicas") or 0, group.get("maxReplicas")
-    count = group.get("replicas")
-    count = least if count is None else count
-    if not least <= count <= (UNBOUNDED if most is None else most):
-        raise BadInput(f"{where}: replicas must be from minReplicas to maxReplicas, got {least}, {count}, {most}")
     if autoscaled and most in {None, UNBOUNDED}:
         raise BadInput(f"{where}: set maxReplicas; as many pods as Ray's autoscaler may ask for are granted at once")
-    return int(most) if autoscaled and most is not None else int(count)
+    most = UNBOUNDED if most is None else most
+    if not 0 <= least <= most:
+        raise BadInput(f"{where}: minReplicas must be from 0 to maxReplicas, got {least} and {most}")
+    # As KubeRay does it (its GetWorkerGroupDesiredReplicas); the API server writes 0 for replicas that nobody gave.
+    return int(most if autoscaled else min(max(group.get("replicas") or 0, least), most))
 
 
 def _group(name: str, count: int, asked: Asked, tier: str | None) -> Group:

@@ -92,10 +92,15 @@ def test_all_containers_count_and_limits_where_no_request_is_given() -> None:
     assert (group.cpus, group.memory) == (3.0, f"{2**30 + 2**29} B")
 
 
-def test_a_group_without_pods_asks_for_nothing_and_one_without_replicas_for_its_least() -> None:
-    none, least = workers(0), workers(name="least", minReplicas=2, maxReplicas=9)
-    del least["replicas"]
-    assert [(g.name, g.count) for g in spec(ray_cluster("c", none, least)).groups[1:]] == [("least", 2)]
+def test_a_group_has_the_pods_that_kuberay_will_make_within_its_bounds() -> None:
+    groups = (
+        workers(0, "none"),
+        workers(0, "least", minReplicas=2, maxReplicas=9),
+        workers(5, "most", maxReplicas=3),
+        {key: value for key, value in workers(name="unsaid", minReplicas=1).items() if key != "replicas"},
+    )
+    found = {group.name: group.count for group in spec(ray_cluster("c", *groups)).groups[1:]}
+    assert found == {"least": 2, "most": 3, "unsaid": 1}
 
 
 def test_rays_autoscaler_is_granted_all_that_it_may_ask_for_and_its_own_container() -> None:
@@ -175,7 +180,10 @@ def _on(**more: Any) -> Object:
         (ray_cluster("c", workers(), workers()), "groups need different names"),
         (ray_cluster("c", workers(numOfHosts=2)), "worker group small: leave out suspend, and numOfHosts"),
         (ray_cluster("c", workers(suspend=True)), "leave out suspend"),
-        (ray_cluster("c", workers(3, maxReplicas=2)), "replicas must be from minReplicas to maxReplicas, got 0, 3, 2"),
+        (
+            ray_cluster("c", workers(3, minReplicas=4, maxReplicas=3)),
+            "minReplicas must be from 0 to maxReplicas, got 4",
+        ),
         (ray_cluster("c", workers(pods={"spec": {}})), "worker group small has no containers"),
         (_on(nodeSelector={"zone": "a"}), r"no tier has all labels of its nodeSelector \(zone=a\); they have gpu: "),
         (_on(gpus=1, nodeSelector={"fabric/tier": "commodity"}), "asks for nvidia.com/gpu, which no tier has that"),
