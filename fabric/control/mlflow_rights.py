@@ -16,6 +16,8 @@ _MARKS = frozenset({"alias", "delete-tag"})
 """Last words of paths whose DELETE takes a mark off and removes nothing."""
 _ENDS = frozenset({"delete", "restore", "permanently-delete"})
 """Last words of paths by which things go and come back."""
+_TAKEN_BACK = ["model-versions", "delete"]
+"""What a job does with the version that it made where another job made the same one a moment earlier."""
 _REGISTRY = frozenset({"registered-models", "model-versions"})
 """Parts of the registry, which all projects share."""
 
@@ -31,6 +33,8 @@ def needed(method: str, path: str) -> tuple[Permission, ...]:
     last = words[-1] if words else ""
     if method in READS or last in _ASKING:
         return (Permission.LOOK,)
+    if words[-2:] == _TAKEN_BACK:
+        return (Permission.OPERATE, Permission.REPORT)
     if last in _ENDS or (method == "DELETE" and last not in _MARKS):
         return (Permission.OPERATE,)
     if _REGISTRY & set(words):

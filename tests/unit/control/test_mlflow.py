@@ -116,7 +116,7 @@ DOERS = {*SITE, "project-admin", "project-operator", "member", "workload"}
         ("POST", "/registered-models/alias", {*SITE, "project-admin", "workload"}),
         ("DELETE", "/registered-models/alias", {*SITE, "project-admin", "workload"}),
         ("POST", "/model-versions/create", {*SITE, "project-admin", "workload"}),
-        ("DELETE", "/model-versions/delete", SITE),
+        ("DELETE", "/model-versions/delete", {*SITE, "project-admin", "workload"}),
         ("DELETE", "/registered-models/delete", SITE),
     ],
 )
