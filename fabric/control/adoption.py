@@ -9,6 +9,7 @@ from fabric.backends.kuberay.adopter import Standing
 from fabric.config.site import Site
 from fabric.control.admission import admitted
 from fabric.control.callers import Caller, Role
+from fabric.control.discretion import Discretion, Reads
 from fabric.control.ports import Ports
 from fabric.control.views import message_of
 from fabric.core.errors import Conflict, NotFound
@@ -22,6 +23,7 @@ class Adoptions:
 
     def __init__(self, ports: Ports, site: Site) -> None:
         self._ports, self._site = ports, site
+        self._discretion = Discretion(ports.workloads)
 
     def take_in(self, spec: WorkloadSpec) -> Standing:
         """Let an object's workload be queued; one that is known already is shown as it stands, ended ones too.
@@ -35,20 +37,21 @@ class Adoptions:
             if known.uid != adopted.uid:
                 raise Conflict(f"there is a workload {name} already that is none of {adopted.kind} {adopted.name}")
             return known
-        caller = Caller(f"{adopted.kind} {adopted.name}", Role.MEMBER, spec.project)
+        caller = _owner(spec)
         final = admitted(spec, caller, self._ports, self._site)
         now = self._ports.clock.now()
         record = Record(name, final, State.QUEUED, Instants(now), submitted_by=caller.submits_as)
         kept = self._ports.workloads.submit(record, name)
         self._ports.process.wake()
-        return _standing(kept)
+        return self._standing(kept, self._reader(kept))
 
     def find(self, workload: str) -> Standing | None:
         """How a workload stands or has ended; None if nobody knows it."""
         try:
-            return _standing(self._ports.workloads.get(workload))
+            record = self._ports.workloads.get(workload)
         except NotFound:
             return None
+        return self._standing(record, self._reader(record))
 
     def withdraw(self, workload: str, reason: str) -> None:
         """Let it end."""
@@ -57,8 +60,29 @@ class Adoptions:
 
     def standing(self) -> Mapping[str, Standing]:
         """The workloads of all objects that have not ended, by name."""
-        active = self._ports.workloads.active()
-        return {name: _standing(r) for name, r in active.items() if r.spec.adopted and not r.state.final}
+        readers: dict[str, Reads] = {}
+        found = {}
+        for name, record in self._ports.workloads.active().items():
+            if record.spec.adopted is not None and not record.state.final:
+                project = record.spec.project
+                if project not in readers:
+                    readers[project] = self._reader(record)
+                found[name] = self._standing(record, readers[project])
+        return found
+
+    def _reader(self, record: Record) -> Reads:
+        """What the owners of an object may read: whoever sees the object sees what is written on it."""
+        return self._discretion.towards(_owner(record.spec))
+
+    def _standing(self, record: Record, read: Reads) -> Standing:
+        uid = record.spec.adopted.uid if record.spec.adopted else ""
+        return Standing(record.name, uid, record.state, read(message_of(record)))
+
+
+def _owner(spec: WorkloadSpec) -> Caller:
+    """For whom an object's workload is handed in and read: its project."""
+    adopted = spec.adopted
+    return Caller(f"{adopted.kind} {adopted.name}" if adopted else "", Role.MEMBER, spec.project)
 
 
 def _adopted(spec: WorkloadSpec) -> AdoptedSpec:
@@ -70,8 +94,3 @@ def _adopted(spec: WorkloadSpec) -> AdoptedSpec:
     if spec.adopted is None:
         raise ValueError(f"{spec.name} is no object of Kubernetes")
     return spec.adopted
-
-
-def _standing(record: Record) -> Standing:
-    uid = record.spec.adopted.uid if record.spec.adopted else ""
-    return Standing(record.name, uid, record.state, message_of(record))

@@ -42,6 +42,17 @@ def test_the_same_object_again_is_the_workload_that_it_was_also_when_that_has_en
     assert len(world.records.list()) == 1
 
 
+def test_an_object_names_no_work_of_other_projects(world: World, reception: Adoptions) -> None:
+    world.job("secret-work", project="astro")
+    world.job("our-work")
+    reception.take_in(asked())
+    world.change("mine-1", State.QUEUED, waits_for="2 GPUs short, behind secret-work, our-work")
+    told = reception.standing()["mine-1"].line
+    assert ("secret-work" in told, "our-work" in told, "work of another project" in told) == (False, True, True)
+    assert (found := reception.find("mine-1")) is not None
+    assert found.line == told
+
+
 def test_a_withdrawn_object_is_asked_to_end_with_the_reason(world: World, reception: Adoptions) -> None:
     reception.take_in(asked())
     reception.withdraw("mine-1", "its object was deleted")
