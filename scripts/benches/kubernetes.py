@@ -36,7 +36,7 @@ import sys, time
 from pathlib import Path
 import ray
 ray.init(log_to_driver=False)
-began = ray.get(ray.remote(num_cpus=0)(time.time).remote())
+began = ray.get(ray.remote(num_cpus=0)(lambda: time.time()).remote())
 Path(sys.argv[1]).write_text(str(began))
 """
 
