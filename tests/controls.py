@@ -45,6 +45,7 @@ class Control:
     name: str = "control"
     port: int = field(default_factory=lambda: free_ports(("control",))["control"])
     process: subprocess.Popen[bytes] | None = None
+    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5.0, trust_env=False))
 
     @property
     def log(self) -> Path:
@@ -103,8 +104,7 @@ class Control:
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         """One request to the admin API."""
-        url = f"{self.address}/api/fabric/{path}"
-        return httpx.request(method, url, json=body, headers=headers, timeout=5.0, trust_env=False)
+        return self._client.request(method, f"{self.address}/api/fabric/{path}", json=body, headers=headers)
 
     def health(self) -> Mapping[str, Any] | None:
         """What it says of itself; None while it does not answer."""

@@ -6,11 +6,11 @@ Knows nothing of what is tested.
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
-from fabric.control.__main__ import keep
-from fabric.control.build import Outside
-from tests.fake_ray import FakeRayBackend
+CLOCK = "clock"
+"""File in the state folder with the seconds by which the clock is wrong; none where it is right."""
 
 
 class FakeMlflow:
@@ -28,12 +28,31 @@ class FakeMlflow:
         """Nothing."""
 
 
+def step_clock(file: Path) -> None:
+    """Let this process's wall clock be wrong by what `file` says at each moment."""
+    right = time.time
+
+    def stepped() -> float:
+        try:
+            return right() + float(file.read_text())
+        except (OSError, ValueError):
+            return right()
+
+    time.time = stepped
+
+
 def main() -> int:
     """Be control until told to end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
     given = parser.parse_args()
+    # Before anything takes the right clock for itself.
+    step_clock(given.state / CLOCK)
+    from fabric.control.__main__ import keep
+    from fabric.control.build import Outside
+    from tests.fake_ray import FakeRayBackend
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return keep(given.site, given.state, Outside(FakeRayBackend, FakeMlflow))
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,21 @@ from fabric.backends.local import processes
 from fabric.config.store import Store
 from fabric.core.resources import Resources
 from fabric.store.database import engine_of, reading
+from fabric.store.files import write_atomically
 from fabric.store.records import SqlRecords
 from fabric.store.schema import LEDGER
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 from tests.controls import TIERS, Control, end_sleepers, runs, sleepers, until
+from tests.fake_control import CLOCK
 
 SERVICE = "serves"
 FAILING = 3
 """Exit status of entrypoints that are meant to fail."""
 MOST_WAITING = 25
 """Jobs that have not ended while more are handed in."""
+MOMENT_S = 4.0
+"""Longest wait for work to be in a certain state before control is killed."""
 END_S = 240.0
 """Longest wait for everything to end once the load is over."""
 
@@ -50,9 +54,25 @@ class Play:
     """Names of what was accepted (answered with success), and what should become of it."""
     stopped: set[str] = field(default_factory=set)
     """Whose end was asked for, whether the answer came or not."""
+    refused_while_full: int = 0
+    """How often new work was refused because it could not be kept."""
     done: list[dict[str, Any]] = field(default_factory=list)
     """A row for each disturbance."""
+    ended: list[int] = field(default_factory=list)
+    """Exit codes with which control ended by itself."""
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who ends control and starts it again."""
     _over: threading.Event = field(default_factory=threading.Event)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def keep(self) -> None:
+        """Start control again when it has ended by itself, as `fabric up` does: where its database is away, say."""
+        while not self._ending.wait(0.5):
+            with self.changing:
+                ended = self.control.process.poll() if self.control.process else None
+                if ended is not None:
+                    self.ended.append(ended)
+                    self.control.start()
 
     def load(self) -> None:
         """Hand in, stop and scale work until it is over; what is not answered is asked again."""
@@ -81,7 +101,8 @@ class Play:
         elif kind == "urgent":
             more = {"priority": "interactive", "group": {"cpus": 4.0}}
         elif kind == "leftover":
-            entrypoint, more["priority"] = f"sleep {3 * seconds:.2f}", "harvest"
+            # In the way of what is urgent, so that it is asked to leave.
+            entrypoint, more = f"sleep {4 + 3 * seconds:.2f}", {"priority": "harvest", "group": {"cpus": 4.0}}
         elif kind == "wide":
             more["group"] = {"cpus": 2.0, "count": 3}
         while not self._over.is_set():
@@ -98,9 +119,9 @@ class Play:
 
     def _ask_for_something(self, draw: random.Random) -> None:
         chance = draw.random()
-        if chance < 0.1:
+        if chance < 0.25:
             self.control.ask("POST", f"workloads/{SERVICE}/scale", {"workers": draw.randint(1, 3)})
-        elif chance < 0.2 and (names := self.waiting()):
+        elif chance < 0.35 and (names := self.waiting()):
             name = draw.choice(names)
             self.stopped.add(name)
             self.control.ask("POST", f"workloads/{name}/stop")
@@ -118,17 +139,26 @@ class Play:
         """No more load; everything ends by itself, and then control."""
         self._over.set()
         until(lambda: self.control.health() is not None, END_S, self.control.last_words)
-        until(lambda: self.waiting() == [], END_S, lambda: f"{self._left()}\n{self.control.last_words()}")
+        until(self._all_ended, END_S, lambda: f"{self._left()}\n{self.control.last_words()}")
         self.control.ask("POST", f"workloads/{SERVICE}/stop")
         self.control.wait(SERVICE, "cancelled", within_s=END_S)
         until(lambda: not any((self.control.state / "clusters").iterdir()), 30.0, self.control.last_words)
-        self.control.end()
+        self._ending.set()
+        with self.changing:
+            self.control.end()
+
+    def _all_ended(self) -> bool:
+        try:
+            return self.waiting() == []
+        except httpx.HTTPError:
+            return False
 
     def _left(self) -> list[Any]:
         return [self.control.get(name) for name in self.waiting()]
 
 
-_KINDS = ("short", "short", "short", "fails", "urgent", "leftover", "wide")
+_KINDS = ("short", "short", "fails", "urgent", "urgent", "leftover", "leftover", "wide")
+_MOMENTS = (State.PLACING, State.STARTING, State.RUNNING, State.RESIZING, State.DRAINING, State.STOPPING)
 
 
 def kill(play: Play, draw: random.Random) -> str:
@@ -138,12 +168,27 @@ def kill(play: Play, draw: random.Random) -> str:
         pause_s, phase = draw.uniform(0.2, 3.0), "starting up"
     else:
         until(lambda: control.health() is not None, END_S, control.last_words)
-        pause_s, phase = draw.uniform(0.0, 2.0), ""
+        time.sleep(draw.uniform(0.0, 1.0))
+        _wait_for(play, draw.choice(_MOMENTS))
+        pause_s, phase = draw.uniform(0.0, 0.3), ""
     time.sleep(pause_s)
     seen = phase or _seen(play)
-    control.kill()
-    control.start()
+    with play.changing:
+        control.kill()
+        control.start()
     return seen
+
+
+def _wait_for(play: Play, moment: State) -> None:
+    """Wait some seconds for work to be in a state, so that each kind of moment is among those at which it is killed."""
+    ends = time.monotonic() + MOMENT_S
+    while time.monotonic() < ends:
+        try:
+            if moment in play.control.states().values():
+                return
+        except httpx.HTTPError:
+            return
+        time.sleep(0.05)
 
 
 def _seen(play: Play) -> str:
@@ -160,17 +205,21 @@ def playing(state: Path, seed: int, store: Store | None = None) -> Iterator[Play
     """A fabric under load; everything has ended afterwards, or is ended."""
     play = Play(Control(state, store or Store()), seed)
     loading = threading.Thread(target=play.load, name="load", daemon=True)
+    keeping = threading.Thread(target=play.keep, name="keep", daemon=True)
     try:
         play.control.up()
         until(lambda: play.control.leads, 60.0, play.control.last_words)
         play.serve()
         loading.start()
+        keeping.start()
         yield play
         play.finish()
     finally:
         play._over.set()
-        if loading.ident is not None:
-            loading.join(30.0)
+        play._ending.set()
+        for thread in (loading, keeping):
+            if thread.ident is not None:
+                thread.join(30.0)
         play.control.kill()
         left = sleepers(state)
         told = [processes.command(process) for process in left]
@@ -182,10 +231,47 @@ def disturb(play: Play, times: int, how: Disturb = kill) -> None:
     """Do so many disturbances at instants that the seed gives."""
     draw = random.Random(play.seed + 1)
     for number in range(times):
+        # On a slow machine the load must not fall behind.
+        until(lambda number=number: len(play.accepted) > number + 1, END_S, play.control.last_words)  # type: ignore[misc]
         began = time.monotonic()
         seen = how(play, draw)
         row = {"number": number, "seen": seen, "accepted": len(play.accepted), "s": time.monotonic() - began}
         play.done.append(row)
+
+
+def step_clock(play: Play, draw: random.Random) -> str:
+    """Let the wall clock go forth or back by up to an hour; one in three, kill control as well."""
+    time.sleep(draw.uniform(0.3, 2.0))
+    by_s = draw.choice((-3600.0, -60.0, 60.0, 3600.0))
+    write_atomically(play.control.state / CLOCK, f"{by_s}".encode())
+    if draw.random() < 1 / 3:
+        kill(play, draw)
+    return f"clock {by_s:+.0f} s"
+
+
+def fill_of(disk: Path) -> Disturb:
+    """Fill the disk of the records for some seconds."""
+
+    def fill(play: Play, draw: random.Random) -> str:
+        time.sleep(draw.uniform(0.3, 2.0))
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"\0" * 4096)
+        with suppress(OSError), (disk / "filler").open("ab", buffering=0) as filler:
+            while True:
+                filler.write(b"\0")
+        play.refused_while_full += _refused(play.control)
+        time.sleep(draw.uniform(0.5, 2.0))
+        (disk / "filler").unlink()
+        return "disk full"
+
+    return fill
+
+
+def _refused(control: Control) -> int:
+    """Whether new work is refused with the reason, as it must be where it cannot be kept."""
+    answer = control.submit("large-0", "x" * 300_000)
+    return int(answer.status_code == 503 and "full" in answer.text)
 
 
 def restart_of(server: Any) -> Disturb:

@@ -61,7 +61,7 @@ def _played(state: Path, seed: int, times: int, server: Postgres | None) -> Play
             disturb(play, times, kill if server is None else restart_of(server))
     except AssertionError as error:
         # What never ended, or was left behind, is a loss like any other; the audit says more about it.
-        found.wrong.append(str(error).splitlines()[0][:500])
+        found.wrong.append(str(error)[-2000:] if "Traceback" in str(error) else str(error)[:500])
     if play is not None:
         found.wrong += audit(play)
         found.accepted = len(play.accepted)
