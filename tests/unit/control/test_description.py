@@ -20,7 +20,7 @@ REFUSED, MANY = 400, 50
 PACKAGE = "_ray_pkg_0123456789abcdef.zip"
 NAMES = {
     "name": ("waits", "runs", "ended", PACKAGE), "job": ("waits", "runs", "ended"), "project": ("alpha",),
-    "user": ("ann",), "key": ("ann's",), "protocol": ("gcs",), "deployment": ("shop",),
+    "user": ("ann",), "key": ("ann's",), "protocol": ("gcs",), "deployment": ("shop",), "node": ("gpu-0",),
 }  # fmt: skip
 
 
@@ -40,8 +40,8 @@ def lived_in(make_world: Callable[..., World]) -> World:
     return world
 
 
-def described(world: World) -> dict[str, Any]:
-    answer = world.client("admin").get("/openapi.json")
+def described(world: World, key: str | None = None) -> dict[str, Any]:
+    answer = world.client(key).get("/openapi.json")
     assert answer.status_code == 200
     document: dict[str, Any] = answer.json()
     return document
@@ -57,7 +57,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.timeout(600)
 def test_every_answer_is_one_that_the_description_declares(lived_in: World, request: pytest.FixtureRequest) -> None:
-    document = described(lived_in)
+    document = described(lived_in, "admin")
     headers = {"Authorization": "Bearer admin", "Accept": "application/json"}
     asked = Asking(BASE, headers, NAMES, examples=request.config.getoption("--examples")).all(lived_in.app, document)
     assert asked.problems == {}
@@ -105,14 +105,14 @@ def _quiet(app: FastAPI) -> FastAPI:
 
 
 def test_every_route_is_described_and_one_that_is_not_is_found(world: World) -> None:
-    document = description_of(world.app.routes)
+    document = described(world)
     assert undescribed(world.app.routes, document) == []
     del document["paths"]["/api/fabric/nodes"]
     assert undescribed(world.app.routes, document) == ["GET /api/fabric/nodes"]
 
 
 def test_every_operation_says_what_it_needs_and_what_it_may_refuse(world: World) -> None:
-    document = description_of(world.app.routes)
+    document = described(world)
     for route in world.app.routes:
         for method in getattr(route, "methods", ()) or ():
             operation = operations(document).get(f"{method} {getattr(route, 'path_format', '')}")
@@ -135,7 +135,7 @@ def test_every_operation_says_what_it_needs_and_what_it_may_refuse(world: World)
 def test_bodies_and_answers_are_the_wire_types(
     world: World, operation: str, body: str | None, answer: str, refusals: set[str]
 ) -> None:
-    found = operations(description_of(world.app.routes))[operation]
+    found = operations(described(world))[operation]
     taken = found.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref")
     assert taken == (f"#/components/schemas/{body}" if body else None)
     (success,) = {status for status in found["responses"] if status.startswith("2")}
@@ -145,7 +145,7 @@ def test_bodies_and_answers_are_the_wire_types(
 
 
 def test_rays_paths_refuse_in_text_or_in_json(world: World) -> None:
-    found = operations(description_of(world.app.routes))
+    found = operations(described(world))
     assert found["GET /api/jobs/{job}"]["responses"]["404"]["content"].keys() == {"application/json", "text/plain"}
     assert found["GET /api/fabric/nodes"]["responses"]["401"]["content"].keys() == {"application/json"}
 
