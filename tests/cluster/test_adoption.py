@@ -25,7 +25,8 @@ pytestmark = pytest.mark.timeout(900)
 GPUS = 4
 """All that the GPU node has, so that two such objects cannot run together."""
 TASK = (
-    "import ray; ray.init(); f = ray.remote(num_gpus=4)(lambda: ray.get_gpu_ids()); print('GPUS', ray.get(f.remote()))"
+    "import ray; ray.init(); f = ray.remote(num_gpus=4)(lambda: ray.get_gpu_ids()); "
+    "print('GPUS', sorted(map(int, ray.get(f.remote()))))"
 )
 """A program whose task can only run on the worker."""
 
@@ -140,7 +141,7 @@ def test_a_ray_cluster_runs_where_it_was_granted_while_a_ray_job_waits_and_reads
     assert fabric.workload(waiting)["state"] == "queued"
 
     (head,) = [pod["metadata"]["name"] for pod in installed.pods("ray.io/cluster=mine,ray.io/node-type=head")]
-    assert "GPUS [0, 1, 2, 3]" in run_job(installed, head, f"python -c {shlex.quote(TASK)}").replace("'", "")
+    assert "GPUS [0, 1, 2, 3]" in run_job(installed, head, f"python -c {shlex.quote(TASK)}")
 
     installed.api.delete(mine)
     comes_to(fabric, waiting, "succeeded")

@@ -295,6 +295,8 @@ def test_stopped_work_is_suspended_and_does_not_come_back_by_itself(cluster: Clu
     cluster.until(lambda: cluster.says(RAY_CLUSTERS, "mine") == ("cancelled", "stopped by ann"))
     assert cluster.api.get(RAY_CLUSTERS, "mine")["spec"]["suspend"] is True
     assert cluster.where() == {}
+    cluster.restart()
+    assert cluster.backend.observe() == {}
     cluster.records.delete(cluster.of("mine").name)
     for _ in range(3):
         cluster.turn()

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_manifest import grant_patch, suspend_patch
 from fabric.backends.kuberay.adopted_pods import AdoptedPods, ForeignSurface
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
@@ -170,8 +169,7 @@ class AdoptedCluster:
     def _suspend(self, foreign: Foreign) -> None:
         """Take one step towards no pods."""
         self._publish(phase=Phase.LEAVING)
-        granted = self._layout.written() == foreign.annotations.get(names.LAYOUT)
-        if granted and not foreign.suspended and not foreign.job_ended:
+        if not foreign.suspended and not foreign.job_ended:
             self._write(foreign, suspend_patch(foreign))
         self.done = self._pods.gone
 

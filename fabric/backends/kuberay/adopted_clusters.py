@@ -6,9 +6,11 @@ Knows nothing of who waits for a grant.
 import threading
 from collections.abc import Callable, Mapping
 
+from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_cluster import AdoptedCluster
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_layout
+from fabric.backends.kuberay.telling import ENDED
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, WantedCluster
 
@@ -38,6 +40,9 @@ class AdoptedClusters(threading.Thread):
             layout = written_adopted_layout(foreign.annotations)
             if layout is None or layout.uid != foreign.uid:
                 continue
+            pods = self._surface.pods.group(names.label_value(foreign.uid))
+            if foreign.annotations.get(names.STATE) in ENDED and not pods:
+                continue  # what its owner does with it since is his affair
             cluster = AdoptedCluster(layout, self._surface, self._changed)
             if foreign.suspended:
                 cluster.leave()

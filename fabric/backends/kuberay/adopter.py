@@ -15,7 +15,7 @@ from fabric.backends.kuberay.adopted_manifest import GRANTED, suspend_patch
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adoption import spec_of
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
-from fabric.backends.kuberay.telling import Sort, Teller
+from fabric.backends.kuberay.telling import ENDED, Sort, Teller
 from fabric.core.errors import FabricError, Unavailable
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -193,7 +193,7 @@ class Adopter(threading.Thread):
 
     def _come_in(self, foreign: Foreign, spec: WorkloadSpec) -> None:
         said = foreign.annotations
-        if said.get(names.WORKLOAD) == spec.name and said.get(names.STATE) in _FINAL:
+        if said.get(names.WORKLOAD) == spec.name and said.get(names.STATE) in ENDED:
             return  # it has been what it asks to be; the record may be deleted by now
         if not foreign.suspended:
             line = "runs without a grant; set suspend: true, and the fabric starts it when its turn comes"
@@ -216,7 +216,7 @@ class Adopter(threading.Thread):
     def _tell_end(self, foreign: Foreign) -> None:
         """A RayJob is over: tell what became of its workload, once."""
         workload, said = foreign.annotations.get(names.WORKLOAD, ""), foreign.annotations.get(names.STATE)
-        if workload and said not in _FINAL and (stands := self._reception.find(workload)):
+        if workload and said not in ENDED and (stands := self._reception.find(workload)):
             self._tell(foreign, stands)
 
     def _tell(self, foreign: Foreign, stands: Standing) -> None:
@@ -241,6 +241,3 @@ class Adopter(threading.Thread):
 def _words_of(foreign: Foreign) -> str:
     said = ("jobDeploymentStatus", "reason", "message")
     return "is " + ": ".join(str(foreign.status[key]) for key in said if foreign.status.get(key))
-
-
-_FINAL = frozenset(state.value for state in State if state.final)

@@ -16,8 +16,13 @@ from fabric.backends.kuberay.adopted_manifest import event_of, told_patch
 from fabric.backends.kuberay.api import EVENTS, KubeApi
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
 from fabric.core.errors import FabricError, NotFound
+from fabric.workloads.states import FINAL
 
 _log = logging.getLogger(__name__)
+
+
+ENDED = frozenset(state.value for state in FINAL)
+"""What an object says whose workload has ended."""
 
 
 class Sort(StrEnum):

@@ -310,6 +310,14 @@ def test_pods_that_do_not_run_in_time_end_the_attempt_with_the_reason(
     assert (made.view.phase, made.view.problem) == (Phase.BROKEN, reason)
 
 
+def test_one_whose_owner_edits_what_the_fabric_wrote_is_suspended_all_the_same(theirs: Theirs) -> None:
+    made = theirs.running(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.change(RAY_CLUSTERS, "mine", metadata={"annotations": {names.LAYOUT: "mine now"}})
+    made.leave()
+    theirs.until(lambda: made.done, made)
+    assert theirs.api.get(RAY_CLUSTERS, "mine")["spec"]["suspend"] is True
+
+
 def test_a_later_object_of_the_same_name_is_not_the_one_that_was_granted(theirs: Theirs) -> None:
     made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
     theirs.api.take(RAY_CLUSTERS, "mine")
