@@ -55,7 +55,7 @@ class _Drain:
 
     def __init__(self, visit: Visit, name: str) -> None:
         self._visit, self._name = visit, name
-        with ui.element("section").classes("talk") as self._form, ui.row().classes("say"):
+        with ui.element("section").classes("talk apart") as self._form, ui.row().classes("say"):
             self._reason = ui.input("Why").props("dense outlined maxlength=500")
             self._deadline = ui.select(DEADLINES, value=None, label="Everything gone").props("dense outlined")
             ui.button("Drain…", on_click=self._preview, color="warning").props("no-caps unelevated")
@@ -133,7 +133,8 @@ def preview_of(found: DrainPreview) -> Markup:
         )
         for move in found.moves
     ]
-    asked = tag("p", "Asked to leave: ", when(found.asked_at), class_="quiet") if rows else None
+    leaves = any(move.how not in {"stays", "ends"} for move in found.moves)
+    asked = tag("p", "Asked to leave: ", when(found.asked_at), class_="quiet") if leaves else None
     empty = "Nothing runs there: it would be empty at once."
     return join(tag("h2", f"If {found.node} is drained"), table(MOVES, rows, empty, "What would become of whom"), asked)
 

@@ -74,7 +74,7 @@ def _row(node: NodeView) -> tuple[Child, ...]:
     named = [join(link_to(name, node.name), " ") for name in node.workloads[:MOST_NAMED]]
     more = max(0, len(node.workloads) - MOST_NAMED) + node.others
     return (
-        tag("span", name, tag("span", " heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
+        tag("div", name, tag("div", "heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
         join(tag("span", node.state, class_=classes), tag("div", drained, class_="quiet why") if drained else None),
         _used(node, "gpus") if node.capacity.get("gpus") else "–",
         _used(node, "cpus"),

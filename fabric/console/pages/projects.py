@@ -84,7 +84,6 @@ def project_of(view: ProjectView, now: float) -> Markup:
         now: Seconds since the epoch.
     """
     members: list[tuple[Child, ...]] = [(member.user, member.role) for member in view.members]
-    made = f"by {view.created_by}" if view.made and view.created_by else ("in the site file" if not view.made else "")
     return join(
         facts(
             ("Holds", by_tier(view.held) or "nothing"),
@@ -96,7 +95,7 @@ def project_of(view: ProjectView, now: float) -> Markup:
             ("Belongs to", tag("a", view.parent, href=project_path(view.parent)) if view.parent else None),
             ("Running", number(view.num_running)),
             ("Waiting", number(view.num_waiting)),
-            ("Listed", made or None),
+            ("Made by", view.created_by if view.made else None),
             ("Closed", when(view.closed_at) if view.closed_at is not None else None),
         ),
         heading("Members"),

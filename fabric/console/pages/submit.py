@@ -60,12 +60,12 @@ class _Form:
             self._cpus = ui.number("CPUs of each", value=1, min=0).props(plain)
             self._gpus = ui.number("GPUs of each", value=0, min=0).props(plain)
             self._memory = ui.number("GiB of memory of each", value=1, min=0).props(plain)
-            self._hours = ui.number("Hours at most (empty: the site's own)", min=0).props(plain)
+            self._hours = ui.number("Hours at most", placeholder="the site's own", min=0).props(plain)
             self._saves = ui.checkbox("It saves its state, and leaves when asked to").classes("wide")
             ui.button("Submit", on_click=self._submit).props("no-caps unelevated")
         self._said = part()
-        note = "Code from your own machine comes with `fabric submit` or `ray job submit`."
-        ui.html(tag("p", note, class_="quiet"), sanitize=False)
+        commands = (tag("code", "fabric submit"), " or ", tag("code", "ray job submit"))
+        ui.html(tag("p", "Code from your own machine comes with ", commands, ".", class_="quiet"), sanitize=False)
 
     async def _submit(self) -> None:
         try:
