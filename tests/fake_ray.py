@@ -76,6 +76,9 @@ class FakeRayBackend:
     def start(self) -> None:
         """Find the processes that an earlier control left."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in self._folder.iterdir():
+            if _layout(folder) is None:  # nothing was started before it was written down
+                shutil.rmtree(folder)
         for process in processes.marked((f"{env.STATE}={self._state}",)):
             told = _environment(process)
             if (cluster := told.get(env.CLUSTER)) and (part := told.get(env.SLICE)) and told.get("FAKE_NODE"):

@@ -142,10 +142,15 @@ class Play:
         until(self._all_ended, END_S, lambda: f"{self._left()}\n{self.control.last_words()}")
         self.control.ask("POST", f"workloads/{SERVICE}/stop")
         self.control.wait(SERVICE, "cancelled", within_s=END_S)
-        until(lambda: not any((self.control.state / "clusters").iterdir()), 30.0, self.control.last_words)
+        until(lambda: not self._clusters(), END_S, lambda: f"{self._clusters()} stay\n{self.control.last_words()}")
         self._ending.set()
         with self.changing:
             self.control.end()
+
+    def _clusters(self) -> dict[str, list[str]]:
+        """What is left of clusters."""
+        folders = (self.control.state / "clusters").iterdir()
+        return {folder.name: sorted(file.name for file in folder.iterdir()) for folder in folders}
 
     def _all_ended(self) -> bool:
         try:

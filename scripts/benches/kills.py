@@ -40,6 +40,7 @@ def play_round(number: int, seed: int, times: int, server: Postgres | None) -> d
         "seen": [row["seen"] for row in found.done],
         "accepted": found.accepted,
         "wrong": found.wrong,
+        "ended": found.ended,
         "s": round(time.monotonic() - began, 1),
     }
 
@@ -51,6 +52,8 @@ class Played:
     wrong: list[str] = field(default_factory=list)
     done: list[dict[str, Any]] = field(default_factory=list)
     accepted: int = 0
+    ended: list[int] = field(default_factory=list)
+    """Exit codes with which control ended by itself."""
 
 
 def _played(state: Path, seed: int, times: int, server: Postgres | None) -> Played:
@@ -64,7 +67,7 @@ def _played(state: Path, seed: int, times: int, server: Postgres | None) -> Play
         found.wrong.append(str(error)[-2000:] if "Traceback" in str(error) else str(error)[:500])
     if play is not None:
         found.wrong += audit(play)
-        found.accepted = len(play.accepted)
+        found.accepted, found.ended = len(play.accepted), play.ended
     return found
 
 

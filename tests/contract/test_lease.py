@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from fabric.store.database import open_store
 from tests.contract.lease_contract import LeaseContract
+from tests.stores import ready_store
 
 
 class TestSqliteLease(LeaseContract):
@@ -16,6 +16,6 @@ class TestSqliteLease(LeaseContract):
     @pytest.fixture
     def engine(self, tmp_path: Path) -> Iterator[Engine]:
         """Empty."""
-        engine = open_store(tmp_path)
+        engine = ready_store(tmp_path)
         yield engine
         engine.dispose()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fabric.store.database import open_store
 from fabric.store.people import SqlPeople
 from tests.contract.people_contract import PeopleContract
+from tests.stores import ready_store
 
 
 class TestSqlPeople(PeopleContract):
@@ -16,6 +16,6 @@ class TestSqlPeople(PeopleContract):
     @pytest.fixture
     def people(self, tmp_path: Path) -> Iterator[SqlPeople]:
         """In a folder of its own."""
-        engine = open_store(tmp_path)
+        engine = ready_store(tmp_path)
         yield SqlPeople(engine, now=lambda: 1000.0)
         engine.dispose()

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from fabric.scheduler.ports import Records
-from fabric.store.database import open_store
 from fabric.store.records import SqlRecords
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 from tests.builders import FakeRecords
 from tests.contract.records_contract import RecordsContract
+from tests.stores import ready_store
 
 
 class TestSqlRecords(RecordsContract):
@@ -20,7 +20,7 @@ class TestSqlRecords(RecordsContract):
     @pytest.fixture
     def records(self, tmp_path: Path) -> Iterator[SqlRecords]:
         """In a folder of its own."""
-        engine = open_store(tmp_path)
+        engine = ready_store(tmp_path)
         yield SqlRecords(engine)
         engine.dispose()
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from fabric.store.database import open_store
 from fabric.store.records import SqlRecords
+from tests.stores import ready_store
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_store(tmp_path / "state")
+    engine = ready_store(tmp_path / "state")
     yield engine
     engine.dispose()
 

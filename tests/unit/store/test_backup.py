@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from fabric.api.admin import Report
 from fabric.core.errors import Conflict, Corrupt, NotFound
 from fabric.store import backup
-from fabric.store.database import open_store, reading
+from fabric.store.database import reading
 from fabric.store.keys import Key
 from fabric.store.ledger import SqlLedger
 from fabric.store.packages import TEMPORARY
@@ -23,6 +23,7 @@ from fabric.store.schema import METADATA
 from fabric.workloads.record import Event, Grant
 from fabric.workloads.states import State
 from tests.builders import job, piece, record
+from tests.stores import ready_store
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_what_was_backed_up_is_there_again_to_the_last_row(
     file, place = tmp_path / "b.tar", tmp_path / "other"
     about = made(engine, state, file)
     assert (about.workloads, about.packages, about.at) == (2, 2, 5.0)
-    again = open_store(place)
+    again = ready_store(place)
     assert backup.restore(again, place, file) == about
     assert rows(again) == rows(engine)
     records = SqlRecords(again)
@@ -121,7 +122,7 @@ def test_a_backup_is_of_one_instant_however_much_is_written_meanwhile(
     monkeypatch.setattr(backup, "_copy", busy)
     made(engine, state, tmp_path / "b.tar")
     monkeypatch.undo()
-    again = open_store(tmp_path / "other")
+    again = ready_store(tmp_path / "other")
     backup.restore(again, tmp_path / "other", tmp_path / "b.tar")
     assert seen
     assert rows(again)["workloads"] == before["workloads"]
@@ -148,7 +149,7 @@ def test_a_backup_of_a_newer_fabric_is_refused_with_the_remedy(
 ) -> None:
     made(engine, state, tmp_path / "b.tar")
     newer = _changed(tmp_path, schema="9999")
-    other = open_store(tmp_path / "other")
+    other = ready_store(tmp_path / "other")
     with pytest.raises(Conflict, match=r"newer fabric \(schema 9999, .*Restore it with that fabric"):
         backup.restore(other, tmp_path / "other", newer)
     assert SqlRecords(other).list() == ()
@@ -184,7 +185,7 @@ def test_members_that_would_leave_the_folder_are_refused(
     (tmp_path / "evil").write_text("x")
     with tarfile.open(tmp_path / "b.tar", "a") as whole:
         whole.add(tmp_path / "evil", "../outside")
-    other = open_store(tmp_path / "other")
+    other = ready_store(tmp_path / "other")
     with pytest.raises(Corrupt):
         backup.restore(other, tmp_path / "other", tmp_path / "b.tar")
     assert not (tmp_path / "outside").exists()
