@@ -238,6 +238,7 @@ def test_a_lost_pod_costs_an_attempt_and_the_object_is_started_again(cluster: Cl
 @pytest.mark.parametrize("runs", [False, True])
 def test_a_fabric_that_starts_again_neither_submits_twice_nor_loses_an_object(cluster: Cluster, runs: bool) -> None:
     cluster.make(RAY_CLUSTERS, whole_tier("first"))
+    cluster.until(lambda: cluster.state("first") is not None)
     cluster.make(RAY_JOBS, whole_tier("second", ray_job))
     cluster.until(lambda: cluster.state("second") is State.QUEUED)
     if runs:
