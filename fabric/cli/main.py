@@ -3,6 +3,7 @@
 Knows nothing of what they do.
 """
 
+import inspect
 import sys
 import tempfile
 import traceback
@@ -42,8 +43,12 @@ for _command in (
     usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-for _group in (projects, users, keys, admin, simulate):
+_groups = (projects, users, keys, admin, simulate)
+for _group in _groups:
     app.add_typer(_group)
+for _info in (info for part in (app, *_groups) for info in part.registered_commands):
+    # What a function raises is for who calls it, not for who types the command.
+    _info.help = inspect.cleandoc(getattr(_info.callback, "__doc__", None) or "").partition("\n\nRaises:")[0]
 
 
 def main() -> None:

@@ -40,3 +40,8 @@ def test_help_loads_nothing_that_is_slow() -> None:
     seconds, *modules = told.stdout.split()
     assert {"httpx", "pydantic", "rich", "ruamel", "ray", "torch"} & set(modules) == set()
     assert float(seconds) < 0.5
+
+
+def test_no_help_page_tells_of_python() -> None:
+    pages = [_page(), *(_page(*words) for words in _commands(get_command(app)))]
+    assert not [line for page in pages for line in page.splitlines() if "Raises:" in line or "Args:" in line]
