@@ -92,7 +92,7 @@ def _alone(app: Any) -> Any:
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            raise NotImplementedError
+            raise RuntimeError("it is asked without its beginning and end")
         await app(scope, receive, send)
 
     return answer
