@@ -52,10 +52,12 @@ NO_SOCKETS = ("--disable-socket", "--allow-unix-socket")
 SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
 # Starting Ray is a chain of processes that wait for each other; two files side by side use the second core.
 PAIRED = ("-p", "no:randomly", "-n", "2", "--dist", "loadfile")
+# Who is done early takes over what the other has not begun.
+STEALING = ("-n", "2", "--dist", "worksteal")
 LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
 TIERS = {
     "fast": Tier(
-        ("-m", "not ray and not cluster and not gpu and not validation", *PLAIN, "-n", "2", *NO_SOCKETS),
+        ("-m", "not ray and not cluster and not gpu and not validation", *PLAIN, *STEALING, *NO_SOCKETS),
         60,
         900,
     ),
