@@ -65,3 +65,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert kept == text, f"golden/{name} differs. If the change is meant, run scripts/golden.\n{change}"
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema of the code and no rows, to be copied: migrating takes longer than most tests."""
+    # Most tests need no store.
+    from fabric.store.database import DATABASE, open_store
+
+    folder = tmp_path_factory.mktemp("schema")
+    open_store(folder).dispose()
+    return folder / DATABASE

@@ -212,7 +212,7 @@ class Accounts:
         Args:
             caller: Who asks; he is told of his own project.
             by: What to add up by, of `fabric.api.usage.BY`.
-            window: From when to when, in seconds since the epoch; None for the last day and for now.
+            window: From when to when, in seconds since the epoch; None for the last day until this instant.
             project: Only of this one.
 
         Raises:

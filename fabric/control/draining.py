@@ -204,7 +204,7 @@ class _Question:
     """Deadlines before it leave no time to wait."""
 
     def asked(self, work: Running) -> Running:
-        """Running work, left alone where it may stay for now."""
+        """Running work, left alone where it may stay at this instant."""
         mine = [self.here[part.node] for part in work.grant.slices if part.node in self.here]
         if not mine or not work.movable:
             return work

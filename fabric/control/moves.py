@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabric.api.nodes import MoveView
-from fabric.control.draining import asked_at, drained, emptied, leaves_without_loss
+from fabric.control.draining import Decider, asked_at, drained, emptied, leaves_without_loss
 from fabric.core.errors import NotFound
 from fabric.scheduler.plan import Plan, Resize
 from fabric.scheduler.policy import Policy
@@ -24,9 +24,6 @@ from fabric.scheduler.snapshot import (
 from fabric.store.drains import Drain
 from fabric.workloads.record import Grant, Record
 from fabric.workloads.states import State
-
-Decider = Callable[[Snapshot, Policy, float], Plan]
-"""Who would decide."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def say_which_window(work: Waiting, world: WhatIf) -> None:
 
 
 def _due(work: Running, windows: _OnNodes, world: WhatIf, lead_s: float = 0.0) -> _Due | None:
-    """What running work must be away for now; None for nothing yet, then it is looked at again in time."""
+    """What running work must be away for at this instant; None for nothing, and it is looked at again in time."""
     outlook, open_to = world.outlook, world.outlook.let_in(work.project)
     nodes: set[str] = set()
     claims: list[int] = []

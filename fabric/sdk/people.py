@@ -169,7 +169,7 @@ class AsyncPeople:
         Args:
             by: Of `fabric.api.usage.BY`, such as hour, project, user, model.
             since: Seconds since the epoch; None for a day before the end.
-            until: Seconds since the epoch; None for now.
+            until: Seconds since the epoch; None for this instant.
             project: Only of this one.
 
         Raises:

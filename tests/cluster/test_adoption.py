@@ -2,23 +2,17 @@
 
 import os
 import shlex
-import shutil
 import signal
-import tempfile
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fabric.backends.kuberay import names
 from scripts.rigging.api import Api, Object
-from scripts.rigging.layout import layout
-from tests.cluster.installed import USER, install, uninstall
+from tests.cluster.on_rig import START_S, OnRig, beside_the_rig, installed_as
 from tests.cluster.pods import Namespace, spec
 from tests.cluster.ray_clusters import run_job, until_ready
-from tests.cluster.test_fabric import HOST, START_S, OnRig
 from tests.ray.live import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -33,29 +27,19 @@ TASK = (
 
 @pytest.fixture(scope="module")
 def installed(api: Api) -> Iterator[Namespace]:
-    name = f"adopting-{uuid.uuid4().hex[:6]}"
-    install(api, name)
-    yield Namespace(api, name)
-    uninstall(api, name)
+    with installed_as(api, "adopting") as namespace:
+        yield namespace
 
 
 @pytest.fixture(scope="module")
 def fabric(installed: Namespace) -> Iterator[OnRig]:
     """One fabric for the module; no pod of anybody is left."""
-    folder = Path(tempfile.mkdtemp(prefix="fab-", dir=layout().shared))
-    fabric = OnRig(folder, site="configs/sites/rig.yaml", host=HOST)
-    fabric.variables = {"KUBECONFIG": str(layout().kubeconfig_of(USER))}
-    fabric.sets = (f"kubernetes.namespace={installed.name}", f"kubernetes.control_url={fabric.address}")
-    fabric.up()
-    try:
+    with beside_the_rig(installed) as fabric:
         yield fabric
-    finally:
-        fabric.down()
-        left = installed.pods()
-        installed.api.delete(installed.ray("rayjobs"))
-        installed.empty()
-        shutil.rmtree(folder, ignore_errors=True)
-        assert left == []
+    left = installed.pods()
+    installed.api.delete(installed.ray("rayjobs"))
+    installed.empty()
+    assert left == []
 
 
 def template(gpus: int = 0) -> Object:

@@ -1,11 +1,9 @@
 """The whole fabric over the rig: stock clients in front, real Ray in real pods behind, and parts that die."""
 
-import json
 import os
 import re
 import shutil
 import signal
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +16,13 @@ from fabric.backends.kuberay import names
 from fabric.backends.local import processes
 from fabric.config import env
 from scripts.rigging.api import Api
-from scripts.rigging.layout import NODES, layout
 from scripts.rigging.rig import Rig
-from tests.cluster.installed import USER, install, uninstall
+from tests.cluster.on_rig import START_S, OnRig, beside_the_rig, installed_as
 from tests.cluster.pods import Namespace
 from tests.ray.live import ROOT, Live, spec_file, until
 from tests.ray.serve_apps import packed
 
 pytestmark = pytest.mark.timeout(900)
-HOST = NODES[0].address
-START_S = 300.0
 WAITS = """
 import os, socket, sys, time
 print("HOST", socket.gethostname(), flush=True)
@@ -37,39 +32,20 @@ while not os.path.exists(sys.argv[1]):
 """A script that tells its pod, and ends when a file is there."""
 
 
-class OnRig(Live):
-    """A fabric beside the rig, with control's rights in one namespace and no others."""
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Stock clients say who they are."""
-        header = json.dumps({"Authorization": f"Bearer {self.key}"})
-        return super().environment(**{env.TOKEN: self.key, "RAY_JOB_HEADERS": header, **more})
-
-
 @pytest.fixture(scope="module")
 def installed(api: Api) -> Iterator[Namespace]:
-    name = f"fabric-{uuid.uuid4().hex[:6]}"
-    install(api, name)
-    yield Namespace(api, name)
-    uninstall(api, name)
+    with installed_as(api, "fabric") as namespace:
+        yield namespace
 
 
 @pytest.fixture(scope="module")
 def fabric(installed: Namespace) -> Iterator[OnRig]:
-    """One fabric for the module, its state where pods reach it; nothing of it is left."""
-    folder = Path(tempfile.mkdtemp(prefix="fab-", dir=layout().shared))
-    fabric = OnRig(folder, site="configs/sites/rig.yaml", host=HOST)
-    fabric.variables = {"KUBECONFIG": str(layout().kubeconfig_of(USER))}
-    fabric.sets = (f"kubernetes.namespace={installed.name}", f"kubernetes.control_url={fabric.address}")
-    fabric.up()
-    try:
+    """One fabric for the module; nothing of it is left."""
+    with beside_the_rig(installed) as fabric:
         yield fabric
-    finally:
-        fabric.down()
-        left = installed.pods(), installed.api.items(installed.ray())
-        installed.empty()
-        shutil.rmtree(folder, ignore_errors=True)
-        assert left == ([], [])
+    left = installed.pods(), installed.api.items(installed.ray())
+    installed.empty()
+    assert left == ([], [])
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
-from fabric.store.database import DATABASE, engine_at, open_store
+from fabric.store.database import DATABASE, engine_at
 from fabric.store.records import SqlRecords
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
@@ -125,13 +125,6 @@ class Cluster:
     def job_says(self, name: str, how_far: str, said: str) -> None:
         """KubeRay writes down how a RayJob is."""
         self.api.operate(RAY_JOBS, name, status={"jobDeploymentStatus": how_far, "jobStatus": said})
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("empty")
-    open_store(folder).dispose()
-    return folder / DATABASE
 
 
 @pytest.fixture

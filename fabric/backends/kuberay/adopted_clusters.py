@@ -10,6 +10,7 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_cluster import AdoptedCluster
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_layout
+from fabric.backends.kuberay.looking import Looking
 from fabric.backends.kuberay.telling import ENDED
 from fabric.core.errors import Unavailable
 from fabric.scheduler.ports import ClusterView, WantedCluster
@@ -18,7 +19,7 @@ _CALM_S, _APART_S = 1.0, 0.2
 """Longest and shortest pause between two looks."""
 
 
-class AdoptedClusters(threading.Thread):
+class AdoptedClusters(Looking):
     """The part of `fabric.scheduler.ports.Backend` that is about objects which people made."""
 
     def __init__(self, surface: ForeignSurface, changed: Callable[[], None]) -> None:
@@ -28,11 +29,10 @@ class AdoptedClusters(threading.Thread):
             surface: Where the objects are.
             changed: Called when a view changes.
         """
-        super().__init__(name="adopted", daemon=True)
+        super().__init__("adopted")
         self._surface, self._changed = surface, changed
         self._clusters: dict[str, AdoptedCluster] = {}
         self._lock = threading.Lock()
-        self._nudge, self._over = threading.Event(), threading.Event()
 
     def take_over(self) -> None:
         """Find what an earlier fabric granted."""
@@ -48,17 +48,6 @@ class AdoptedClusters(threading.Thread):
                 cluster.leave()
             with self._lock:
                 self._clusters[layout.name] = cluster
-
-    def wake(self) -> None:
-        """Look at once."""
-        self._nudge.set()
-
-    def end(self) -> None:
-        """Look no more; returns once the present look is over."""
-        self._over.set()
-        self._nudge.set()
-        if self.is_alive():
-            self.join(timeout=30.0)
 
     def run(self) -> None:
         """Look whenever something changed, until told to end."""

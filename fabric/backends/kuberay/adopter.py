@@ -4,7 +4,6 @@ Knows nothing of who decides: it asks a reception. One object is one workload at
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fabric.backends.kuberay.adopted_manifest import GRANTED, suspend_patch
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adoption import spec_of
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
+from fabric.backends.kuberay.looking import Looking
 from fabric.backends.kuberay.telling import ENDED, Sort, Teller
 from fabric.core.errors import FabricError, Unavailable
 from fabric.workloads.spec import WorkloadSpec
@@ -71,7 +71,7 @@ class Reception(Protocol):
         ...
 
 
-class Adopter(threading.Thread):
+class Adopter(Looking):
     """Looks at the objects whenever one changes, and now and then."""
 
     def __init__(
@@ -90,25 +90,13 @@ class Adopter(threading.Thread):
             holds: Whether the object of this uid uses a grant.
             now: Seconds that only grow.
         """
-        super().__init__(name="adopter", daemon=True)
+        super().__init__("adopter")
         self._surface, self._reception, self._holds = surface, reception, holds
         self._now = now
         self._teller = Teller(surface.api, now)
         self._read: dict[str, tuple[str, WorkloadSpec | FabricError]] = {}
         self._refused: dict[str, tuple[str, float]] = {}
         self._some_stand = True
-        self._nudge, self._over = threading.Event(), threading.Event()
-
-    def wake(self) -> None:
-        """Look soon."""
-        self._nudge.set()
-
-    def end(self) -> None:
-        """Look no more; returns once the present look is over."""
-        self._over.set()
-        self._nudge.set()
-        if self.is_alive():
-            self.join(timeout=30.0)
 
     def run(self) -> None:
         """Look until told to end; whatever goes wrong is tried again."""

@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from fabric.store.database import DATABASE, engine_at, open_store
+from fabric.store.database import DATABASE, engine_at
 from tests.unit.control.world import World
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("schema")
-    open_store(folder).dispose()
-    return folder / DATABASE
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from fabric.store.database import open_store
 from fabric.store.packages import TEMPORARY
 from tests.builders import tiny_site
 from tests.fake_backend import FakeBackend
+from tests.fake_control import FakeMlflow
 
 
 class FakeClusters(FakeBackend):
@@ -27,21 +28,6 @@ class FakeClusters(FakeBackend):
 
     def close(self) -> None:
         self.life.append("ended")
-
-
-class FakeMlflow:
-    """Nowhere."""
-
-    url, port = "http://127.0.0.1:9", 9
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def start(self) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
 
 
 def test_a_control_alone_acts_at_once_and_sweeps_uploads_that_ended_with_an_earlier_one(tmp_path: Path) -> None:
