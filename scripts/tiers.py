@@ -62,7 +62,17 @@ TIERS = {
         900,
     ),
     "validation": Tier(
-        ("-m", "validation", *PLAIN, "-p", "no:randomly", "-n", "2", *NO_SOCKETS),
+        # Properties of the fast tier again, with four times as many made-up worlds.
+        (
+            "-m",
+            "validation or (hypothesis and not ray and not cluster and not gpu)",
+            "--hypothesis-profile=thorough",
+            *PLAIN,
+            "-p",
+            "no:randomly",
+            *STEALING,
+            *NO_SOCKETS,
+        ),
         900,
         2400,
     ),
@@ -121,7 +131,8 @@ def prepared(tier: Tier) -> str:
 
 def environment(run: str) -> dict[str, str]:
     """The caller's environment without what would lead tests to the caller's own fabric or cluster."""
-    led = ("FABRIC_", "MLFLOW_", "RAY_ADDRESS")
+    # Without kept byte code, each worker would compile all of the project and of its tests in every run.
+    led = ("FABRIC_", "MLFLOW_", "RAY_ADDRESS", "PYTHONDONTWRITEBYTECODE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(led) or k in HARMLESS}
     if TRACES.is_dir():
         kept.setdefault("FABRIC_TRACES", str(TRACES))

@@ -4,6 +4,7 @@ Knows nothing of what is tested.
 """
 
 import difflib
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,8 @@ WITH_MODELS = {
 """Files of tests/ray that train or load models for minutes; the tier `models` runs them."""
 
 # The machine is shared, so no example is slow enough to be called broken; a failure prints what replays it.
-settings.register_profile("fabric", deadline=None, max_examples=50, print_blob=True)
+settings.register_profile("fabric", deadline=None, max_examples=25, print_blob=True)
+settings.register_profile("thorough", settings.get_profile("fabric"), max_examples=100)
 settings.load_profile("fabric")
 
 
@@ -45,6 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if "golden" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tests and what they import stay to the end: looking them through for garbage takes a tenth of all time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
 
 
 @pytest.fixture

@@ -71,7 +71,6 @@ def test_with_a_promise_for_everybody_nobody_starts_after_his_first(
 
 
 @given(JOBS)
-@settings(max_examples=100)
 def test_promises_survive_a_restart_at_every_moment(drawn: list[tuple[int, int, int, int, bool]]) -> None:
     restarted, through = day(drawn, CONSERVATIVE, Forgetful), day(drawn, CONSERVATIVE)
     for name, record in restarted.items():

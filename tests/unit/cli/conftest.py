@@ -3,10 +3,13 @@
 Knows nothing of what is tested.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer import testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from fabric.cli.main import app
@@ -16,6 +19,14 @@ from fabric.sdk import client
 from tests.unit.sdk.fakes import FakeControl
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def built_once() -> Iterator[None]:
+    """Typer builds all commands each time that one is typed, which takes longer than most commands here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", functools.cache(get_command))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -91,27 +91,31 @@ class FakeModels:
         return self.known
 
 
-class _Present:
-    """Stands for the service of the present test, so that one app serves many tests."""
+class _Present(httpx.AsyncBaseTransport):
+    """Stands for the service and the way to MLflow of the present test, so that one app serves many tests."""
 
     service: Service
+    to_mlflow: httpx.AsyncBaseTransport | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.service, name)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.to_mlflow is None:
+            raise httpx.ConnectError("there is no MLflow here", request=request)
+        return await self.to_mlflow.handle_async_request(request)
 
 
 _APPS: dict[HttpSettings, tuple[FastAPI, _Present]] = {}
 
 
-def _app_for(service: Service, settings: HttpSettings, transport: httpx.AsyncBaseTransport | None) -> FastAPI:
+def _app_for(service: Service, settings: HttpSettings, to_mlflow: httpx.AsyncBaseTransport | None) -> FastAPI:
     """An app takes a tenth of a second to make, so it is kept for the next test with the same settings."""
-    if transport is not None:
-        return create_app(service, settings, transport)
     if settings not in _APPS:
         present = _Present()
-        _APPS[settings] = (create_app(cast("Service", present), settings), present)
+        _APPS[settings] = (create_app(cast("Service", present), settings, present), present)
     app, present = _APPS[settings]
-    present.service = service
+    present.service, present.to_mlflow = service, to_mlflow
     return app
 
 

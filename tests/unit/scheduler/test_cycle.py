@@ -1,7 +1,7 @@
 """What `decide` places, and what it says of those who wait."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.core.resources import Resources
@@ -185,7 +185,6 @@ WORLDS = st.lists(WAITING, max_size=8, unique_by=lambda w: w.name).map(
 
 
 @given(WORLDS)
-@settings(max_examples=150, deadline=None)
 def test_no_plan_over_commits_a_node_or_breaks_a_gang(snapshot: Snapshot) -> None:
     plan = decide(snapshot, POLICY, 0.0)
     used: dict[str, Resources] = {}
@@ -205,6 +204,5 @@ def test_no_plan_over_commits_a_node_or_breaks_a_gang(snapshot: Snapshot) -> Non
 
 
 @given(WORLDS)
-@settings(max_examples=50, deadline=None)
 def test_the_same_world_gives_the_same_plan(snapshot: Snapshot) -> None:
     assert decide(snapshot, POLICY, 0.0) == decide(snapshot, POLICY, 0.0)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.config.projects import Project, Share
@@ -94,7 +94,6 @@ def worlds(draw: st.DrawFn) -> Snapshot:
 
 
 @given(worlds(), POLICIES)
-@settings(max_examples=150)
 def test_nobody_gets_what_somebody_still_holds(world: Snapshot, policy: Policy) -> None:
     plan = decide(world, policy, NOW)
     held = {work.name: work.grant for work in world.running}
@@ -109,7 +108,6 @@ def test_nobody_gets_what_somebody_still_holds(world: Snapshot, policy: Policy) 
 
 
 @given(worlds(), POLICIES)
-@settings(max_examples=150)
 def test_only_those_are_disturbed_who_may_be_and_only_within_their_bounds(world: Snapshot, policy: Policy) -> None:
     plan, by_name = decide(world, policy, NOW), {work.name: work for work in world.running}
     disturbed = [*(one.workload for one in plan.preempted), *(one.workload for one in plan.resized)]
@@ -137,7 +135,6 @@ def test_only_those_are_disturbed_who_may_be_and_only_within_their_bounds(world:
 
 
 @given(worlds(), POLICIES)
-@settings(max_examples=60)
 def test_everybody_who_waits_has_one_answer_and_the_decision_replays(world: Snapshot, policy: Policy) -> None:
     plan = decide(world, policy, NOW)
     answered = [*(a.workload for a in plan.actions if isinstance(a, Place)), *(wait.workload for wait in plan.waits)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.core.resources import Resources
@@ -52,7 +52,6 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
 
 @given(snapshots(), POLICIES)
-@settings(max_examples=80)
 def test_no_plan_over_commits_a_node_breaks_a_gang_or_starts_a_dependent(snapshot: Snapshot, policy: Policy) -> None:
     plan = decide(snapshot, policy, 0.0)
     asked = {work.name: work for work in snapshot.waiting}
@@ -70,7 +69,6 @@ def test_no_plan_over_commits_a_node_breaks_a_gang_or_starts_a_dependent(snapsho
 
 
 @given(snapshots(), POLICIES)
-@settings(max_examples=60)
 def test_nothing_starts_that_would_run_into_a_window(snapshot: Snapshot, policy: Policy) -> None:
     for place in decide(snapshot, policy, 0.0).placed:
         (work,) = [work for work in snapshot.waiting if work.name == place.workload]
@@ -79,7 +77,6 @@ def test_nothing_starts_that_would_run_into_a_window(snapshot: Snapshot, policy:
 
 
 @given(snapshots(), POLICIES, st.randoms(use_true_random=False))
-@settings(max_examples=60)
 def test_the_same_world_told_in_any_order_gives_the_same_plan(
     snapshot: Snapshot, policy: Policy, chance: Random
 ) -> None:
@@ -91,7 +88,6 @@ def test_the_same_world_told_in_any_order_gives_the_same_plan(
 
 
 @given(snapshots())
-@settings(max_examples=60)
 def test_whoever_is_promised_a_start_finds_it_free_beside_all_who_start_now(snapshot: Snapshot) -> None:
     plan = decide(snapshot, Policy(), 0.0)
     durations = {work.name: work.duration_s for work in snapshot.waiting}

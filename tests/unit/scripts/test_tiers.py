@@ -37,8 +37,9 @@ def test_an_unknown_tier_is_answered_with_the_known_ones(capsys: pytest.CaptureF
 def test_tests_do_not_see_the_callers_own_fabric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FABRIC_ADDRESS", "http://mine")
     monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     seen = tiers.environment("abc")
-    assert {"FABRIC_ADDRESS", "RAY_ADDRESS"} & set(seen) == set()
+    assert {"FABRIC_ADDRESS", "RAY_ADDRESS", "PYTHONDONTWRITEBYTECODE"} & set(seen) == set()
     assert seen[tiers.MARKER] == "abc"
 
 

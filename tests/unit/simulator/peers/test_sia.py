@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric.simulator.peers.sia import SiaSettings, sia
@@ -108,7 +108,6 @@ def best(jobs: list[list[Choice]], devices: list[int]) -> float:
 
 
 @given(st.lists(CHOICES, max_size=5), st.integers(0, 8))
-@settings(max_examples=60)
 def test_on_one_tier_the_choice_is_the_best(jobs: list[list[Choice]], devices: int) -> None:
     here = [[choice for choice in choices if choice.tier == 0] for choices in jobs]
     found = choose(here, [devices])
@@ -117,7 +116,6 @@ def test_on_one_tier_the_choice_is_the_best(jobs: list[list[Choice]], devices: i
 
 
 @given(st.lists(CHOICES, max_size=5), st.tuples(st.integers(0, 8), st.integers(0, 4)))
-@settings(max_examples=60)
 def test_on_two_tiers_all_is_given_that_anybody_wants_and_no_more(
     jobs: list[list[Choice]], devices: tuple[int, int]
 ) -> None:
