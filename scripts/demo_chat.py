@@ -15,14 +15,15 @@ from fabric.api.gateway import GatewaySnapshot
 from fabric.config import env
 from scripts.demo_fabric import CONTROL, GATEWAY
 from scripts.demo_report import Answer, Engine
+from scripts.demo_site import Home
 
 
-def openai_client(state: Path) -> Any:
+def openai_client(home: Home) -> Any:
     """A client of the gateway, with the administrator's key."""
     from openai import OpenAI
 
-    key = env.admin_key(state)
-    return OpenAI(base_url=f"http://127.0.0.1:{GATEWAY}/v1", api_key=key, max_retries=2, timeout=120)
+    key = env.admin_key(home.state)
+    return OpenAI(base_url=f"{home.url(GATEWAY)}/v1", api_key=key, max_retries=2, timeout=120)
 
 
 def ask(client: Any, model: str, samples: Sequence[Mapping[str, Any]], say: Callable[[str], object]) -> Answer:
@@ -69,11 +70,11 @@ def _asked(client: Any, sample: Mapping[str, Any], more: Mapping[str, Any]) -> A
     return client.completions.create(prompt=sample["prompt"], **more)
 
 
-def engines(state: Path) -> tuple[Engine, ...]:
+def engines(home: Home) -> tuple[Engine, ...]:
     """What the replicas themselves say of their engines, one line for each place that answers."""
-    signed = {"Authorization": f"Bearer {env.admin_key(state)}"}
+    signed = {"Authorization": f"Bearer {env.admin_key(home.state)}"}
     with httpx.Client(trust_env=False, timeout=30.0) as http:
-        told = http.get(f"http://127.0.0.1:{CONTROL}{SNAPSHOT}", headers=signed).raise_for_status()
+        told = http.get(home.url(CONTROL) + SNAPSHOT, headers=signed).raise_for_status()
         models = GatewaySnapshot.model_validate_json(told.content).models
         return tuple(
             Engine(model.workload, model.id, str(said["engine"]), str(said.get("reason", "")))

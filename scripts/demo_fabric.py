@@ -22,8 +22,9 @@ from fabric.cli.processes import Lock
 from fabric.config import env
 from fabric.core.errors import Conflict, FabricError
 from fabric.sdk import Client
+from scripts.demo_site import Home
+from scripts.rigging.layout import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FABRIC = Path(sys.executable).with_name("fabric")
 CONTROL, GATEWAY = 8270, 8271
 PREDECESSOR_S = 20.0
@@ -42,14 +43,15 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def command(verb: str, state: Path, *words: str) -> None:
-    """Run `fabric VERB` on a state folder.
+def command(verb: str, home: Home, *words: str) -> None:
+    """Run `fabric VERB` on a home's state folder.
 
     Raises:
         FabricError: With the command's own last words, if it fails.
     """
-    line = [str(FABRIC), verb, "--state", str(state), *words]
-    done = subprocess.run(line, cwd=ROOT, env={**os.environ, env.STATE: str(state)}, stderr=subprocess.PIPE, text=True)
+    line = [str(FABRIC), verb, "--state", str(home.state), *words]
+    seen = {**os.environ, **home.variables, env.STATE: str(home.state)}
+    done = subprocess.run(line, cwd=ROOT, env=seen, stderr=subprocess.PIPE, text=True)
     said = done.stderr.strip()
     if done.returncode:
         words_of_it = said.splitlines()[-1].removeprefix("error: ") if said else "it said nothing"
@@ -58,20 +60,21 @@ def command(verb: str, state: Path, *words: str) -> None:
         print(said, file=sys.stderr)
 
 
-def forget(state: Path) -> None:
+def forget(home: Home) -> None:
     """Remove the records and outputs of an earlier run, after ending whatever of it still lives.
 
     Raises:
         Conflict: If the folder holds something else, or somebody stays in it.
         FabricError: If the fabric that lives there cannot be ended.
     """
+    state = home.state
     if not state.exists() or not any(state.iterdir()):
         return
     local = LocalFabric(state)
     if not local.lock.file.exists():
         raise Conflict(f"{state} is not empty and holds no fabric's records. Give another --state.")
     if local.running():
-        command("down", state, "--now")
+        command("down", home, "--now")
     with _held(local.lock), _held(local.control_lock):
         for folder in state.glob("clusters/*"):
             processes.end_all((f"{env.STATE}={state}", f"{env.CLUSTER}={folder.name}"), 5.0)
@@ -94,18 +97,18 @@ def _held(lock: Lock) -> Iterator[None]:
 
 
 @contextmanager
-def fabric_up(state: Path, console: Console, *, keep: bool) -> Iterator[Client]:
-    """A fabric with the laptop site and its records in `state`; taken down at the end, also of a start that failed.
+def fabric_up(home: Home, console: Console, *, keep: bool) -> Iterator[Client]:
+    """A fabric with its records in its home; taken down at the end, also of a start that failed.
 
     Raises:
         FabricError: If it does not start, or does not end.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    home.state.mkdir(parents=True, exist_ok=True)
     try:
-        command("up", state, "--site", "configs/sites/laptop.yaml", "--detach")
-        with Client(f"http://127.0.0.1:{CONTROL}", env.admin_key(state), state=state) as client:
+        command("up", home, "--site", str(home.site), "--detach")
+        with Client(home.url(CONTROL), env.admin_key(home.state), state=home.state) as client:
             yield client
     finally:
         if not keep:
             console.print("taking the fabric down")
-            command("down", state)
+            command("down", home)

@@ -4,6 +4,7 @@ Knows nothing of how anything ran.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,6 +69,20 @@ class Report:
     training: Training
     engines: tuple[Engine, ...]
     total_s: float = 0.0
+    pods: Mapping[str, Mapping[str, str]] | None = None
+    """Where the work was done by pods: node by pod, by workload, as the cluster said."""
+
+    def granted(self, name: str) -> set[str]:
+        """Nodes that a workload was granted slices of."""
+        return {part.node for view in self.workloads if view.name == name for part in view.slices}
+
+    def astray(self) -> list[str]:
+        """Workloads whose pods were not seen on exactly the nodes that they were granted."""
+        return [name for name, pods in (self.pods or {}).items() if set(pods.values()) != self.granted(name)]
+
+    def seen_on(self, name: str) -> str:
+        """Nodes on which a workload's pods were seen, as text."""
+        return ", ".join(sorted(set((self.pods or {}).get(name, {}).values()))) or "no node"
 
 
 def training_of(folder: Path) -> Training:
@@ -77,8 +92,14 @@ def training_of(folder: Path) -> Training:
     return Training(tuple(json.loads(line) for line in lines), manifest["metrics"], manifest["note"])
 
 
-def write_report(report: Report, state: Path) -> Group:
-    """Write `report.json` beside the records and return the tables for a terminal."""
+def write_report(report: Report, state: Path, keep_in: Path | None = None) -> Group:
+    """Write `report.json` and return the tables for a terminal.
+
+    Args:
+        report: What to tell.
+        state: Folder of the records, where the report goes if nothing else is said.
+        keep_in: Folder for the report and its plots, where the records will not stay.
+    """
     document = {
         "workloads": [as_json(view) for view in report.workloads],
         "why": {view.name: why_of(view, report.events.get(view.name, ())) for view in report.workloads},
@@ -88,11 +109,15 @@ def write_report(report: Report, state: Path) -> Group:
         "models": [as_json(model) for model in report.models],
         "training": asdict(report.training),
         "judged": {name: report.judged[name] for name in ("engine", "metrics", "before", "after", "guessing")},
+        "pods": report.pods,
         "total_s": round(report.total_s, 1),
     }
-    (state / "report.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-    artifacts = state / "artifacts" / "default" / "demo"
-    plots = sorted(artifacts.glob("*/*.png"))
+    plots = sorted((state / "artifacts" / "default" / "demo").glob("*/*.png"))
+    if keep_in:
+        keep_in.mkdir(parents=True, exist_ok=True)
+        plots = [Path(shutil.copy(plot, keep_in / f"{plot.parent.name}-{plot.name}")) for plot in plots]
+    file = (keep_in or state) / "report.json"
+    file.write_text(json.dumps(document, indent=1), encoding="utf-8")
     return Group(
         _times(report.workloads),
         _places(report),
@@ -102,7 +127,8 @@ def write_report(report: Report, state: Path) -> Group:
         _engines(report.engines),
         *_answers(report.answers),
         *(f"plot: {plot}" for plot in plots),
-        f"whole report: {state / 'report.json'}",
+        *_pods(report),
+        f"whole report: {file}",
         f"everything took {report.total_s:.0f} s after set-up",
     )
 
@@ -147,6 +173,15 @@ def _places(report: Report) -> Table:
             table.add_row(view.name, part.name, part.node, part.tier, *amounts, escape(why))
             why = ""
     return table
+
+
+def _pods(report: Report) -> list[str]:
+    """How many pods were seen where their workload's slices were granted."""
+    if report.pods is None:
+        return []
+    right = [name for name in report.pods if name not in report.astray()]
+    pods = sum(len(report.pods[name]) for name in right)
+    return [f"{pods} pods of {len(right)} of {len(report.pods)} workloads were on the nodes that were granted"]
 
 
 def _curve(training: Training) -> Table:

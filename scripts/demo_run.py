@@ -8,7 +8,6 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,10 @@ from fabric.core.errors import FabricError
 from fabric.sdk import Client
 from fabric.workloads.spec import WorkloadSpec
 from scripts.demo_chat import ask, engines, openai_client, samples_of
-from scripts.demo_fabric import ROOT, end_in_order, fabric_up, forget
-from scripts.demo_report import Answer, Report, training_of, write_report
+from scripts.demo_fabric import end_in_order, fabric_up, forget
+from scripts.demo_report import Report, training_of, write_report
+from scripts.demo_site import LAPTOP, Home, home
+from scripts.rigging.layout import ROOT
 
 WIDTH = 150
 """Columns of what is written where no terminal says how wide it is."""
@@ -51,18 +52,26 @@ MODELS = {"reasoner": "finetuned", "shakespeare": "pretrained"}
 """Names of the registered models, as in configs/registry, and which stages made them."""
 UNHAPPY = {"failed", "cancelled"}
 """States in which something is wrong."""
+STAGE_CPUS, SERVICE_CPUS = 2.0, 2.0
+"""Most CPU cores that a stage takes of the gpu tier, and those of a replica where there is room."""
 
 
 def main() -> int:
     """Run it all; 0 if every stage worked, both models say what they said when judged, and nothing is left running."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--state", type=Path, default=ROOT / ".fabric" / "demo", help="folder of records and artifacts")
+    parser.add_argument(
+        "--site", type=Path, default=LAPTOP,
+        help="site file; configs/sites/rig.yaml brings up a Kubernetes with KubeRay on this machine and uses its pods",
+    )  # fmt: skip
+    parser.add_argument("--state", type=Path, help="folder of records and artifacts")
     parser.add_argument("--keep", action="store_true", help="leave the fabric and its services running at the end")
     given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     end_in_order()
     try:
-        return run(given.state.expanduser().absolute(), console, keep=given.keep)
+        state = given.state and given.state.expanduser().absolute()
+        with home(given.site.absolute(), state, keep=given.keep) as place:
+            return run(place, console, keep=given.keep)
     except FabricError as error:
         wrong(console, error.message)
         return 1
@@ -76,32 +85,38 @@ def wrong(console: Console, sentence: str) -> None:
     console.print(f"demo: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def run(state: Path, console: Console, *, keep: bool) -> int:
+def run(place: Home, console: Console, *, keep: bool) -> int:
     """The demo on a fabric of its own; the exit status.
 
     Raises:
         FabricError: If the fabric does not start or end, or a stage fails.
     """
     began = time.monotonic()
-    forget(state)
-    with fabric_up(state, console, keep=keep) as client:
-        report = live_a_life(client, state, console)
-    console.print(write_report(replace(report, total_s=time.monotonic() - began), state))
-    return verdict(report.answers, console)
+    forget(place)
+    with fabric_up(place, console, keep=keep) as client:
+        report = live_a_life(client, place, console)
+    console.print(write_report(replace(report, total_s=time.monotonic() - began), place.state, place.report))
+    return verdict(report, console)
 
 
-def verdict(answers: Sequence[Answer], console: Console) -> int:
-    """1 if a served model said anything else than when it was evaluated, and that in a line; else 0."""
-    different = [answer for answer in answers if answer.differing or not answer.asked]
+def verdict(report: Report, console: Console) -> int:
+    """1 if a served model differs from its evaluation or pods were not where they were granted, told in a line each.
+
+    0 if all is well.
+    """
+    different = [answer for answer in report.answers if answer.differing or not answer.asked]
     for answer in different:
         prompt = f", first to {answer.differing[0]!r}" if answer.differing else ""
         wrong(
             console, f"{answer.model}: {answer.same} of {answer.asked} served answers equal the evaluated ones{prompt}"
         )
-    return int(bool(different))
+    astray = report.astray()
+    for name in astray:
+        wrong(console, f"{name}: its pods were seen on {report.seen_on(name)}, not on the nodes it was granted")
+    return int(bool(different or astray))
 
 
-def live_a_life(client: Client, state: Path, console: Console) -> Report:
+def live_a_life(client: Client, place: Home, console: Console) -> Report:
     """Jobs, services, answers.
 
     Raises:
@@ -109,7 +124,7 @@ def live_a_life(client: Client, state: Path, console: Console) -> Report:
     """
     for stage in STAGES:
         client.submit(spec_of(stage))
-    ended = follow(client, console)
+    ended, state = follow(client, console, place), place.state
     failed = [view for view in ended.values() if view.state in UNHAPPY]
     if failed:
         for view in failed:
@@ -118,7 +133,7 @@ def live_a_life(client: Client, state: Path, console: Console) -> Report:
         raise FabricError("a stage failed; its log is above")
     for stage in STAGES:
         print(f"{stage.name}: {tail(client, stage.name, 1)}")
-    openai, say = openai_client(state), partial(print, end="", flush=True)
+    openai, say = openai_client(place), partial(print, end="", flush=True)
     return Report(
         workloads=tuple(ended.values()),
         answers=tuple(ask(openai, model, samples_of(output_of(made, state)), say) for model, made in MODELS.items()),
@@ -126,7 +141,8 @@ def live_a_life(client: Client, state: Path, console: Console) -> Report:
         models=client.models(),
         judged=json.loads((output_of("finetuned", state) / "evaluation.json").read_text(encoding="utf-8")),
         training=training_of(state / "artifacts" / "default" / "demo" / "pretrain"),
-        engines=engines(state),
+        engines=engines(place),
+        pods={name: place.pods.of(name, v.attempt) for name, v in ended.items()} if place.pods else None,
     )
 
 
@@ -142,17 +158,22 @@ def spec_of(stage: Stage) -> WorkloadSpec:
     return decode(WorkloadSpec, {**section, **placed}, stage.config)
 
 
-def deploy(client: Client, model: str) -> str:
+def deploy(client: Client, model: str, cpus: float) -> str:
     """Serve a registered model by its alias, on the gpu tier."""
     name = f"serve-{model}"
-    client.deploy(f"{model}@champion", name=name, wait=False)
+    client.deploy(f"{model}@champion", name=name, cpus=cpus, wait=False)
     return name
 
 
-def follow(client: Client, console: Console) -> dict[str, WorkloadView]:
+def largest_node(client: Client) -> float:
+    """CPU cores of the gpu tier's largest node."""
+    return max(node.capacity["cpus"] for node in client.nodes() if node.tier == "gpu")
+
+
+def follow(client: Client, console: Console, place: Home) -> dict[str, WorkloadView]:
     """Show a bar for each workload until all jobs have ended and both services answer, or until one has failed.
 
-    A model is deployed as soon as it is registered.
+    A model is deployed as soon as it is registered; where no node holds a service beside a stage, after the last stage.
     """
     columns = (
         TextColumn("{task.description:20}"),
@@ -161,20 +182,25 @@ def follow(client: Client, console: Console) -> dict[str, WorkloadView]:
         TimeElapsedColumn(),
     )
     said: dict[str, str] = {}
+    cores = largest_node(client)
+    roomy, cpus = cores >= STAGE_CPUS + SERVICE_CPUS, min(SERVICE_CPUS, cores / len(MODELS))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = {stage.name: bars.add_task(stage.name, total=None, start=False, words="queued") for stage in STAGES}
         undeployed = {f"register-{made}": model for model, made in MODELS.items()}
         while True:
             views = {name: client.get(name) for name in tasks}
-            for registration in [name for name in undeployed if views[name].state == "succeeded"]:
-                name = deploy(client, undeployed.pop(registration))
+            if place.pods:
+                place.pods.look()
+            registered = [name for name in undeployed if views[name].state == "succeeded"]
+            for registration in registered if roomy or len(registered) == len(MODELS) else []:
+                name = deploy(client, undeployed.pop(registration), cpus)
                 tasks[name] = bars.add_task(name, total=None, start=False, words="queued")
             for name, view in views.items():
                 show(bars, tasks[name], view)
                 if not console.is_terminal and said.get(name) != (words := line_of(view)):
                     said[name] = words
                     console.print(words, markup=False, highlight=False, soft_wrap=True)
-            done = len(views) == len(tasks) and all(is_over(view) or is_ready(view) for view in views.values())
+            done = len(views) == len(STAGES) + len(MODELS) and all(is_over(v) or is_ready(v) for v in views.values())
             if done or any(view.state in UNHAPPY for view in views.values()):
                 return views
             time.sleep(1.0)

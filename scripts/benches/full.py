@@ -16,6 +16,7 @@ from rich.console import Console
 from fabric.sdk import Client
 from scripts.demo_fabric import end_in_order, fabric_up, forget
 from scripts.demo_run import UNHAPPY, Stage, spec_of, tail
+from scripts.demo_site import Home
 
 STAGES = (
     Stage("prepare", "configs/data/demo.yaml"),
@@ -60,9 +61,10 @@ def main() -> int:
     options = parser.parse_args()
     end_in_order()
     state = options.out.absolute()
+    home = Home(state)
     if options.fresh:
-        forget(state)
-    with fabric_up(state, Console(), keep=False) as client:
+        forget(home)
+    with fabric_up(home, Console(), keep=False) as client:
         if not run(client):
             return 1
     found = result(state / "artifacts" / "default")

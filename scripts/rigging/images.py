@@ -37,15 +37,18 @@ def environment() -> Path:
     return Path(sys.prefix).resolve()
 
 
-def host_folders() -> list[Path]:
-    """What containers see of this machine, read-only: programs, interpreter, environment, checkout; outermost first."""
-    wanted = {Path("/usr"), ALTERNATIVES, Path(sys.base_prefix).resolve(), environment(), ROOT}
+def host_folders(layout: Layout) -> list[Path]:
+    """What containers see of this machine, read-only, outermost first.
+
+    Programs, the interpreter, the environment, this checkout and converted models.
+    """
+    wanted = {Path("/usr"), ALTERNATIVES, Path(sys.base_prefix).resolve(), environment(), ROOT, layout.assets}
     return sorted(
         f for f in wanted if f.is_dir() and not any(f != other and f.is_relative_to(other) for other in wanted)
     )
 
 
-def ray_archive(to: Path) -> None:
+def ray_archive(to: Path, layout: Layout) -> None:
     """Write the image of the project's environment."""
     layer = _Layer()
     for name, mode in FOLDERS.items():
@@ -60,6 +63,7 @@ def ray_archive(to: Path) -> None:
         layer.file("etc/ld.so.cache", cache.read_bytes())
     path = f"{environment()}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     told = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    told["FABRIC_CACHE"] = str(layout.assets)
     write_archive(to, RAY_IMAGE, layer.content(), variables=told)
 
 

@@ -56,6 +56,11 @@ class Layout:
     """The file system that all pods and the host share, under the same path; gone after `down`."""
 
     @property
+    def assets(self) -> Path:
+        """Models that `scripts/assets` converted, which pods see under the same path."""
+        return self.cache.parent
+
+    @property
     def programs(self) -> Path:
         """What was built."""
         return self.cache / "bin"

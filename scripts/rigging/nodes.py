@@ -56,7 +56,7 @@ def write_base_spec(layout: Layout, node: Node) -> None:
     command = [layout.program("ctr"), "oci", "spec"]
     spec: Object = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     read_only = ["rbind", "ro", "rprivate"]
-    mounts = [(str(each), read_only) for each in host_folders()]
+    mounts = [(str(each), read_only) for each in host_folders(layout)]
     mounts.append((str(layout.shared), ["rbind", "rw", "rprivate"]))
     spec["mounts"] += [
         {"destination": path, "type": "bind", "source": path, "options": options} for path, options in mounts

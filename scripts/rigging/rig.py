@@ -216,7 +216,7 @@ class Rig:
         if not self._layout.kubeconfig.exists():
             now = datetime.datetime.now(datetime.UTC)
             make_secrets(self._layout, control_plane.HOST, control_plane.SERVER, now)
-        ray_archive(self._layout.state / "images" / "ray.tar")
+        ray_archive(self._layout.state / "images" / "ray.tar", self._layout)
         pause_archive(self._layout.state / "images" / "pause.tar", self._layout)
 
     def _refuse_busy_ports(self) -> None:

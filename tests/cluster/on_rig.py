@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fabric.config import env
 from scripts.rigging.api import Api
+from scripts.rigging.installing import USER, install, uninstall
 from scripts.rigging.layout import NODES, layout
-from tests.cluster.installed import USER, install, uninstall
 from tests.cluster.pods import Namespace
 from tests.ray.live import Live
 

@@ -23,10 +23,10 @@ from fabric.core.resources import Resources
 from fabric.scheduler.ports import Backend, WantedCluster
 from fabric.workloads.record import Grant
 from scripts.rigging.api import Api, wait_until
+from scripts.rigging.installing import USER, install, uninstall
 from scripts.rigging.layout import layout
 from tests.architecture.tree import ROOT
 from tests.builders import FakeLogs, FakePackages, piece, wanted
-from tests.cluster.installed import USER, install, uninstall
 from tests.cluster.pods import Namespace
 from tests.contract.backend_contract import BackendContract
 

@@ -1,6 +1,7 @@
 """Served answers are compared token by token with the evaluated ones, and shown as they come."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from scripts.demo_chat import ask
 from scripts.demo_report import Answer
 from scripts.demo_run import verdict
+from tests.unit.scripts.test_demo_report import report
 
 
 class FakeOpenAI:
@@ -79,6 +81,6 @@ def test_the_demo_fails_unless_every_served_answer_is_the_evaluated_one(
 ) -> None:
     console = Console(width=200)
     with console.capture() as said:
-        assert verdict(answers, console) == status
+        assert verdict(replace(report(), answers=answers), console) == status
     assert said.get().startswith(words)
     assert bool(said.get()) == bool(status)

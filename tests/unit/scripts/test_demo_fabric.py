@@ -14,6 +14,7 @@ from fabric.config import env
 from fabric.core.errors import Conflict, FabricError
 from scripts import demo_fabric, demo_run
 from scripts.demo_fabric import fabric_up, forget
+from scripts.demo_site import Home
 from tests.unit.cli.test_processes import SLEEP, until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,20 +45,20 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_earlier_run_is_forgotten_but_for_its_locks(state: Path) -> None:
-    forget(state)
+    forget(Home(state))
     assert sorted(path.name for path in state.iterdir()) == ["control.lock", "up.lock"]
-    forget(state)
+    forget(Home(state))
 
 
 def test_a_folder_that_is_missing_or_empty_is_fine(tmp_path: Path) -> None:
-    forget(tmp_path / "nothing")
-    forget(tmp_path)
+    forget(Home(tmp_path / "nothing"))
+    forget(Home(tmp_path))
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(Conflict, match="holds no fabric's records. Give another --state"):
-        forget(tmp_path)
+        forget(Home(tmp_path))
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -67,15 +68,15 @@ def test_a_fabric_that_lives_there_is_taken_down_first(
     there: list[bool] = []
     down = demo_fabric.command
 
-    def watched(verb: str, folder: Path, *words: str) -> None:
-        there.append((folder / "fabric.db").exists())
-        down(verb, folder, *words)
+    def watched(verb: str, place: Home, *words: str) -> None:
+        there.append((place.state / "fabric.db").exists())
+        down(verb, place, *words)
 
     monkeypatch.setattr(demo_fabric, "command", watched)
     mine = Running.now(os.getpid())
     assert mine is not None
     mine.write(state / "up.pid")
-    forget(state)
+    forget(Home(state))
     assert fake.read_text() == "down --now \n"
     assert there == [True]
     assert not (state / "fabric.db").exists()
@@ -89,7 +90,7 @@ def test_a_fabric_that_cannot_be_ended_keeps_its_records(
     assert mine is not None
     mine.write(state / "up.pid")
     with pytest.raises(FabricError, match="`fabric down` ended with 2: port 8270 is in use"):
-        forget(state)
+        forget(Home(state))
     assert (state / "fabric.db").exists()
 
 
@@ -101,7 +102,7 @@ def test_a_folder_that_somebody_holds_keeps_its_records(state: Path, monkeypatch
             lambda: bool(subprocess.run(["flock", "-n", str(state / "control.lock"), "true"], check=False).returncode)
         )
         with pytest.raises(Conflict, match="control.lock. End it, or give another --state"):
-            forget(state)
+            forget(Home(state))
     finally:
         os.killpg(holder.pid, signal.SIGKILL)
         holder.wait()
@@ -114,7 +115,7 @@ def test_a_cluster_whose_fabric_was_killed_is_ended_and_a_shell_that_is_set_for_
     other = subprocess.Popen([sys.executable, "-c", SLEEP], env=shell)
     try:
         until(lambda: Path(f"/proc/{cluster.pid}/cmdline").read_bytes().startswith(sys.executable.encode()))
-        forget(state)
+        forget(Home(state))
         assert cluster.wait(5) == -signal.SIGTERM
         assert other.poll() is None
     finally:
@@ -157,9 +158,10 @@ import sys, time
 from pathlib import Path
 from rich.console import Console
 from scripts import demo_fabric
+from scripts.demo_site import Home
 demo_fabric.FABRIC = Path({str(fake.with_name("fabric"))!r})
 demo_fabric.end_in_order()
-with demo_fabric.fabric_up(Path({str(tmp_path / "new")!r}), Console(), keep=False):
+with demo_fabric.fabric_up(Home(Path({str(tmp_path / "new")!r})), Console(), keep=False):
     print("up", flush=True)
     time.sleep(60)
 """
@@ -173,6 +175,6 @@ with demo_fabric.fabric_up(Path({str(tmp_path / "new")!r}), Console(), keep=Fals
 
 
 def test_a_fabric_that_is_to_stay_is_left(tmp_path: Path, fake: Path) -> None:
-    with fabric_up(tmp_path / "new", Console(), keep=True):
+    with fabric_up(Home(tmp_path / "new"), Console(), keep=True):
         pass
     assert [line.split()[0] for line in fake.read_text().splitlines()] == ["up"]

@@ -1,6 +1,7 @@
 """What the demo tells at its end."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -57,11 +58,11 @@ def report() -> Report:
     )
 
 
-def shown(tmp_path: Path) -> list[str]:
+def shown(tmp_path: Path, what: Report | None = None) -> list[str]:
     """The report on a wide terminal, cells one blank apart."""
     console = Console(width=240)
     with console.capture() as said:
-        console.print(write_report(report(), tmp_path))
+        console.print(write_report(what or report(), tmp_path))
     return [" ".join(line.replace("│", " ").split()) for line in said.get().splitlines()]
 
 
@@ -88,6 +89,27 @@ def test_the_curve_of_the_short_training_is_told_with_its_being_short(tmp_path: 
 
 def test_the_engine_of_each_service_is_told_as_its_replica_said_it(tmp_path: Path) -> None:
     assert "serve-parrot parrot vllm auto: vLLM imports" in shown(tmp_path)
+
+
+def test_pods_on_other_nodes_than_were_granted_are_told(tmp_path: Path) -> None:
+    right = replace(report(), pods={"pretrain": {"pretrain-head": "gpu-0", "pretrain-workers": "gpu-0"}})
+    assert right.astray() == []
+    assert "2 pods of 1 of 1 workloads were on the nodes that were granted" in shown(tmp_path, right)
+    for pods in ({}, {"pretrain-head": "gpu-0", "pretrain-workers": "gpu-1"}):
+        wrong = replace(right, pods={"pretrain": pods})
+        assert wrong.astray() == ["pretrain"]
+        assert "0 pods of 0 of 1 workloads were on the nodes that were granted" in shown(tmp_path, wrong)
+    assert (wrong.seen_on("pretrain"), wrong.seen_on("other")) == ("gpu-0, gpu-1", "no node")
+
+
+def test_what_is_kept_elsewhere_is_whole(tmp_path: Path) -> None:
+    plot = tmp_path / "artifacts" / "default" / "demo" / "pretrain" / "curve.png"
+    plot.parent.mkdir(parents=True)
+    plot.write_bytes(b"picture")
+    write_report(report(), tmp_path, tmp_path / "kept" / "here")
+    kept = tmp_path / "kept" / "here"
+    assert sorted(file.name for file in kept.iterdir()) == ["pretrain-curve.png", "report.json"]
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_what_a_model_says_is_no_markup(tmp_path: Path) -> None:

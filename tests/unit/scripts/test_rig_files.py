@@ -84,18 +84,19 @@ def test_libraries_inside_a_modules_repository_are_taken_in_their_own_version(
 
 
 def test_an_image_is_what_docker_saves(tmp_path: Path) -> None:
-    images.ray_archive(tmp_path / "ray.tar")
+    images.ray_archive(tmp_path / "ray.tar", Layout(tmp_path / "cache" / "rig"))
     with tarfile.open(tmp_path / "ray.tar") as archive:
         texts = {name: file.read() for name in archive.getnames() if (file := archive.extractfile(name))}
     (manifest,) = json.loads(texts["manifest.json"])
     assert (manifest["RepoTags"], manifest["Layers"]) == ([images.RAY_IMAGE], ["layer.tar"])
     variables = dict(line.split("=", 1) for line in json.loads(texts[manifest["Config"]])["config"]["Env"])
-    assert variables["PYTHONPATH"] == str(ROOT)
+    assert (variables["PYTHONPATH"], variables["FABRIC_CACHE"]) == (str(ROOT), str(tmp_path / "cache"))
     assert variables["PATH"].startswith(f"{images.environment()}/bin:")
 
 
-def test_containers_see_each_folder_of_the_machine_once() -> None:
-    folders = images.host_folders()
+def test_containers_see_each_folder_of_the_machine_once(tmp_path: Path) -> None:
+    folders = images.host_folders(Layout(tmp_path / "rig"))
+    assert any(tmp_path.is_relative_to(folder) for folder in folders)
     assert Path("/usr") in folders
     assert any(ROOT.is_relative_to(folder) for folder in folders)
     assert [a for a in folders for b in folders if a != b and a.is_relative_to(b)] == []

@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from scripts.rigging.api import Api, Object
-from tests.architecture.tree import ROOT
+from scripts.rigging.layout import ROOT
 
 BASE = ROOT / "clusters" / "base"
 USER = "fabric"
