@@ -18,6 +18,10 @@ class _Pause:
     until: float
     length_s: float
 
+    def holds(self, record: Record, now: float) -> bool:
+        # A clock that was set back to before the failure must not make the pause longer.
+        return self.state is record.state and self.until - self.length_s <= now < self.until
+
 
 class Patience:
     """Workloads that failed lately, and when each may be tried again; one whose state has changed may be at once."""
@@ -28,7 +32,7 @@ class Patience:
     def allows(self, record: Record, now: float) -> bool:
         """Whether something may be tried for a workload at `now`, in seconds since the epoch."""
         pause = self._pauses.get(record.name)
-        return pause is None or pause.state is not record.state or now >= pause.until
+        return pause is None or not pause.holds(record, now)
 
     def failed(self, record: Record, now: float) -> None:
         """Remember that it failed at `now`."""

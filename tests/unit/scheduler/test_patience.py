@@ -48,3 +48,13 @@ def test_what_was_over_long_ago_is_forgotten() -> None:
     patience.failed(OTHER, 1000.0)
     patience.failed(STARTING, 1001.0)
     assert patience.allows(STARTING, 1001.0 + FIRST_S)
+
+
+def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+    patience = Patience()
+    patience.failed(STARTING, 7_200.0)
+    assert not patience.allows(STARTING, 7_200.0)
+    assert patience.allows(STARTING, 3_600.0)
+    patience.failed(STARTING, 3_600.0)
+    assert not patience.allows(STARTING, 3_603.9)
+    assert patience.allows(STARTING, 3_604.0)
