@@ -4,6 +4,7 @@ Knows nothing of what the tests do. Options after `--` go to pytest.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ HARMLESS = frozenset({"FABRIC_CACHE", "FABRIC_TRACES", CLUSTER})
 `scripts/assets` and `scripts/rig` put there too, traces, and a cluster to use instead of the rig."""
 TRACES = ROOT.parent / "shared" / "traces"
 """Where the public traces lie if nobody says otherwise; a test that needs one skips where it is absent."""
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 << 30  # noqa: S108 (what is made there has a name of its own)
+"""Where files are kept in memory, and the room there that the tests of a tier may need."""
 GIVE_UP_S = 30.0
 """How long pytest may take to end once it is told to."""
 ALL_S = 4500.0
@@ -44,6 +47,8 @@ class Tier:
     limit_s: float
     prepare: tuple[str, ...] = ()
     """A module and its arguments that are run before, once; its time counts."""
+    in_memory: bool = False
+    """Whether temporary files are kept in memory where there is room: thousands of small stores wait for no disk."""
 
 
 # Not even imported in the fast tier: what lies there loads Ray and Torch.
@@ -60,9 +65,10 @@ TIERS = {
         ("-m", "not ray and not cluster and not gpu and not validation", *PLAIN, *STEALING, *NO_SOCKETS),
         60,
         900,
+        in_memory=True,
     ),
     "validation": Tier(
-        # Properties of the fast tier again, with four times as many made-up worlds.
+        # Properties of the fast tier again, with six times as many made-up worlds.
         (
             "-m",
             "validation or (hypothesis and not ray and not cluster and not gpu)",
@@ -75,6 +81,7 @@ TIERS = {
         ),
         900,
         2400,
+        in_memory=True,
     ),
     "ray": Tier(("-m", "ray and not models", *PAIRED, *LOOPBACK), 900, 3000),
     "models": Tier(("-m", "models", *PAIRED, *LOOPBACK), 900, 3000),
@@ -139,6 +146,12 @@ def environment(run: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0", MARKER: run}
 
 
+def memory() -> Path | None:
+    """A folder whose files are kept in memory, if there is one with room."""
+    usable = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
+    return MEMORY if usable else None
+
+
 def run_pytest(arguments: list[str], env: dict[str, str], limit_s: float, output: Path | None = None) -> int:
     """Run pytest to its end or the limit, reaping what falls to us meanwhile; returns its exit status.
 
@@ -180,10 +193,11 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
     tier, run, started = TIERS[name], uuid.uuid4().hex, time.monotonic()
     if wrong := prepared(tier):
         return Outcome(name, Counts(), time.monotonic() - started, wrong)
-    with tempfile.TemporaryDirectory(prefix="fabric-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fabric-test-", dir=memory() if tier.in_memory else None) as folder:
         report = Path(folder, "junit.xml")
         arguments = ["tests", *tier.arguments, "-q", "--durations=10", f"--junitxml={report}", *extra]
-        status = run_pytest(arguments, environment(run), tier.limit_s)
+        place = {"TMPDIR": folder} if tier.in_memory else {}
+        status = run_pytest(arguments, environment(run) | place, tier.limit_s)
         seconds, counts = time.monotonic() - started, read_counts(report)
     left = find(MARKER, run, SETTLE_S)
     for process in left:

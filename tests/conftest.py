@@ -22,7 +22,7 @@ WITH_MODELS = {
 """Files of tests/ray that train or load models for minutes; the tier `models` runs them."""
 
 # The machine is shared, so no example is slow enough to be called broken; a failure prints what replays it.
-settings.register_profile("fabric", deadline=None, max_examples=25, print_blob=True)
+settings.register_profile("fabric", deadline=None, max_examples=15, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("fabric"), max_examples=100)
 settings.load_profile("fabric")
 

@@ -67,3 +67,13 @@ def test_a_tier_that_may_not_end_in_time_is_not_begun_unless_it_is_asked_for(
     assert "cluster: 1 passed" in capsys.readouterr().out
     monkeypatch.setattr(tiers, "ALL_S", 4500.0)
     assert (tiers.too_late("cluster", 1800.0), tiers.too_late("cluster", 1801.0)[:3]) == ("", "it ")
+
+
+def test_files_are_kept_in_memory_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tiers, "MEMORY", tmp_path)
+    monkeypatch.setattr(tiers, "MEMORY_BYTES", 1)
+    assert tiers.memory() == tmp_path
+    monkeypatch.setattr(tiers, "MEMORY_BYTES", 1 << 60)
+    assert tiers.memory() is None
+    monkeypatch.setattr(tiers, "MEMORY", tmp_path / "nowhere")
+    assert tiers.memory() is None
