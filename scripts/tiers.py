@@ -53,6 +53,9 @@ class Tier:
 
 # Not even imported in the fast tier: what lies there loads Ray and Torch.
 PLAIN = tuple(f"--ignore=tests/{folder}" for folder in ("ray", "cluster", "gpu"))
+ANYWHERE = "not ray and not cluster and not gpu"
+# What `scripts/check` runs.
+CHECKED = tuple(f"--ignore=tests/{folder}" for folder in ("architecture", "docs"))
 NO_SOCKETS = ("--disable-socket", "--allow-unix-socket")
 SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
 # Starting Ray is a chain of processes that wait for each other; two files side by side use the second core.
@@ -62,7 +65,14 @@ STEALING = ("-n", "2", "--dist", "worksteal")
 LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
 TIERS = {
     "fast": Tier(
-        ("-m", "not ray and not cluster and not gpu and not validation", *PLAIN, *STEALING, *NO_SOCKETS),
+        (
+            "-m",
+            f"{ANYWHERE} and not validation and not slow",
+            *PLAIN,
+            *CHECKED,
+            *STEALING,
+            *NO_SOCKETS,
+        ),
         60,
         900,
         in_memory=True,
@@ -71,7 +81,7 @@ TIERS = {
         # Properties of the fast tier again, with six times as many made-up worlds.
         (
             "-m",
-            "validation or (hypothesis and not ray and not cluster and not gpu)",
+            f"{ANYWHERE} and (validation or slow or hypothesis)",
             "--hypothesis-profile=thorough",
             *PLAIN,
             "-p",

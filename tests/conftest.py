@@ -5,6 +5,7 @@ Knows nothing of what is tested.
 
 import difflib
 import gc
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write golden files instead of comparing with them")
     parser.addoption(
         "--seed", type=int, help="where in time tests of faults kill, as a run printed it; drawn if not given"
+    )
+    parser.addoption(
+        "--outage",
+        type=float,
+        default=0.0,
+        help="least seconds for which tests of faults leave a part of Kubernetes dead",
     )
     parser.addoption("--examples", type=int, default=2, help="made-up requests of each operation of a description")
 
@@ -84,3 +91,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("schema")
     open_store(folder).dispose()
     return folder / DATABASE
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Where in time to kill; printed, so that `--seed` can repeat a failure."""
+    given: int | None = request.config.getoption("--seed")
+    chosen = random.SystemRandom().randrange(10_000) if given is None else given
+    print(f"seed {chosen}")
+    return chosen

@@ -1,4 +1,7 @@
-"""The kills of the ray tier, many times over: control, the supervisor, a raylet; about 8 minutes a round.
+"""The kills of a tier, many times over; about 5 minutes a round.
+
+On this machine's own processes: control, the supervisor, a raylet. With `--on cluster`, in pods of the rig: control, a
+training's pod, its Ray head, a whole node, and the operator, the API server and etcd for 30 seconds each.
 
 Each kill comes at an instant drawn from a seed that the table shows (`--seed` repeats one), and each run asserts from
 outside that nothing is lost: operating system processes, bytes of the log, steps on the disk. A run that has ended is a
@@ -10,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import time
 import uuid
@@ -21,6 +25,9 @@ from scripts.leftovers import adopt_orphans, end, find
 from scripts.tiers import GIVE_UP_S, MARKER, ROOT, SETTLE_S, environment, run_pytest
 
 FAULTS, TRAINING = "tests/ray/test_faults.py::", "tests/ray/test_training_faults.py::"
+ON_RIG = "tests/cluster/test_fabric.py::"
+LOST_POD = ON_RIG + "test_a_lost_pod_costs_an_attempt_and_training_goes_on_from_its_checkpoint"
+DEAD_PART = ON_RIG + "test_work_runs_on_while_a_part_of_kubernetes_is_dead"
 TESTS = {
     "control": TRAINING + "test_a_killed_control_leaves_training_running_and_its_log_whole",
     "up and control": FAULTS + "test_killing_up_and_control_together_then_up_again_adopts_the_job",
@@ -29,11 +36,24 @@ TESTS = {
     "raylet": TRAINING + "test_a_killed_raylet_costs_training_the_steps_since_its_last_good_checkpoint",
 }
 """What is killed, and the test that does it."""
+CLUSTER_TESTS = {
+    "control, pods": ON_RIG + "test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_again",
+    "pod of a trainer": f"{LOST_POD}[trainers-0-/raylet/raylet ]",
+    "Ray head": f"{LOST_POD}[head-/gcs/gcs_server ]",
+    "node": ON_RIG + "test_a_lost_node_is_told_and_its_training_goes_on_from_its_checkpoint_when_the_node_is_back",
+    **{f"{part} for 30 s": f"{DEAD_PART}[{part}]" for part in ("kuberay-operator", "kube-apiserver", "etcd")},
+}
+"""The same where the work runs in pods of the rig."""
+OUTAGE_S = 30
+"""How long a part of Kubernetes stays dead."""
+PLACES = {"processes": TESTS, "cluster": CLUSTER_TESTS}
 
 LIMIT_S = 900.0
 """Seconds for one test; it is unfinished after them."""
 
 OK, LOST, UNFINISHED = "ok", "LOST", "unfinished"
+RECOVERY = re.compile(r"^recovery ([\d.]+) s$", re.MULTILINE)
+"""What a test says of how long it took until all was as before."""
 PASSED, FAILED = 0, 1
 """Exit statuses of pytest; any other means that the test did not come to its end."""
 
@@ -41,7 +61,8 @@ PASSED, FAILED = 0, 1
 def run(name: str, turn: int, seed: int, logs: Path) -> dict[str, Any]:
     """One kill; its row."""
     mark, log = uuid.uuid4().hex, logs / f"{name.replace(', ', '-').replace(' ', '-')}-{turn}.log"
-    arguments = [TESTS[name], "-q", "-p", "no:randomly", "-p", "no:xdist", "-rA", "--seed", str(seed)]
+    test = (TESTS | CLUSTER_TESTS)[name]
+    arguments = [test, "-q", "-p", "no:randomly", "-p", "no:xdist", "-rA", "--seed", str(seed), f"--outage={OUTAGE_S}"]
     began = time.monotonic()
     status = run_pytest([*arguments, f"--timeout={LIMIT_S:g}"], environment(mark), LIMIT_S + GIVE_UP_S, log)
     seconds = round(time.monotonic() - began, 1)
@@ -49,8 +70,10 @@ def run(name: str, turn: int, seed: int, logs: Path) -> dict[str, Any]:
     end(left)
     with log.open("a") as out:
         out.writelines(f"left behind: {process.pid} {process.command}\n" for process in left)
-    found = verdict(status, log.read_text(errors="replace"), len(left))
-    return {"killed": name, "turn": turn, "seed": seed, "outcome": found, "left": len(left), "seconds": seconds}
+    said = log.read_text(errors="replace")
+    row = {"killed": name, "turn": turn, "seed": seed, "outcome": verdict(status, said, len(left)), "left": len(left)}
+    took = RECOVERY.search(said)
+    return {**row, "seconds": seconds, "recovery_s": float(took[1]) if took else None}
 
 
 def verdict(status: int, said: str, num_left: int) -> str:
@@ -70,7 +93,10 @@ def main() -> int:
     """Run what has not been run yet and print the table; 1 if anything was lost or is unfinished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10, help="rounds")
-    parser.add_argument("--only", choices=tuple(TESTS), action="append", help="kill only this; may be repeated")
+    parser.add_argument("--on", choices=tuple(PLACES), default="processes", help="where the work runs")
+    parser.add_argument(
+        "--only", choices=(*TESTS, *CLUSTER_TESTS), action="append", help="kill only this; may be repeated"
+    )
     parser.add_argument("--seed", type=int, help="repeat the kills of this seed; drawn for each run if not given")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-faults"), help="where rows and logs are kept")
     parser.add_argument("--fresh", action="store_true", help="forget rows of earlier runs")
@@ -85,7 +111,7 @@ def main() -> int:
     rows = {(row["killed"], row["turn"]): row for row in kept}
     adopt_orphans()
     for turn in range(options.times):
-        for name in options.only or TESTS:
+        for name in options.only or PLACES[options.on]:
             if rows.get((name, turn), {}).get("outcome", UNFINISHED) != UNFINISHED:
                 continue
             seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
@@ -99,16 +125,22 @@ def main() -> int:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line per kind of kill."""
-    lines = ["| killed | runs | losses | unfinished | seeds | median s |", "|---|---|---|---|---|---|"]
-    for name in TESTS:
+    lines = ["| killed | runs | losses | unfinished | seeds | median s | recovery s |", "|---|---|---|---|---|---|---|"]
+    for name in (*TESTS, *CLUSTER_TESTS):
         own = [row for row in rows if row["killed"] == name]
         if own:
             outcomes = Counter(row["outcome"] for row in own)
             middle = sorted(row["seconds"] for row in own)[len(own) // 2]
             seeds = " ".join(str(row["seed"]) for row in own)
             counts = f"{len(own) - outcomes[UNFINISHED]} | {outcomes[LOST]} | {outcomes[UNFINISHED]}"
-            lines.append(f"| {name} | {counts} | {seeds} | {middle:.0f} |")
+            lines.append(f"| {name} | {counts} | {seeds} | {middle:.0f} | {_recovery(own)} |")
     return "\n".join(lines)
+
+
+def _recovery(rows: list[dict[str, Any]]) -> str:
+    """Median and longest, of those that said so."""
+    found = sorted(row["recovery_s"] for row in rows if row.get("recovery_s") is not None)
+    return f"{found[len(found) // 2]:.0f}, at most {found[-1]:.0f}" if found else "-"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The whole fabric over the rig: stock clients in front, real Ray in real pods behind, and parts that die."""
 
 import os
+import random
 import re
 import shutil
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +121,7 @@ def two_nodes(live: OnRig, folder: Path, name: str, end: Path) -> None:
 
 
 def test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_again(
-    live: OnRig, installed: Namespace, tmp_path: Path, end: Path
+    live: OnRig, installed: Namespace, tmp_path: Path, end: Path, seed: int
 ) -> None:
     two_nodes(live, tmp_path, "both", end)
     says(live, "both", "RANK 1")
@@ -128,9 +130,10 @@ def test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_agai
     assert {installed.pod(pod)["spec"]["nodeName"] for pod in ranks} == {"gpu-0", "commodity-0"}
     assert len(set(ranks.values())) == 1, "ranks that saw other data have equal weights"
     pods = {pod["metadata"]["uid"] for pod in installed.pods()}
-    control = live.program("control")
+    control, since = live.program("control"), in_a_while(seed)
     os.kill(control.pid, signal.SIGKILL)
     until(lambda: live.program_is_new("control", control), 60, lambda: "control has not come back")
+    recovered(since)
     end.touch()
     live.wait("both", "succeeded")
     assert live.workload("both")["attempt"] == 1
@@ -138,44 +141,71 @@ def test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_agai
     assert {pod["metadata"]["uid"] for pod in installed.pods()} <= pods, "nothing was started again"
 
 
-def test_a_lost_pod_costs_an_attempt_and_the_work_goes_on(live: OnRig, tmp_path: Path, end: Path) -> None:
-    two_nodes(live, tmp_path, "robbed", end)
-    says(live, "robbed", "RANK 1")
-    marks = (f"{env.WORKLOAD}=robbed", f"{env.SLICE}=trainers-0")
-    (raylet,) = [p for p in processes.marked(marks) if "/raylet/raylet " in processes.command(p)]
-    os.kill(raylet.pid, signal.SIGKILL)
-    until(lambda: live.workload("robbed")["attempt"] == 2, START_S, lambda: live.explained("robbed"))
+def in_a_while(seed: int) -> float:
+    """Wait until a drawn instant; when that is, to say how long what follows took."""
+    time.sleep(random.Random(seed).uniform(0.0, 5.0))
+    return time.monotonic()
+
+
+def recovered(since: float) -> None:
+    """Say how long it took, for the table of faults."""
+    print(f"recovery {time.monotonic() - since:.1f} s")
+
+
+def goes_on(live: OnRig, workload: str, end: Path, since: float) -> None:
+    """Wait until the second attempt trains from a checkpoint of the first, and then until it has ended well."""
+    until(lambda: live.workload(workload)["attempt"] == 2, START_S, lambda: live.explained(workload))
+    again = re.compile(r"RANK 1 \S+ \S+ AFTER [1-9]")
+    until(lambda: bool(again.search(printed(live, workload))), START_S, lambda: printed(live, workload))
+    recovered(since)
     end.touch()
-    live.wait("robbed", "succeeded", within_s=START_S)
-    assert live.workload("robbed")["failures"] == 1
+    live.wait(workload, "succeeded", within_s=START_S)
+    assert live.workload(workload)["failures"] == 1
 
 
-def test_a_lost_node_is_told_and_its_work_starts_again_when_the_node_is_back(
-    rig: Rig, live: OnRig, tmp_path: Path, end: Path
+@pytest.mark.parametrize(("part", "program"), [("trainers-0", "/raylet/raylet "), ("head", "/gcs/gcs_server ")])
+def test_a_lost_pod_costs_an_attempt_and_training_goes_on_from_its_checkpoint(
+    live: OnRig, tmp_path: Path, end: Path, seed: int, part: str, program: str
+) -> None:
+    name = f"robbed-of-{part}"
+    two_nodes(live, tmp_path, name, end)
+    says(live, name, "RANK 1")
+    since = in_a_while(seed)
+    marks = (f"{env.WORKLOAD}={name}", f"{env.SLICE}={part}")
+    (victim,) = [p for p in processes.marked(marks) if program in processes.command(p)]
+    os.kill(victim.pid, signal.SIGKILL)
+    goes_on(live, name, end, since)
+
+
+def test_a_lost_node_is_told_and_its_training_goes_on_from_its_checkpoint_when_the_node_is_back(
+    rig: Rig, live: OnRig, tmp_path: Path, end: Path, seed: int
 ) -> None:
     two_nodes(live, tmp_path, "stranded", end)
     says(live, "stranded", "RANK 1")
+    since = in_a_while(seed)
     rig.kill("gpu-0")
     until(lambda: live.workload("stranded")["attempt"] == 2, START_S, lambda: live.explained("stranded"))
     rig.start("gpu-0")
-    end.touch()
-    live.wait("stranded", "succeeded", within_s=START_S)
-    assert live.workload("stranded")["failures"] == 1
+    goes_on(live, "stranded", end, since)
 
 
 @pytest.mark.parametrize("part", ["kuberay-operator", "kube-apiserver", "etcd"])
 def test_work_runs_on_while_a_part_of_kubernetes_is_dead(
-    rig: Rig, live: OnRig, tmp_path: Path, end: Path, part: str
+    rig: Rig, live: OnRig, tmp_path: Path, end: Path, seed: int, part: str, request: pytest.FixtureRequest
 ) -> None:
     name = f"without-{part}"
     wait = f"while [ ! -e {end} ]; do sleep 0.2; done; echo DONE"
     live.fabric("submit", str(spec_file(tmp_path, name=name, entrypoint=wait, runtime_env={})))
     live.wait(name, "running", within_s=START_S)
+    dead = in_a_while(seed)
     rig.kill(part)
     end.touch()
     says(live, name, "DONE")
+    time.sleep(max(0.0, dead + request.config.getoption("--outage") - time.monotonic()))
+    since = time.monotonic()
     rig.start(part)
     live.wait(name, "succeeded", within_s=START_S)
+    recovered(since)
     assert live.workload(name)["attempt"] == 1
 
 

@@ -1,6 +1,6 @@
 """A job of two ranks, one on each node: steps of data-parallel training over gloo, as people write them with Ray Train.
 
-Knows nothing of the fabric. It walks on until a file says that it may end.
+Knows nothing of the fabric. It walks on until a file says that it may end, and from its last checkpoint after a loss.
 """
 
 import socket
@@ -21,14 +21,23 @@ def steps(settings: dict[str, Any]) -> None:
     rank = train.get_context().get_world_rank()
     model = prepare_model(torch.nn.Linear(4, 1))
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    for step in range(1, 100_000):
+    kept = Path(f"{settings['end']}.pt")
+    first = 1
+    if kept.exists():
+        saved = torch.load(kept)
+        model.load_state_dict(saved["model"])
+        first = saved["step"] + 1
+    for step in range(first, 100_000):
         loss = (model(torch.full((8, 4), 1.0 + rank)) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         weights = sum(float(weight.detach().sum()) for weight in model.parameters())
-        if step == 1:
-            print(f"RANK {rank} {socket.gethostname()} {weights:.6f}", flush=True)
+        if step == first:
+            print(f"RANK {rank} {socket.gethostname()} {weights:.6f} AFTER {first - 1}", flush=True)
+        if rank == 0:
+            torch.save({"model": model.state_dict(), "step": step}, kept.with_suffix(".part"))
+            kept.with_suffix(".part").replace(kept)
         if Path(settings["end"]).exists():
             return
         time.sleep(0.2)

@@ -1,6 +1,5 @@
 """One live fabric for the tests that only need some fabric."""
 
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,15 +44,6 @@ def own(request: pytest.FixtureRequest) -> Iterator[Live]:
         finally:
             fabric.down()
             assert fabric.cluster_processes() == []
-
-
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """Where in time to kill; printed, so that `--seed` can repeat a failure."""
-    given: int | None = request.config.getoption("--seed")
-    chosen = random.SystemRandom().randrange(10_000) if given is None else given
-    print(f"seed {chosen}")
-    return chosen
 
 
 @pytest.fixture(scope="session")

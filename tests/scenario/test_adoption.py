@@ -179,6 +179,7 @@ def test_who_waits_reads_why_on_his_own_object_and_starts_when_the_other_has_gon
     assert cluster.of("first").failures == 0
 
 
+@pytest.mark.slow
 def test_a_ray_job_ends_as_kuberay_says_and_gives_its_nodes_back(cluster: Cluster) -> None:
     cluster.make(RAY_JOBS, whole_tier("good", ray_job))
     cluster.until(lambda: cluster.state("good") is not None)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,7 @@ DAYS = st.lists(
 
 
 @given(DAYS)
+@pytest.mark.slow
 def test_with_true_walltimes_nobody_starts_after_his_promise(drawn: list[tuple[int, int, int, bool]]) -> None:
     records = lived(drawn, Policy(protect="all", max_passed=None), overhead_s=OVERHEAD_S)
     assert all(record.state is State.SUCCEEDED and record.at.granted is not None for record in records.values())
@@ -102,6 +104,7 @@ def test_with_true_walltimes_nobody_starts_after_his_promise(drawn: list[tuple[i
 
 
 @given(DAYS)
+@pytest.mark.slow
 def test_on_one_tier_a_single_promise_is_kept_too(drawn: list[tuple[int, int, int, bool]]) -> None:
     on_one = [(at, runs_s, workers, False) for at, runs_s, workers, _ in drawn]
     found = kept(lived(on_one, Policy(max_passed=None), overhead_s=OVERHEAD_S))

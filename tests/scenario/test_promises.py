@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def test_with_a_promise_for_everybody_nobody_starts_after_his_first(
 
 
 @given(JOBS)
+@pytest.mark.slow
 def test_promises_survive_a_restart_at_every_moment(drawn: list[tuple[int, int, int, int, bool]]) -> None:
     restarted, through = day(drawn, CONSERVATIVE, Forgetful), day(drawn, CONSERVATIVE)
     for name, record in restarted.items():
@@ -93,6 +95,7 @@ def test_the_first_of_the_queue_starts_no_later_than_it_was_promised(
 
 @given(JOBS)
 @settings(max_examples=20)
+@pytest.mark.slow
 def test_one_promise_is_easy_and_when_nothing_queues_all_policies_agree(
     drawn: list[tuple[int, int, int, int, bool]],
 ) -> None:

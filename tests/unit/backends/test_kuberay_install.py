@@ -31,6 +31,7 @@ def of_kind(*kinds: str) -> list[dict[str, Any]]:
     return [item for item in documents() if item["kind"] in kinds]
 
 
+@pytest.mark.slow
 def test_control_may_do_exactly_what_the_backend_does() -> None:
     world = World()
     pods = world.running()

@@ -262,6 +262,7 @@ def test_a_layout_that_cannot_be_written_down_is_not_taken(world: World) -> None
     assert pods.layout == before
 
 
+@pytest.mark.slow
 def test_an_end_takes_workers_then_the_head_and_leaves_nothing(world: World) -> None:
     pods = world.running()
     heads = world.api.pod_of(HEAD.name)["metadata"]["name"]
@@ -272,6 +273,7 @@ def test_an_end_takes_workers_then_the_head_and_leaves_nothing(world: World) -> 
     assert heads not in deleted[: len(GANG) - 1]
 
 
+@pytest.mark.slow
 def test_a_later_cluster_of_the_same_name_waits_until_the_earlier_one_has_gone(world: World) -> None:
     first = world.running()
     later = world.cluster(replace(asked(), born=5.0))

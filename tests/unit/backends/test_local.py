@@ -168,6 +168,7 @@ def wait_for(mark: str, count: int) -> None:
     raise AssertionError(processes.marked((f"FABRIC_CLUSTER={mark}",)))
 
 
+@pytest.mark.slow
 def test_everything_with_the_mark_is_ended_and_nothing_else() -> None:
     mine, other = marked_child(f"{OWN}mine-1"), marked_child(f"{OWN}other-1")
     try:
@@ -182,6 +183,7 @@ def test_everything_with_the_mark_is_ended_and_nothing_else() -> None:
         other.wait(5)
 
 
+@pytest.mark.slow
 def test_who_does_not_listen_is_killed() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     child = marked_child(f"{OWN}deaf-1", deaf)

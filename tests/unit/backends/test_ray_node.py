@@ -78,6 +78,7 @@ def test_what_hid_from_the_marks_ends_with_its_ray_node(tmp_path: Path, seconds:
         node.communicate()
 
 
+@pytest.mark.slow
 def test_adopted_children_do_not_stay_zombies() -> None:
     program = """
 import os, subprocess, time

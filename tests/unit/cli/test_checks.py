@@ -122,6 +122,7 @@ def test_artifacts_that_come_back_different_are_a_failure(tmp_path: Path, monkey
     assert (check.status, check.found) == ("failed", f"{tmp_path} gives back other bytes than were written")
 
 
+@pytest.mark.slow
 def test_doctor_looks_at_the_artifacts_and_up_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "ray_imports", lambda: Check("ray", "ok", "loads"))
     assert "artifacts" in {check.name for check in checks.thorough(None, tmp_path)}

@@ -120,6 +120,7 @@ def test_usage_is_shown_with_the_columns_that_were_asked_for(control: FakeContro
     assert control.asked[0].url.params.get_list("by") == ["hour", "user"]
 
 
+@pytest.mark.slow
 def test_usage_is_exported_without_loss(control: FakeControl, run: Run, tmp_path: Path) -> None:
     from pyarrow import parquet
 

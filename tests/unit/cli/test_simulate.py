@@ -72,6 +72,7 @@ def test_windows_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert told == {"passes": 80, "bsld": 1.0, "utilisation": 20 / (4 * 19)}
 
 
+@pytest.mark.slow
 def test_a_scenario_is_run_drawn_recorded_and_replayed(tmp_path: Path) -> None:
     picture, decision = tmp_path / "day.svg", tmp_path / "decision.json"
     scenario = ROOT / "configs" / "simulate" / "busy-day.yaml"
@@ -85,6 +86,7 @@ def test_a_scenario_is_run_drawn_recorded_and_replayed(tmp_path: Path) -> None:
     assert (again.exit_code, again.stdout.startswith("the same plan")) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_scenario_takes_another_policy_and_several_seeds() -> None:
     folder = ROOT / "configs"
     policy = folder / "policies" / "strict.yaml"
@@ -92,6 +94,7 @@ def test_a_scenario_takes_another_policy_and_several_seeds() -> None:
     assert len(shown.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_decision_that_comes_out_otherwise_fails(tmp_path: Path) -> None:
     decision = tmp_path / "decision.json"
     run("simulate", "run", ROOT / "configs" / "simulate" / "busy-day.yaml", "--record", decision)
@@ -104,6 +107,7 @@ def test_a_decision_that_comes_out_otherwise_fails(tmp_path: Path) -> None:
     assert run("replay", tmp_path / "none.json").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_scenario_tells_how_promises_were_kept() -> None:
     found = json.loads(run("simulate", "run", ROOT / "configs" / "simulate" / "busy-day.yaml", "--json").stdout)
     for report in found["seeds"]:

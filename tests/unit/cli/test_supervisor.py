@@ -111,6 +111,7 @@ def test_a_program_that_was_killed_is_started_again_after_a_pause(
     assert one.pids["main"] != first
 
 
+@pytest.mark.slow
 def test_pauses_grow_with_each_death_and_are_forgotten_after_a_long_life(
     make: Make, clock: FakeClock, said: list[str]
 ) -> None:

@@ -133,6 +133,7 @@ def test_up_ends_when_control_ended_because_it_was_asked_to(
     assert (said.exit_code, said.stdout.splitlines()[-1]) == (0, "the fabric has ended")
 
 
+@pytest.mark.slow
 def test_a_control_that_was_killed_is_started_again(
     run: Run, small: Callable[..., None], local: LocalFabric, tmp_path: Path, control: FakeControl
 ) -> None:

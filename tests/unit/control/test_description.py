@@ -56,6 +56,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_every_answer_is_one_that_the_description_declares(lived_in: World, request: pytest.FixtureRequest) -> None:
     document = described(lived_in, "admin")
     headers = {"Authorization": "Bearer admin", "Accept": "application/json"}

@@ -60,6 +60,7 @@ def test_a_node_names_ones_own_work_and_counts_the_rest(shared: World) -> None:
     assert (busy["workloads"], busy["others"], busy["used"]["cpus"]) == (["own.1"], 1, 2.0)
 
 
+@pytest.mark.slow
 def test_no_read_of_a_member_names_the_work_of_others(shared: World) -> None:
     answers = {path: shared.client("ann").get(path) for path in READS}
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(READS, 200)

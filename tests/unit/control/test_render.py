@@ -39,6 +39,7 @@ def test_what_could_never_run_and_what_has_no_name_are_refused() -> None:
         rendered(site("laptop"), job("train"))
 
 
+@pytest.mark.slow
 def test_the_command_passes_on_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     spec = tmp_path / "w.yaml"
     spec.write_text("name: w\nentrypoint: 'true'\ngroups: [{name: g, count: 1, tier: tape}]\n")

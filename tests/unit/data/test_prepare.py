@@ -105,6 +105,7 @@ def test_files_are_those_of_the_manifest(texts: Path, tmp_path: Path) -> None:
     [{"tokenizer": {"vocab_size": 390}}, {"shard_bytes": 1}, {"similarity": {"contained": 0.2}}],
     ids=lambda c: next(iter(c)),
 )
+@pytest.mark.slow
 def test_other_settings_make_another_version(texts: Path, tmp_path: Path, changes: dict[str, object]) -> None:
     first = prepared(settings(texts, "hamlet"), tmp_path / "data").manifest
     second = prepared(settings(texts, "hamlet", **changes), tmp_path / "data")

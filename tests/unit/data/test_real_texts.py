@@ -28,6 +28,7 @@ def test_all_texts_of_the_package_are_found() -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_the_seven_equal_pairs_are_found_and_a_collection_holds_the_eighth_text() -> None:
     plan = plan_split(prints_of(MILTON), settings(Path("unused"), "areopagitica"))
     assert plan.exact_groups == (

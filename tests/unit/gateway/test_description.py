@@ -34,6 +34,7 @@ def of_the_parrot(body: Any) -> Any:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_every_answer_is_one_that_the_description_declares(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     world = World(tmp_path, {"s1": Service()})
     asking = Asking(

@@ -161,6 +161,7 @@ def test_the_safe_time_covers_as_many_starts_as_it_says_where_starts_are_alike()
     assert SAFE_LEVEL - 0.01 <= covered([float(s) for s in seconds]) <= SAFE_LEVEL + 0.03
 
 
+@pytest.mark.slow
 def test_the_safe_time_covers_the_model_loads_of_a_real_service() -> None:
     folder = env.get(env.TRACES)
     if folder is None:

@@ -13,6 +13,7 @@ def client(program: str) -> float:
     return shown_at([sys.executable, "-IS", "-c", program], dict(os.environ), "http://x")
 
 
+@pytest.mark.slow
 def test_the_time_is_that_of_the_output_and_the_client_has_ended_when_it_is_told() -> None:
     at = client("import time; print(1, flush=True); time.sleep(0.5); print(2)")
     assert time.monotonic() - at >= 0.4

@@ -33,6 +33,7 @@ def test_a_table_has_a_line_for_each_size() -> None:
     assert len(text.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_table_and_picture_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "STEPS", (10, 20))
     monkeypatch.setattr(growth, "FIXED", 20)

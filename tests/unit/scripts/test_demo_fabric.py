@@ -152,6 +152,7 @@ def test_ctrl_c_takes_the_fabric_down_and_is_one_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_demo_that_is_told_to_end_takes_its_fabric_down(tmp_path: Path, fake: Path, number: int) -> None:
     program = f"""
 import sys, time

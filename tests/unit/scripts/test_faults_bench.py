@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts.benches.faults import LOST, OK, UNFINISHED, table, verdict
+from scripts.benches.faults import CLUSTER_TESTS, LOST, OK, TESTS, UNFINISHED, table, verdict
+from scripts.tiers import ROOT
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,26 @@ def test_only_a_test_that_came_to_its_end_says_something_about_losses(
 def test_the_table_counts_runs_losses_and_what_is_unfinished_apart() -> None:
     outcomes = [(OK, 60.0), (LOST, 70.0), (UNFINISHED, 900.0)]
     rows = [
-        {"killed": "raylet", "turn": turn, "seed": 10 + turn, "outcome": outcome, "left": 0, "seconds": seconds}
+        {
+            "killed": "raylet",
+            "turn": turn,
+            "seed": 10 + turn,
+            "outcome": outcome,
+            "left": 0,
+            "seconds": seconds,
+            **({"recovery_s": seconds / 10} if turn else {}),
+        }
         for turn, (outcome, seconds) in enumerate(outcomes)
     ]
-    assert table(rows).splitlines()[2:] == ["| raylet | 2 | 1 | 1 | 10 11 12 | 70 |"]
+    assert table(rows).splitlines()[2:] == ["| raylet | 2 | 1 | 1 | 10 11 12 | 70 | 90, at most 90 |"]
+
+
+def test_a_kill_that_says_nothing_of_recovery_has_none() -> None:
+    row = {"killed": "node", "turn": 0, "seed": 1, "outcome": OK, "left": 0, "seconds": 60.0, "recovery_s": None}
+    assert table([row]).splitlines()[2:] == ["| node | 1 | 0 | 0 | 1 | 60 | - |"]
+
+
+def test_every_kill_of_the_tables_is_a_test() -> None:
+    for where in (TESTS | CLUSTER_TESTS).values():
+        file, _, name = where.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(), where

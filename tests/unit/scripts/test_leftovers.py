@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 # A child that stays, one that has lost both its parent and the marker, and one that ends by itself.
@@ -23,6 +25,7 @@ print(json.dumps([sorted(p.command for p in found), [p.command for p in find("FA
 """
 
 
+@pytest.mark.slow
 def test_processes_left_behind_are_found_by_marker_or_descent_and_ended() -> None:
     python = [sys.executable, "-c", RUNNER]
     ran = subprocess.run(python, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)

@@ -104,6 +104,7 @@ JOBS = st.lists(
 @given(JOBS)
 @example([(0, 9, 2.0, Priority.HARVEST, 1), (1, 5, 2.0, Priority.BATCH, 0)])
 @settings(max_examples=25, deadline=None)
+@pytest.mark.slow
 def test_any_mix_of_jobs_happens_again(drawn: list[tuple[int, int, float, Priority, int]]) -> None:
     arrivals = [
         arrival(

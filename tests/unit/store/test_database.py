@@ -67,6 +67,7 @@ def test_nobody_else_can_read_the_secrets(tmp_path: Path, engine: Engine) -> Non
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
     engine = open_store(tmp_path)
     with writing(engine) as connection:
@@ -111,6 +112,7 @@ def test_a_full_disk_refuses_new_work_and_keeps_the_old(small_disk: Path) -> Non
     assert sorted(each.name for each in SqlRecords(open_store(small_disk / "state")).list()) == sorted(taken)
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_was_told_is_saved_is_there_and_no_batch_is_halved(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as writer:

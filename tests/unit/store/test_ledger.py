@@ -151,6 +151,7 @@ STEP = st.tuples(
 
 @given(st.lists(STEP, max_size=12), st.floats(0.0, 2000.0), st.floats(0.0, 5000.0))
 @settings(max_examples=12)
+@pytest.mark.slow
 def test_the_ledger_is_the_integral_of_the_grants_over_kills_and_restarts(
     steps: list[tuple[str, State, list[int], str, float]], since: float, length: float
 ) -> None:

@@ -101,6 +101,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SqlRecords:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(new=records, later=records)
+@pytest.mark.slow
 def test_any_record_is_read_back_as_it_was_submitted_and_then_saved(
     store: SqlRecords, new: Record, later: Record
 ) -> None:

@@ -49,6 +49,7 @@ def test_finding_it_takes_milliseconds(tmp_path: Path) -> None:
     assert time.monotonic() - began < 0.1
 
 
+@pytest.mark.slow
 def test_of_two_at_once_one_converts_and_the_other_says_that_it_waits(tmp_path: Path) -> None:
     conversion, said = FakeConversion(takes_s=0.3), list[str]()
     both = [threading.Thread(target=convert_base_model, args=(tmp_path, said.append, conversion)) for _ in range(2)]

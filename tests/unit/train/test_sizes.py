@@ -114,6 +114,7 @@ def test_it_waits_for_a_size_that_is_not_known_yet(tmp_path: Path) -> None:
     assert groups.ran == [(3, size(3).slices)]
 
 
+@pytest.mark.slow
 def test_work_does_not_wait_for_ever_for_a_fabric_that_does_not_answer(tmp_path: Path) -> None:
     groups = Groups(Told([SizeView()]))
     run(tmp_path, groups)

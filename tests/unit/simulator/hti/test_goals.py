@@ -113,6 +113,7 @@ def test_the_report_says_what_was_compared_and_where_ours_loses() -> None:
     assert "jct_mean_s over the clairvoyant bound | reported | 2.2" in text
 
 
+@pytest.mark.slow
 def test_arms_are_drawn_beside_each_other(tmp_path: Path) -> None:
     draw({"ours": results("ours", 10.0, 12.0), "easy": results("easy", 20.0)}, tmp_path / "arms.png")
     assert (tmp_path / "arms.png").stat().st_size > 1000

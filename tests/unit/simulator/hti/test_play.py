@@ -81,6 +81,7 @@ def test_a_day_of_one_service_and_two_jobs_is_logged_as_it_went(day: HtiSettings
     assert (found.slo_attainment, found.preemptions, found.unfinished) == (1.0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_same_workload_gives_the_same_run(day: HtiSettings) -> None:
     what = workload(*(job(f"train-{i}", 4, at=60.0 * i) for i in range(12)))
     first, second = (replace(played(day, what).log, decisions_s=()) for _ in range(2))

@@ -33,6 +33,7 @@ def test_training_fills_what_serving_leaves(drawn: Workload, settings: HtiSettin
     assert 0.999 * wanted <= work <= wanted
 
 
+@pytest.mark.slow
 def test_the_same_load_and_seed_give_the_same_contents_and_others_do_not(
     drawn: Workload, settings: HtiSettings, traces: Traces, replica_tables: Tables
 ) -> None:
