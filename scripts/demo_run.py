@@ -5,6 +5,7 @@ Knows nothing of how a stage works; it asks through the SDK and the OpenAI clien
 
 import argparse
 import json
+import re
 import signal
 import sys
 import time
@@ -132,7 +133,7 @@ def live_a_life(client: Client, place: Home, console: Console) -> Report:
             print(tail(client, view.name, 40))
         raise FabricError("a stage failed; its log is above")
     for stage in STAGES:
-        print(f"{stage.name}: {tail(client, stage.name, 1)}")
+        print(f"{stage.name}: {last_words(tail(client, stage.name, 20))}")
     openai, say = openai_client(place), partial(print, end="", flush=True)
     return Report(
         workloads=tuple(ended.values()),
@@ -149,6 +150,11 @@ def live_a_life(client: Client, place: Home, console: Console) -> Report:
 def tail(client: Client, name: str, num_lines: int) -> str:
     """The last lines of a workload's log."""
     return "\n".join("".join(client.logs(name, follow=False)).rstrip().splitlines()[-num_lines:])
+
+
+def last_words(log: str) -> str:
+    """The last line that a stage wrote itself; libraries complain after it, in lines such as `[W1201 03:34:53`."""
+    return next((line for line in reversed(log.splitlines()) if not re.match(r"\[[WE]\d{4} ", line)), "")
 
 
 def spec_of(stage: Stage) -> WorkloadSpec:

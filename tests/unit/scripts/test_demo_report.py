@@ -8,6 +8,7 @@ from rich.console import Console
 
 from fabric.api.admin import EventView, SliceView
 from scripts.demo_report import Answer, Engine, Report, Training, training_of, why_of, write_report
+from scripts.demo_run import last_words
 from tests.unit.sdk.fakes import view
 
 SLICE = SliceView(
@@ -122,3 +123,10 @@ def test_what_a_training_left_is_read(tmp_path: Path) -> None:
     assert training_of(tmp_path) == Training(
         ({"step": 1, "of": "all", "bits_per_byte": 3.0},), {"num_tokens": 3}, SHORT
     )
+
+
+def test_the_last_words_of_a_stage_are_its_own() -> None:
+    log = "first\n2.634 bits per byte\n[W1201 03:34:53.924860272 utils.cpp:68] Warning: NUMA binding\n"
+    assert last_words(log) == "2.634 bits per byte"
+    assert last_words("[1, 2]\n") == "[1, 2]"
+    assert last_words("") == ""
