@@ -7,7 +7,7 @@ taken, owners that take their objects along, replicas that become pods.
 import copy
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,16 @@ class FakeApiServer:
                 )
             self._reconcile()
             return changed
+
+    def patch_each(self, kind: Kind, patches: Mapping[str, Patch]) -> Mapping[str, Object | FabricError]:
+        """Change several objects, one after the other."""
+        found: dict[str, Object | FabricError] = {}
+        for name, patch in patches.items():
+            try:
+                found[name] = self.patch(kind, name, patch)
+            except FabricError as error:
+                found[name] = error
+        return found
 
     def delete(self, kind: Kind, name: str, grace_s: int | None = None) -> None:
         """Take an object away, with all that it owns."""

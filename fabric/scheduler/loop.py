@@ -19,7 +19,7 @@ from fabric.scheduler.consequences import disturbed, remembered, tells
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.history import Keeper, Memory
 from fabric.scheduler.life import advance, fail_if_in_vain, view_of
-from fabric.scheduler.patience import Patience
+from fabric.scheduler.patience import Asked, Patience
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Blueprint, ClusterView, Outcome, Phase, Records
@@ -110,7 +110,7 @@ class Loop:
         self._settings = settings
         self._decider = decider
         self._now = -math.inf
-        self._patience = Patience()
+        self._patience, self._asked = Patience(), Asked()
         self._keeper = Keeper(memory)
         self._telling = Telling(settings.tell_s, settings.tell_most)
         self._forget()
@@ -303,16 +303,22 @@ class Loop:
             record = world.records.get(name)
             if record is None or record.state not in _REALISED:
                 self._retry.pop(name, None)
-            if record is None or not self._patience.allows(record, self._now):
+            if record is None or not self._is_due(record):
                 continue
             try:
                 self._do(world, record)
                 self._patience.succeeded(record)
             except Exception as error:  # one that cannot be acted on must not keep all the others waiting
                 self._patience.failed(record, self._now)
+                self._asked.forget(name)
                 failed = failed or error
         if failed:
             raise failed
+
+    def _is_due(self, record: Record) -> bool:
+        """Whether something new, or something again, is to be asked of the backend for a record."""
+        view = view_of(record, self._views)
+        return self._patience.allows(record, self._now) and self._asked.is_due(record, view, self._now)
 
     def _do(self, world: World, record: Record) -> None:
         """What the state of one record asks for."""
@@ -357,6 +363,7 @@ class Loop:
         world.put(record)
         if record.state in _LASTING:
             self._between.pop(record.name, None)
+            self._asked.forget(record.name)
         else:
             self._between[record.name] = None
         if old is None or old.state is not record.state:

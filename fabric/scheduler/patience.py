@@ -1,15 +1,19 @@
-"""How long to leave work alone for which something failed, so that the records are not read anew for it in every step.
+"""How long to leave work alone: for which something failed, or for which the same was asked just now.
 
-Knows nothing of what was tried.
+Knows nothing of what was tried or asked.
 """
 
 from dataclasses import dataclass
 
+from fabric.scheduler.ports import ClusterView
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 
 FIRST_S, LONGEST_S = 2.0, 60.0
 """The first pause and the longest, in seconds; each failure doubles it. Both are choices."""
+ASK_AGAIN_S = 1.0
+"""Seconds after which the same is asked again of a backend that shows no news; a choice. What it waits for, such as an
+earlier cluster that leaves, need not show in the view of the one that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +50,28 @@ class Patience:
     def succeeded(self, record: Record) -> None:
         """Forget its failures."""
         self._pauses.pop(record.name, None)
+
+
+class Asked:
+    """What was asked for each workload last: a hundred that start at once must not all be asked for in every step."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Record, ClusterView, float]] = {}
+
+    def is_due(self, record: Record, view: ClusterView, now: float) -> bool:
+        """Whether something must be asked at `now`, in seconds since the epoch; then it counts as asked.
+
+        Args:
+            record: As it is now.
+            view: What is seen of its cluster.
+            now: The present instant.
+        """
+        known, seen, at = self._last.get(record.name, (None, None, 0.0))
+        if known is record and seen == view and at <= now < at + ASK_AGAIN_S:
+            return False
+        self._last[record.name] = record, view, now
+        return True
+
+    def forget(self, name: str) -> None:
+        """Let whatever comes next for a workload be asked at once."""
+        self._last.pop(name, None)

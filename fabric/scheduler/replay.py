@@ -41,6 +41,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a decision was made of."""
+
+    snapshot: Snapshot
+    policy: Policy
+    now: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """A recorded decision, decided again."""
 
@@ -92,6 +102,21 @@ def replay(text: str, where: str) -> Replayed:
     Raises:
         BadInput: If it is not such a text.
     """
+    question, recorded = read_decision(text, where)
+    again = plan_to(decide(question.snapshot, question.policy, question.now))
+    return Replayed(recorded, json.loads(json.dumps(again)))
+
+
+def read_decision(text: str, where: str) -> tuple[Question, Mapping[str, Any]]:
+    """What `write_decision` wrote: the inputs, and the plan as JSON holds it.
+
+    Args:
+        text: The JSON.
+        where: Where it comes from, for messages.
+
+    Raises:
+        BadInput: If it is not such a text.
+    """
     try:
         document = json.loads(text)
         if document["version"] != VERSION:
@@ -112,8 +137,7 @@ def replay(text: str, where: str) -> Replayed:
             tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))
-        again = plan_to(decide(snapshot, policy, document["now"]))
-        return Replayed(document["plan"], json.loads(json.dumps(again)))
+        return Question(snapshot, policy, float(document["now"])), document["plan"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise BadInput(f"{where}: is no recorded decision: {type(error).__name__}: {error}") from None
 

@@ -40,6 +40,7 @@ def own_fabric(
     host: str = "127.0.0.1",
     within: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    leaves: bool = False,
 ) -> Iterator[OwnFabric]:
     """A fabric with nothing to do.
 
@@ -49,6 +50,7 @@ def own_fabric(
         host: Where the site listens.
         within: Folder in which its records get theirs; None is that for temporary files.
         variables: What it finds in its environment besides.
+        leaves: Whether its work stays as it is when the fabric ends.
 
     Raises:
         SystemExit: If it does not come up.
@@ -68,7 +70,8 @@ def own_fabric(
             sys.exit("bench: `fabric up` ended")
         yield OwnFabric(f"http://{host}:{control}", state)
     finally:
-        subprocess.run([*FABRIC, "down", "--now", "--state", str(state)], check=False, capture_output=True)
+        if not leaves:
+            subprocess.run([*FABRIC, "down", "--now", "--state", str(state)], check=False, capture_output=True)
         process.send_signal(signal.SIGINT)
         process.wait(60)
         shutil.rmtree(state, ignore_errors=True)

@@ -7,7 +7,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,24 @@ class Api:
         """
         listed: list[Object] = self.get(path, **({"labelSelector": selector} if selector else {}))["items"]
         return listed
+
+    def watch(self, path: str, limit_s: int) -> Iterator[Object]:
+        """Changes of a collection as they come, with their `type` and `object`: first whatever is there.
+
+        Args:
+            path: Of the collection.
+            limit_s: After so many seconds the server ends it.
+
+        Raises:
+            Refused: If the server says no.
+        """
+        asked = {"watch": "true", "timeoutSeconds": str(limit_s)}
+        with self._client.stream("GET", path, params=asked, timeout=httpx.Timeout(60.0, read=None)) as answer:
+            if answer.is_error:
+                raise Refused(answer.status_code, f"GET {path}: {answer.read().decode(errors='replace')[:500]}")
+            for line in answer.iter_lines():
+                told: Object = json.loads(line)
+                yield told
 
     def create(self, path: str, what: Mapping[str, Any] | str) -> None:
         """Create an object in a collection, unless it is there: JSON values, or a text in YAML.

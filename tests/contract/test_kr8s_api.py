@@ -219,3 +219,13 @@ def test_a_server_that_is_away_and_an_access_that_is_none_are_told(server: Serve
         with pytest.raises(error, match=words):
             api.listing(PODS)
         api.close()
+
+
+def test_of_several_that_are_changed_at_once_each_has_its_own_answer(server: Server, api: Kr8sApi) -> None:
+    server.objects.add(NODES, kube_node("n0", "gpu"), kube_node("n1", "gpu"))
+    mark = {"metadata": {"labels": {"marked": "yes"}}}
+    stale = {"metadata": {"resourceVersion": "0"}}
+    found = api.patch_each(NODES, {"n0": mark, "n1": stale, "nobody": mark})
+    assert isinstance(found["n0"], dict)
+    assert found["n0"]["metadata"]["labels"]["marked"] == "yes"
+    assert [type(found[name]) for name in ("n1", "nobody")] == [Conflict, NotFound]

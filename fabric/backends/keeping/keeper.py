@@ -6,16 +6,18 @@ Knows nothing of queues or records; what it sees it publishes as a `ClusterView`
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from fabric.backends.keeping.answers import message_of, still_serves
 from fabric.backends.keeping.demand import unmet
 from fabric.backends.keeping.entrypoint import driver_slice, environments_of, job_request, packages_in
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.layout import Layout
+from fabric.backends.keeping.pace import Pace
 from fabric.backends.keeping.ports import DriverLogs, Output, Packages, RayNodes
 from fabric.backends.keeping.resizing import Resizing
 from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
@@ -47,6 +49,8 @@ class Surroundings:
     packages: Packages
     changed: threading.Event
     """Set when a view changes in a way that matters, so that the loop looks at once."""
+    pace: Pace = field(default_factory=Pace)
+    """How often keepers look."""
 
 
 N = TypeVar("N", bound=RayNodes)
@@ -125,12 +129,18 @@ class Keeper(threading.Thread, Generic[N]):
             self._leave.set()
             self._nudge.set()
 
+    def wake(self) -> None:
+        """Look at once: something of the cluster has changed."""
+        self._nudge.set()
+
     def run(self) -> None:
         """Look and act until told to leave, then take everything away."""
         while not self._leave.is_set():
             self.turn()
-            self._nudge.wait(_SOON_S if self.view.outcome in _UNASKED else _CALM_S)
+            wish_s = _SOON_S if self.view.outcome in _UNASKED else _CALM_S
+            self._nudge.wait(self._around.pace.pause_s(self.layout.name, wish_s))
             self._nudge.clear()
+        self._around.pace.leave(self.layout.name)
         self._take_away()
 
     def turn(self) -> None:
@@ -268,7 +278,7 @@ class Keeper(threading.Thread, Generic[N]):
             return
         self._publish(
             outcome=outcome,
-            message=_message(outcome, job),
+            message=message_of(outcome, job),
             exit_code=job.get("driver_exit_code"),
             logs_complete=outcome.ended,
         )
@@ -292,7 +302,7 @@ class Keeper(threading.Thread, Generic[N]):
         words = "; ".join(filter(None, (app.get("message", "") for app in applications)))
         if "DEPLOY_FAILED" in states:
             self._publish(outcome=Outcome.FAILED, message=f"deployment failed: {words[-1500:]}", endpoint=None)
-        elif states == {"RUNNING"} or (self.view.outcome is Outcome.RUNNING and _still_serves(applications)):
+        elif states == {"RUNNING"} or (self.view.outcome is Outcome.RUNNING and still_serves(applications)):
             # An adopted service's secret is known once the records have been heard.
             secret = self.wanted.secret if self.wanted else ""
             endpoint = self.slices.serve_url if self.wanted else None
@@ -371,25 +381,3 @@ class Keeper(threading.Thread, Generic[N]):
                 return
             self.view = new
         self._around.changed.set()
-
-
-def _still_serves(applications: Collection[Mapping[str, Any]]) -> bool:
-    """Whether every application that Serve changes just now has replicas that answer."""
-    return bool(applications) and all(
-        app["status"] == "RUNNING"
-        or (
-            app["status"] == "DEPLOYING"
-            and all(
-                any(replica.get("state") == "RUNNING" for replica in deployment.get("replicas", ()))
-                for deployment in app.get("deployments", {}).values()
-            )
-        )
-        for app in applications
-    )
-
-
-def _message(outcome: Outcome, job: dict[str, Any]) -> str:
-    words = {Outcome.RUNNING: "running", Outcome.SUCCEEDED: "succeeded", Outcome.STOPPED: "stopped"}
-    if outcome in words:
-        return words[outcome]
-    return str(job.get("message") or outcome).strip()[:4000]

@@ -34,7 +34,7 @@ _REFUSED = frozenset({"Failed", "ValidationFailed"})
 
 
 class AdoptedCluster:
-    """One attempt; turned by a single thread, told from others."""
+    """One attempt; turned by one thread at a time, told from others."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class AdoptedCluster:
         elif self._wanted is not None:
             self._grant(foreign, self._wanted)
         elif foreign.suspended:
-            self._publish(phase=Phase.BROKEN, problem=f"somebody suspended {foreign}")
+            self._suspended(foreign)
         elif not self._look_at_job(foreign):
             self._pods.release()
             if self._pods.lost():
@@ -155,12 +155,17 @@ class AdoptedCluster:
         elif why:
             self._publish(message=why)
 
+    def _suspended(self, foreign: Foreign) -> None:
+        self._publish(phase=Phase.BROKEN, problem=f"somebody suspended {foreign}")
+
     def _lose(self) -> None:
         """A pod is gone: because the object is over, which may be heard later, or because it was lost."""
         layout = self._layout
         foreign = self._surface.look(layout.kind, layout.object_name, layout.uid)
         if foreign is None or foreign.leaving:
             self._end_with_its_object()
+        elif foreign.suspended and not foreign.job_ended:
+            self._suspended(foreign)
         elif not self._look_at_job(foreign):
             name = self._pods.lost()[0]
             where, words = layout.nodes[name], self._pods.last_words(name)

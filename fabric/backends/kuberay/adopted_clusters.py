@@ -1,10 +1,11 @@
-"""Every object of somebody's that holds a grant: started, watched and suspended again, by one thread.
+"""Every object of somebody's that holds a grant: started, watched and suspended again, several at a time.
 
 Knows nothing of who waits for a grant.
 """
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_cluster import AdoptedCluster
@@ -17,6 +18,8 @@ from fabric.scheduler.ports import ClusterView, WantedCluster
 
 _CALM_S, _APART_S = 1.0, 0.2
 """Longest and shortest pause between two looks."""
+_AT_ONCE = 8
+"""Objects that are looked at together: a hundred that are granted at once need not wait for each other's answers."""
 
 
 class AdoptedClusters(Looking):
@@ -33,6 +36,7 @@ class AdoptedClusters(Looking):
         self._surface, self._changed = surface, changed
         self._clusters: dict[str, AdoptedCluster] = {}
         self._lock = threading.Lock()
+        self._helpers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="adopted")
 
     def take_over(self) -> None:
         """Find what an earlier fabric granted."""
@@ -56,12 +60,18 @@ class AdoptedClusters(Looking):
             self._nudge.clear()
             self.turn()
 
+    def end(self) -> None:
+        """Look no more; returns once the present look is over."""
+        super().end()
+        self._helpers.shutdown(wait=False, cancel_futures=True)
+
     def turn(self) -> None:
         """Look at each once, and forget those that are over."""
         with self._lock:
             clusters = dict(self._clusters)
+        for _ in self._helpers.map(AdoptedCluster.turn, clusters.values()):
+            pass
         for name, cluster in clusters.items():
-            cluster.turn()
             if cluster.done:
                 with self._lock:
                     del self._clusters[name]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import KubeApi, Object
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign, ForeignKind, foreign_objects
-from fabric.backends.kuberay.gang import Place, choose, release
+from fabric.backends.kuberay.gang import Going, Place, choose, release
 from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
@@ -102,9 +102,9 @@ class AdoptedPods:
             if len(pods) >= self._layout.workers[name] and name in self._layout.firm:
                 self._whole.add(name)
         places = {name: self._place(name, there) for name in self._layout.firm if name not in self._whole}
-        for name, chosen in choose(places, self._mine()).items():
-            self._let_go(name, chosen)
-            self._whole.add(name)
+        chosen = choose(places, self._mine())
+        self._let_go(chosen)
+        self._whole |= chosen.keys()
         if self._layout.floating and not places:
             self._let_come(there)
 
@@ -118,14 +118,16 @@ class AdoptedPods:
             if not pod_state.node_is_ready(self._surface.nodes.get(self._layout.nodes[name])):
                 continue
             gated = [p for p in self._mine() if pod_state.is_gated(p) and pod_state.pool_of(p) == place.pool]
-            self._let_go(name, gated[: place.pods])
+            self._let_go({name: gated[: place.pods]})
 
-    def _let_go(self, name: str, chosen: Iterable[Object]) -> None:
-        for pod in chosen:
-            node = self._layout.nodes[name]
-            changed = release(self._surface.api, pod, name, node=node, nodes=self._surface.nodes)
-            self._surface.pods.learn(changed)
-            self._remember(name, [changed])
+    def _let_go(self, chosen: Mapping[str, Iterable[Object]]) -> None:
+        nodes = self._layout.nodes
+        going = [Going(pod, name, nodes[name]) for name, pods in chosen.items() for pod in pods]
+        release(self._surface.api, going, self._surface.nodes, self._went)
+
+    def _went(self, name: str, pod: Object) -> None:
+        self._surface.pods.learn(pod)
+        self._remember(name, [pod])
 
     def lost(self) -> list[str]:
         """Slices that were whole and of which a pod has ended, is gone, or is on a node that is not ready.

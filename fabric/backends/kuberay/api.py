@@ -94,6 +94,10 @@ class KubeApi(Protocol):
         """
         ...
 
+    def patch_each(self, kind: Kind, patches: Mapping[str, Patch]) -> Mapping[str, Object | FabricError]:
+        """Change several objects at the same time; what each is then, or why it was not changed, by its name."""
+        ...
+
     def delete(self, kind: Kind, name: str, grace_s: int | None = None) -> None:
         """Take an object away, and in the background what belongs to it; one that is not there is no mistake."""
         ...

@@ -6,6 +6,7 @@ Knows nothing of records; it does what it is told and shows what exists.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from weakref import WeakValueDictionary
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.keeper import Keeper, Surroundings
@@ -57,11 +58,13 @@ class KubeRayBackend(KeptClusters[RayPods]):
         ours = names.selector({"app.kubernetes.io/managed-by": "fabric", names.SITE: names.label_value(site.name)})
         changed = around.changed.set
         self._nodes_changed = threading.Event()
+        self._by_object: WeakValueDictionary[str, Keeper[RayPods]] = WeakValueDictionary()
+        """Who keeps the RayCluster of that name."""
         self._surface = Surface(
             api,
             Home(site),
-            clusters=Mirror(api, RAY_CLUSTERS, ours, changed),
-            pods=Mirror(api, PODS, ours, changed, grouped_by=names.CLUSTER),
+            clusters=Mirror(api, RAY_CLUSTERS, ours, _nobody, heard=self._look_at),
+            pods=Mirror(api, PODS, ours, _nobody, grouped_by=names.CLUSTER, heard=self._look_at),
             nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
         )
         theirs = names.selector({names.SITE: names.label_value(site.name)})
@@ -194,6 +197,15 @@ class KubeRayBackend(KeptClusters[RayPods]):
         output = PodOutput(self._around.logs, head, layout.name, key=(layout.workload, layout.attempt))
         return Keeper(pods, self._around, wanted, head=head, output=output)
 
+    def _keep(self, keeper: Keeper[RayPods]) -> None:
+        self._by_object[names.object_name(keeper.layout.name)] = keeper
+        super()._keep(keeper)
+
+    def _look_at(self, cluster: str) -> None:
+        """Wake who keeps a RayCluster, and not the loop: what matters of it shows in its keeper's view."""
+        if keeper := self._by_object.get(cluster):
+            keeper.wake()
+
     def _look_at_nodes(self) -> None:
         self._nodes_changed.set()
         self._cordons.look()
@@ -204,3 +216,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
         self._adopted.wake()
         if self._adopter is not None:
             self._adopter.wake()
+
+
+def _nobody() -> None:
+    """Who is told of changes that their own keepers hear of."""

@@ -3,14 +3,14 @@
 Knows nothing of who made the pods, nor of what runs in them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, KubeApi, Object
 from fabric.backends.kuberay.manifest import release_patch
 from fabric.backends.kuberay.mirror import Mirror
-from fabric.core.errors import BadInput, Conflict, NotFound
+from fabric.core.errors import BadInput, Conflict, FabricError, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,46 @@ def choose(places: Mapping[str, Place], pods: Iterable[Object]) -> dict[str, lis
     return chosen
 
 
-def release(api: KubeApi, pod: Object, slice_name: str, *, node: str, nodes: Mirror) -> Object:
-    """Let a gated pod go to the node of its slice, and nowhere else; the pod as it is then.
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A gated pod that may go."""
+
+    pod: Object
+    slice_name: str
+    node: str
+    """Name of the node of its slice."""
+
+
+def release(api: KubeApi, going: Sequence[Going], nodes: Mirror, went: Callable[[str, Object], None]) -> None:
+    """Let gated pods go, each to the node of its slice and nowhere else; all at the same time, as a gang starts.
+
+    Args:
+        api: The server.
+        going: The pods.
+        nodes: What is known of nodes.
+        went: Called for each that went, with the name of its slice and the pod as it is then.
 
     Raises:
-        Conflict: If it has changed meanwhile; the next look sees how.
+        Conflict: If one has changed meanwhile; the next look sees how.
+        FabricError: If one cannot be released now.
     """
-    known = nodes.get(node)
-    labels = known["metadata"].get("labels", {}) if known else {}
-    patch = release_patch(pod, slice_name, labels.get(names.HOSTNAME, node))
-    try:
-        return api.patch(PODS, pod["metadata"]["name"], patch)
-    except (BadInput, NotFound) as error:
-        raise Conflict(f"slice {slice_name}: its pod cannot be released: {error.message}") from error
+    if not going:
+        return
+    patches = {one.pod["metadata"]["name"]: release_patch(one.pod, one.slice_name, _host(one, nodes)) for one in going}
+    answers, failed = api.patch_each(PODS, patches), None
+    for one in going:
+        answer = answers[one.pod["metadata"]["name"]]
+        if not isinstance(answer, FabricError):
+            went(one.slice_name, answer)
+        elif isinstance(answer, BadInput | NotFound):
+            failed = failed or Conflict(f"slice {one.slice_name}: its pod cannot be released: {answer.message}")
+        else:
+            failed = failed or answer
+    if failed:
+        raise failed
+
+
+def _host(one: Going, nodes: Mirror) -> str:
+    known = nodes.get(one.node)
+    labels: Mapping[str, str] = known["metadata"].get("labels", {}) if known else {}
+    return labels.get(names.HOSTNAME, one.node)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from fabric.backends.kuberay.api import Change, Expired, Kind, KubeApi, Object
 from fabric.core.errors import BadConfig, Denied, FabricError, NotFound
@@ -32,6 +32,7 @@ class Mirror(threading.Thread):
         *,
         grouped_by: str = "",
         matters: Callable[[Object], object] | None = None,
+        heard: Callable[[str], None] | None = None,
     ) -> None:
         """Listens to nothing before it is started.
 
@@ -42,10 +43,13 @@ class Mirror(threading.Thread):
             changed: Called after every change.
             grouped_by: A label, by whose value they can be asked for.
             matters: What of an object is worth a call of `changed`; None is all of it.
+            heard: Called as often, of each object that changed: with the value of the label `grouped_by`, or the
+                object's name where there is none.
         """
         super().__init__(name=f"mirror-{kind.plural}", daemon=True)
         self._api, self._kind, self._selector, self._changed = api, kind, selector, changed
         self._label = grouped_by
+        self._heard = heard
         self._matters = matters
         self._objects: dict[str, Object] = {}
         self._groups: dict[str, dict[str, Object]] = {}
@@ -131,10 +135,11 @@ class Mirror(threading.Thread):
                     found[name] = known
                 elif name not in found:
                     self._bury(known, _count(version))
+            whose = {self._whose(item) for item in (*self._objects.values(), *found.values())}
             self._objects, self._groups = {}, {}
             for item in found.values():
                 self._put(item)
-        self._changed()
+        self._tell(whose)
 
     def _apply(self, change: Change) -> None:
         item = change.object
@@ -152,7 +157,16 @@ class Mirror(threading.Thread):
                 self._put(item)
             same = change.kind != "DELETED" and known is not None and self._is_same(known, item)
         if not same:
-            self._changed()
+            self._tell({self._whose(item)})
+
+    def _tell(self, whose: Iterable[str]) -> None:
+        self._changed()
+        if self._heard is not None:
+            for each in whose:
+                self._heard(each)
+
+    def _whose(self, item: Object) -> str:
+        return self._group_of(item) if self._label else str(item["metadata"]["name"])
 
     def _is_same(self, known: Object, item: Object) -> bool:
         return self._matters is not None and self._matters(known) == self._matters(item)

@@ -15,7 +15,7 @@ from typing import Any
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Object
-from fabric.backends.kuberay.gang import Place, choose, release
+from fabric.backends.kuberay.gang import Going, Place, choose, release
 from fabric.backends.kuberay.layout import PodLayout, born_of
 from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, ray_cluster, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
@@ -54,6 +54,7 @@ class RayPods:
         self._lock = threading.RLock()
         self._uid = ""
         self._token = ""
+        self._made = False
         self._released: set[str] = set()
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
@@ -211,7 +212,7 @@ class RayPods:
             return
         made = ray_cluster(wanted, self._surface.home, self._layout.written())
         created = self._surface.api.create(RAY_CLUSTERS, made)
-        self._uid = created["metadata"]["uid"]
+        self._uid, self._made = created["metadata"]["uid"], True
         self._surface.clusters.learn(created)
         self._ensure_secret(created)
 
@@ -223,18 +224,31 @@ class RayPods:
         """
         if self._token:
             return
-        api = self._surface.api
-        try:
-            found = api.get(SECRETS, self._object_name)
-        except NotFound:
-            if self.wanted is None:
-                return
-            token = secrets.token_hex(32)
-            found = api.create(SECRETS, cluster_secret(self.wanted, self._surface.home, token, cluster))
+        found = self._secret(cluster)
+        if found is None:
+            return
         owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", ())}
         if self._uid not in owners:
             raise Conflict(f"the secret {self._object_name} of an earlier cluster has not gone yet")
         self._token = b64decode(found["data"][TOKEN_KEY]).decode()
+
+    def _secret(self, cluster: Object) -> Object | None:
+        """The secret of that name; None if there is none, and it is not known what should be in it."""
+        api = self._surface.api
+        if self._made and self.wanted is not None:
+            # Of a cluster that was made just now there is none, as a rule: no need to ask first.
+            try:
+                return self._new_secret(cluster, self.wanted)
+            except Conflict:
+                return api.get(SECRETS, self._object_name)
+        try:
+            return api.get(SECRETS, self._object_name)
+        except NotFound:
+            return self._new_secret(cluster, self.wanted) if self.wanted is not None else None
+
+    def _new_secret(self, cluster: Object, wanted: WantedCluster) -> Object:
+        token = secrets.token_hex(32)
+        return self._surface.api.create(SECRETS, cluster_secret(wanted, self._surface.home, token, cluster))
 
     def _bring_size(self, cluster: Object) -> None:
         """Let every worker group have as many pods as the layout says, and name those that leave."""
@@ -261,21 +275,15 @@ class RayPods:
             waiting = [name for name in self._layout.staying if name not in self._released]
         self._last |= pods
         places = {name: Place(self._layout.pools.get(name, ""), 1) for name in waiting}
-        for name, chosen in choose(places, self._pods()).items():
-            for pod in chosen:
-                self._let_go(name, pod)
+        chosen = choose(places, self._pods())
+        going = [Going(pod, name, self._layout.nodes[name]) for name, pods in chosen.items() for pod in pods]
+        release(self._surface.api, going, self._surface.nodes, self._went)
 
-    def _let_go(self, name: str, pod: Object) -> None:
-        """Release one pod.
-
-        Raises:
-            Conflict: If it has changed meanwhile; the next look sees how.
-        """
-        changed = release(self._surface.api, pod, name, node=self._layout.nodes[name], nodes=self._surface.nodes)
+    def _went(self, name: str, pod: Object) -> None:
         with self._lock:
             self._released.add(name)
-        self._last[name] = changed
-        self._surface.pods.learn(changed)
+        self._last[name] = pod
+        self._surface.pods.learn(pod)
 
     def _take_down(self, patience_s: float) -> bool:
         """One step towards nothing being left; whether that is reached."""

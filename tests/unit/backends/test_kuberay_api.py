@@ -7,6 +7,7 @@ import pytest
 
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, refusal
 from fabric.backends.kuberay.mirror import Mirror
+from fabric.backends.kuberay.names import CLUSTER
 from fabric.backends.kuberay.nodes import node_facts, nodes_seen, quantity
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.core.errors import (
@@ -99,6 +100,22 @@ def test_what_a_kubelet_writes_to_no_effect_wakes_nobody() -> None:
     assert tells(3, spec={"unschedulable": True}) == 2
     assert tells(4, spec={"unschedulable": True}, status={**node["status"], "conditions": []}) == 3
     assert mirror.objects()["g0"]["metadata"]["resourceVersion"] == "4"
+
+
+def test_of_each_change_it_is_told_whose_it_is() -> None:
+    heard: list[str] = []
+    mirror = Mirror(FakeApiServer(), PODS, "", lambda: None, grouped_by=CLUSTER, heard=heard.append)
+
+    def pod(name: str, cluster: str, version: int) -> dict[str, Any]:
+        return {"metadata": {"name": name, "uid": name, "labels": {CLUSTER: cluster}, "resourceVersion": str(version)}}
+
+    mirror.learn(pod("p", "one", 1))
+    mirror.learn(pod("q", "two", 2))
+    mirror.learn(pod("p", "one", 1))
+    assert heard == ["one", "two", "one"]
+    heard.clear()
+    mirror._replace({"r": pod("r", "three", 3)}, "4")
+    assert sorted(heard) == ["one", "three", "two"]
 
 
 def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:

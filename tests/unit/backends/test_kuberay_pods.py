@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, SECRETS, Object
+from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, SECRETS, Kind, Object, Patch
 from fabric.backends.kuberay.layout import PodLayout, layout_of, written_layout
+from fabric.backends.kuberay.manifest import cluster_secret
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.names import CLUSTER
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.ray_pods import RayPods, Surface
-from fabric.core.errors import Denied, Unavailable
+from fabric.core.errors import Conflict, Denied, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from tests.builders import piece
 from tests.fake_api_server import FakeApiServer, kube_node
@@ -88,6 +89,18 @@ def test_every_pod_goes_to_the_node_of_its_slice_and_is_patched_once(world: Worl
     assert pods.lost() == []
     writes = [(verb, kind) for verb, kind, _ in world.api.calls]
     assert writes == [("create", "rayclusters"), ("create", "secrets"), *[("patch", "pods")] * len(GANG)]
+    assert ("get", "secrets") not in world.api.asked
+
+
+def test_a_secret_whose_making_was_not_answered_is_read_and_not_made_again(world: World) -> None:
+    world.api.refuses["create", "secrets"] = Unavailable("no answer")
+    pods = world.cluster()
+    tended(pods, lambda: world.api.named(RAY_CLUSTERS) == ["w-1"] and bool(pods.awaits(pods.layout.staying)))
+    owner = world.api.objects["rayclusters", "w-1"]
+    world.api.add(SECRETS, cluster_secret(asked(), world.surface.home, "its token", owner))
+    world.api.refuses["create", "secrets"] = Conflict("it is there")
+    tended(pods, lambda: len(world.api.released) == len(GANG) and pods.head()[1] != "")
+    assert pods.head()[1] == "its token"
 
 
 def test_no_pod_is_released_before_all_of_the_gang_wait_at_the_gate(world: World) -> None:
@@ -110,6 +123,27 @@ def test_a_server_that_is_away_holds_nothing_up_for_ever_and_loses_nothing(world
     assert (world.api.released, pods.lost()) == ([], [])
     world.api.refuses.clear()
     tended(pods, lambda: len(world.api.released) == len(GANG))
+
+
+def test_a_pod_that_cannot_be_released_keeps_none_of_the_others(world: World) -> None:
+    pods = world.cluster()
+    world.api.makes_pods = False
+    tended(pods, lambda: world.api.named(SECRETS) == ["w-1"])
+    refused: list[str] = []
+
+    def patch(kind: Kind, name: str, change: Patch) -> Object:
+        if kind == PODS and not refused:
+            refused.append(name)
+            raise Unavailable("Kubernetes throttles")
+        return FakeApiServer.patch(world.api, kind, name, change)
+
+    world.api.patch = patch  # type: ignore[method-assign]
+    world.api.makes_pods = True
+    world.api.delete(SECRETS, "nobody")  # anything that lets the operator look again
+    tended(pods, lambda: bool(refused))
+    assert len(world.api.released) == len(GANG) - 1
+    tended(pods, lambda: len(world.api.released) == len(GANG))
+    assert pods.lost() == []
 
 
 def test_what_the_fabric_may_not_do_is_told_at_once(world: World) -> None:

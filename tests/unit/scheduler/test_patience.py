@@ -1,8 +1,9 @@
-"""Who failed is left alone for a while, ever longer, until something about it changes."""
+"""Who failed is left alone for a while, ever longer, until something about it changes; so is who was asked just now."""
 
 from dataclasses import replace
 
-from fabric.scheduler.patience import FIRST_S, LONGEST_S, Patience
+from fabric.scheduler.patience import ASK_AGAIN_S, FIRST_S, LONGEST_S, Asked, Patience
+from fabric.scheduler.ports import ClusterView, Phase
 from fabric.workloads.states import State
 from tests.builders import job, record
 
@@ -58,3 +59,22 @@ def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
     patience.failed(STARTING, 3_600.0)
     assert not patience.allows(STARTING, 3_603.9)
     assert patience.allows(STARTING, 3_604.0)
+
+
+def test_the_same_is_asked_again_only_after_a_while_and_news_of_either_side_are_asked_at_once() -> None:
+    asked, absent, begun = Asked(), ClusterView("a-1", Phase.ABSENT), ClusterView("a-1", Phase.STARTING)
+    assert asked.is_due(STARTING, absent, 10.0)
+    assert not asked.is_due(STARTING, ClusterView("a-1", Phase.ABSENT), 10.5)
+    assert asked.is_due(OTHER, absent, 10.5)
+    assert asked.is_due(STARTING, begun, 10.5)
+    assert asked.is_due(replace(STARTING, message="told"), begun, 10.5)
+    same = replace(STARTING, message="told again")
+    assert [asked.is_due(same, begun, at) for at in (11.0, 11.5, 11.0 + ASK_AGAIN_S)] == [True, False, True]
+    asked.forget("a")
+    assert asked.is_due(same, begun, 11.0 + ASK_AGAIN_S)
+
+
+def test_a_clock_that_goes_back_keeps_nobody_from_being_asked() -> None:
+    asked, view = Asked(), ClusterView("a-1", Phase.STARTING)
+    assert asked.is_due(STARTING, view, 1000.0)
+    assert asked.is_due(STARTING, view, 10.0)
