@@ -190,6 +190,7 @@ class Loop:
             owner = world.by_cluster.get(cluster)
             if owner is not None:
                 touched[owner] = None
+                self._asked.forget(owner)
             self._want(world, cluster)
         # Who ends at the very instant has kept the walltime.
         while self._walltimes and self._walltimes[0][0] < now:

@@ -11,9 +11,10 @@ from fabric.workloads.states import State
 
 FIRST_S, LONGEST_S = 2.0, 60.0
 """The first pause and the longest, in seconds; each failure doubles it. Both are choices."""
-ASK_AGAIN_S = 1.0
-"""Seconds after which the same is asked again of a backend that shows no news; a choice. What it waits for, such as an
-earlier cluster that leaves, need not show in the view of the one that is asked for."""
+ASK_AGAIN_S, ASK_SELDOM_S = 1.0, 8.0
+"""The first pause and the longest, in seconds, before the same is asked again of a backend that shows no news of it;
+each doubles the next. Both are choices. What a backend waits for, such as a model or an earlier cluster that leaves,
+need not show in what is seen of the cluster that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,19 @@ class Patience:
         self._pauses.pop(record.name, None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    record: Record
+    view: ClusterView
+    at: float
+    pause_s: float
+
+
 class Asked:
     """What was asked for each workload last: a hundred that start at once must not all be asked for in every step."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Record, ClusterView, float]] = {}
+        self._last: dict[str, _Question] = {}
 
     def is_due(self, record: Record, view: ClusterView, now: float) -> bool:
         """Whether something must be asked at `now`, in seconds since the epoch; then it counts as asked.
@@ -66,12 +75,14 @@ class Asked:
             view: What is seen of its cluster.
             now: The present instant.
         """
-        known, seen, at = self._last.get(record.name, (None, None, 0.0))
-        if known is record and seen == view and at <= now < at + ASK_AGAIN_S:
-            return False
-        self._last[record.name] = record, view, now
+        last, pause_s = self._last.get(record.name), ASK_AGAIN_S
+        if last is not None and last.record is record and last.view == view:
+            if last.at <= now < last.at + last.pause_s:
+                return False
+            pause_s = min(2 * last.pause_s, ASK_SELDOM_S)
+        self._last[record.name] = _Question(record, view, now, pause_s)
         return True
 
     def forget(self, name: str) -> None:
-        """Let whatever comes next for a workload be asked at once."""
+        """Let whatever comes next for a workload be asked at once, because something of it has changed."""
         self._last.pop(name, None)

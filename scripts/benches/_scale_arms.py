@@ -132,9 +132,11 @@ def by_kueue(stage: Stage) -> Iterator[Playing]:
     """The same suspended RayClusters, which name a queue of Kueue's."""
     with _scale_kueue.kueue(stage.api, stage.layout, stage.namespace, stage.world) as pid:
         labels = {_scale_kueue.QUEUE_LABEL: _scale_kueue.QUEUE}
-        yield Playing(lambda: create_all(stage, labels), {"kueue": pid}, dict)
-        # It lets go of its own objects only while it is there.
-        empty(stage.api, stage.namespace)
+        try:
+            yield Playing(lambda: create_all(stage, labels), {"kueue": pid}, dict)
+        finally:
+            # It lets go of its own objects only while it is there.
+            empty(stage.api, stage.namespace)
 
 
 WAYS: Mapping[str, Way] = {"door": by_the_door, "adoption": by_adoption, "kueue": by_kueue}

@@ -120,8 +120,10 @@ def kueue(api: Api, layout: Layout, namespace: str, world: World) -> Iterator[in
         running = processes.find(NAME)
         if running is None:
             raise RigError(f"Kueue has ended:\n{processes.last_words(NAME)}")
-        yield running.pid
-        _remove_queue(api, namespace)
+        try:
+            yield running.pid
+        finally:
+            _remove_queue(api, namespace)
     finally:
         processes.end([NAME])
         processes.forget(NAME)

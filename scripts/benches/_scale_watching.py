@@ -17,6 +17,8 @@ from scripts.rigging.errors import RigError
 
 LONGEST_S = 7200
 """After so many seconds the server may end a watch."""
+_END_S = 1.0
+"""How long a stream is waited for; one that hears nothing more ends with the process, and changes nothing."""
 
 
 class Watching:
@@ -53,7 +55,7 @@ class Watching:
         for api in self._open:
             api.close()
         for thread in self._threads:
-            thread.join(timeout=10.0)
+            thread.join(_END_S)
 
     def check(self) -> None:
         """Go on only if everything is heard.
@@ -67,6 +69,8 @@ class Watching:
     def _follow(self, api: Api, path: str, hear: Callable[[float, str, Mapping[str, Any]], None]) -> None:
         try:
             for told in api.watch(path, LONGEST_S):
+                if self._over.is_set():
+                    return
                 hear(time.time(), told["type"], told["object"])
             reason = "the server ended it"
         except (httpx.HTTPError, httpx.StreamError, RigError, OSError, RuntimeError) as error:

@@ -30,7 +30,7 @@ from scripts.benches._scale_mixed import played
 from scripts.benches._scale_world import World, make_nodes, remove_nodes
 from scripts.rigging.api import Api
 from scripts.rigging.errors import RigError
-from scripts.rigging.layout import ROOT, layout
+from scripts.rigging.layout import FAKE_PODS, ROOT, layout
 from scripts.rigging.rig import Rig
 
 RESULTS = Path(__file__).with_name("results") / "scale"
@@ -129,11 +129,14 @@ def kept(file: Path, run: Any) -> dict[str, Any]:
 def nodes_of(api: Api, world: World) -> Iterator[None]:
     """The nodes of a world; afterwards there are none that do not exist."""
     remove_nodes(api)
-    make_nodes(api, world)
+    # Pods that do not exist are not reached at once, as a head that does not listen yet, and not after a time-out.
+    subprocess.run(["ip", "route", "replace", "unreachable", FAKE_PODS], check=True)
     try:
+        make_nodes(api, world)
         yield
     finally:
         remove_nodes(api)
+        subprocess.run(["ip", "route", "delete", "unreachable", FAKE_PODS], check=False)
 
 
 def compare(rig: Rig, api: Api, options: argparse.Namespace, folder: Path) -> list[str]:

@@ -64,7 +64,8 @@ def release(api: KubeApi, going: Sequence[Going], nodes: Mirror, went: Callable[
     if not going:
         return
     patches = {one.pod["metadata"]["name"]: release_patch(one.pod, one.slice_name, _host(one, nodes)) for one in going}
-    answers, failed = api.patch_each(PODS, patches), None
+    answers = api.patch_each(PODS, patches)
+    failed: FabricError | None = None
     for one in going:
         answer = answers[one.pod["metadata"]["name"]]
         if not isinstance(answer, FabricError):

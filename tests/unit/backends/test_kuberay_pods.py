@@ -131,13 +131,13 @@ def test_a_pod_that_cannot_be_released_keeps_none_of_the_others(world: World) ->
     tended(pods, lambda: world.api.named(SECRETS) == ["w-1"])
     refused: list[str] = []
 
-    def patch(kind: Kind, name: str, change: Patch) -> Object:
+    def refuse_one(kind: Kind, name: str, patch: Patch) -> Object:
         if kind == PODS and not refused:
             refused.append(name)
             raise Unavailable("Kubernetes throttles")
-        return FakeApiServer.patch(world.api, kind, name, change)
+        return FakeApiServer.patch(world.api, kind, name, patch)
 
-    world.api.patch = patch  # type: ignore[method-assign]
+    world.api.patch = refuse_one  # type: ignore[method-assign]
     world.api.makes_pods = True
     world.api.delete(SECRETS, "nobody")  # anything that lets the operator look again
     tended(pods, lambda: bool(refused))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fabric.scheduler.patience import ASK_AGAIN_S, FIRST_S, LONGEST_S, Asked, Patience
+from fabric.scheduler.patience import ASK_AGAIN_S, ASK_SELDOM_S, FIRST_S, LONGEST_S, Asked, Patience
 from fabric.scheduler.ports import ClusterView, Phase
 from fabric.workloads.states import State
 from tests.builders import job, record
@@ -72,6 +72,13 @@ def test_the_same_is_asked_again_only_after_a_while_and_news_of_either_side_are_
     assert [asked.is_due(same, begun, at) for at in (11.0, 11.5, 11.0 + ASK_AGAIN_S)] == [True, False, True]
     asked.forget("a")
     assert asked.is_due(same, begun, 11.0 + ASK_AGAIN_S)
+
+
+def test_the_longer_there_is_no_news_the_more_seldom_the_same_is_asked_and_no_more_seldom_than_that() -> None:
+    asked, view = Asked(), ClusterView("a-1", Phase.STARTING)
+    asks = [at for at in range(40) if asked.is_due(STARTING, view, float(at))]
+    assert asks == [0, 1, 3, 7, 15, 23, 31, 39]
+    assert ASK_SELDOM_S == asks[-1] - asks[-2]
 
 
 def test_a_clock_that_goes_back_keeps_nobody_from_being_asked() -> None:

@@ -17,9 +17,10 @@ from scripts.benches._scale_gangs import Gangs, amount, quantile, requests
 from scripts.benches._scale_kueue import QUEUE, cluster_queue, configuration, definition
 from scripts.benches._scale_mixed import NUM_GANGS, OVER_S, RUNS_S, SHAPES, Come, drawn, lost
 from scripts.benches._scale_mixed import spec_of as mixed_spec_of
-from scripts.benches._scale_world import GPU, World, fake_node, gang_object, gang_spec, site_file
+from scripts.benches._scale_world import World, fake_node, gang_object, gang_spec, site_file
 from scripts.benches.scale import rotated, table, verdict
 from scripts.rigging.errors import RigError
+from scripts.rigging.layout import GPU
 
 SMALL = World(20)
 GPU_NODE = "fake-gpu-00000"
