@@ -176,7 +176,10 @@ def test_the_door_and_adoption_are_asked_for_the_same(tmp_path: Path) -> None:
     site = load_site(site_file(World(1000), tmp_path), policy=Policy)
     item = gang_object("gang-1", {"fabric/project": "default"})
     item["metadata"]["uid"] = "uid-1"
-    adopted, asked = spec_of(Foreign("RayCluster", item), site), WorkloadSpec.model_validate(gang_spec("gang-1"))
+    adopted, asked = (
+        spec_of(Foreign("RayCluster", item), site),
+        WorkloadSpec.model_validate_json(json.dumps(gang_spec("gang-1"))),
+    )
     (mine,) = asked.groups
     head, workers = adopted.groups
     assert (workers.count, workers.tier, workers.request) == (mine.count, mine.tier, mine.request)
