@@ -4,20 +4,22 @@ Knows nothing of what the tables are for. SQLite in the state folder is the defa
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Pool, create_engine, event
 
 from fabric.config.store import Store
-from fabric.core.errors import Conflict
+from fabric.core.errors import Conflict, Unavailable
 from fabric.store import postgres
 from fabric.store.errors import file_errors, sql_errors
 from fabric.store.files import make_folder
@@ -31,6 +33,11 @@ FENCE = "fabric_fence"
 """Option of an engine: what is called in every transaction that writes, before anything is written."""
 
 _WRITES = {"fabric_writes": True}
+_SQLITE_POOL = {"pool_size": 16, "max_overflow": 32}
+"""Connections that are kept open, and those beside them: as many threads ask at the same time."""
+_TURNS: "WeakKeyDictionary[Pool, threading.Lock]" = WeakKeyDictionary()
+"""Who writes to which SQLite, within this process: SQLite's own way to wait is to look again after ever longer pauses,
+so that who writes rarely, as the loop does, would starve beside those who write all the time."""
 
 
 class SqlTables:
@@ -88,7 +95,8 @@ def engine_of(folder: Path, store: Store | None = None, process: str = "fabric")
 
 def engine_at(url: str) -> Engine:
     """An engine for SQLite at `url`; each commit is flushed, so that neither a kill nor a power cut loses one."""
-    engine = create_engine(url)
+    engine = create_engine(url, **_SQLITE_POOL)
+    _TURNS[engine.pool] = threading.Lock()
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -139,6 +147,7 @@ def writing(engine: Engine, *, alone: bool = True) -> Iterator[Connection]:
         FabricError: For any error of the database; nothing was written then.
     """
     with (
+        _turn_of(engine),
         sql_errors(place_of(engine)),
         engine.connect().execution_options(**_WRITES) as connection,
         connection.begin(),
@@ -148,6 +157,25 @@ def writing(engine: Engine, *, alone: bool = True) -> Iterator[Connection]:
         if fence := connection.get_execution_options().get(FENCE):
             fence(connection)
         yield connection
+
+
+@contextmanager
+def _turn_of(engine: Engine) -> Iterator[None]:
+    """Wait until no other thread of this process writes to the same SQLite.
+
+    Raises:
+        Unavailable: If that takes longer than any batch does.
+    """
+    turn = _TURNS.get(engine.pool)
+    if turn is None:
+        yield
+        return
+    if not turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+        raise Unavailable(f"{place_of(engine)}: others have been writing for {BUSY_TIMEOUT_MS} ms. Try again.")
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def place_of(engine: Engine) -> str:

@@ -7,11 +7,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, String, bindparam, insert, select, update
 
 from fabric.core.errors import Conflict, NotFound
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.schema import API_KEYS, SECRETS, WORKLOADS
+
+_SHOWN = bindparam("shown", type_=String)
+# Asked with every request: putting a statement together takes longer than running it.
+_BY_HASH = select(API_KEYS).where((API_KEYS.c.sha256 == _SHOWN) | (API_KEYS.c.previous_sha256 == _SHOWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,8 @@ class SqlKeys(SqlTables):
 
         What was shown before a rotation finds it too; it expires when that is no longer taken.
         """
-        either = (API_KEYS.c.sha256 == sha256) | (API_KEYS.c.previous_sha256 == sha256)
         with reading(self._engine) as connection:
-            row = connection.execute(select(API_KEYS).where(either)).mappings().first()
+            row = connection.execute(_BY_HASH, {"shown": sha256}).mappings().first()
         return None if row is None else dict(_hashes(row))[sha256]
 
     def keys_by_hash(self) -> Mapping[str, Key]:

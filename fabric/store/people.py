@@ -6,7 +6,7 @@ Knows nothing of keys, or of what a role may do.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Delete, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, Delete, RowMapping, bindparam, delete, insert, select, update
 
 from fabric.core.errors import Conflict, NotFound
 from fabric.store.database import SqlTables, reading, writing
@@ -15,6 +15,14 @@ from fabric.store.schema import MEMBERSHIPS, PROJECTS, USERS
 
 WHOLE_SITE = ""
 """Stands for the whole site where a project is named."""
+
+# Asked with every request: putting a statement together takes longer than running it.
+_MADE = select(PROJECTS).order_by(PROJECTS.c.name)
+_ROLES = (
+    select(MEMBERSHIPS.c.project, MEMBERSHIPS.c.role, USERS.c.disabled)
+    .select_from(USERS.outerjoin(MEMBERSHIPS))
+    .where(USERS.c.name == bindparam("called"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,7 @@ class SqlPeople(SqlTables):
     def projects(self) -> tuple[MadeProject, ...]:
         """Every project that was made, by name."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(PROJECTS).order_by(PROJECTS.c.name)).mappings()
-            return tuple(_project(row) for row in rows)
+            return tuple(_project(row) for row in connection.execute(_MADE).mappings())
 
     def close_project(self, name: str, closed: bool = True) -> MadeProject:
         """Let a project take no more work from now on, or take it again.
@@ -167,12 +174,11 @@ class SqlPeople(SqlTables):
 
     def roles(self, user: str) -> Mapping[str, str] | None:
         """What a person is, by project; None if there is no such person or it was disabled."""
-        query = select(MEMBERSHIPS.c.project, MEMBERSHIPS.c.role).join(USERS).where(USERS.c.name == user)
         with reading(self._engine) as connection:
-            row = _user_row(connection, user)
-            if row is None or row["disabled"] is not None:
-                return None
-            return {project: role for project, role in connection.execute(query)}
+            rows = connection.execute(_ROLES, {"called": user}).all()
+        if not rows or rows[0].disabled is not None:
+            return None
+        return {row.project: row.role for row in rows if row.role is not None}
 
 
 def _memberships_of(key: Mapping[str, object]) -> Delete:

@@ -13,14 +13,14 @@ from fabric.scheduler.snapshot import Told
 from fabric.store.database import reading, writing
 from fabric.store.drains import SqlDrains
 from fabric.store.history import SqlHistory
+from fabric.store.intake import SqlIntake
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
 from fabric.store.people import SqlPeople
 from fabric.store.reports import SqlReports, told_of
-from fabric.store.rows import event_of, event_row, loop_columns, new_row, record_of, storable
+from fabric.store.rows import event_of, event_row, loop_columns, record_of, storable
 from fabric.store.schema import API_KEYS, EVENTS, PROGRESS, WORKLOADS
 from fabric.workloads.record import Event, Record
-from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import FINAL, State
 
 MOST_LISTED = 1000
@@ -29,9 +29,13 @@ MOST_LISTED = 1000
 _IS_FINAL = WORKLOADS.c.state.in_([state.value for state in FINAL])
 _RUNS = WORKLOADS.c.state.in_([State.STARTING.value, State.RUNNING.value, State.RESIZING.value, State.DRAINING.value])
 _IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
+# Put together once, as that takes longer than running it.
+_BY_NAME = select(WORKLOADS).where(WORKLOADS.c.name == bindparam("called"))
+_HOW_MANY_LIVE = select(func.count()).select_from(WORKLOADS).where(_IS_LIVE)
+_LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service").order_by(WORKLOADS.c.id)
 
 
-class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains):
+class SqlRecords(SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`
@@ -42,6 +46,16 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrain
         """Every workload that is not final, and the final ones that one of them comes after, by name."""
         with reading(self._engine) as connection:
             return _active(connection)
+
+    def num_active(self) -> int:
+        """How many workloads are not final."""
+        with reading(self._engine) as connection:
+            return int(connection.execute(_HOW_MANY_LIVE).scalar_one())
+
+    def services(self) -> tuple[Record, ...]:
+        """Every service that is not final, oldest first."""
+        with reading(self._engine) as connection:
+            return tuple(record_of(row) for row in connection.execute(_LIVE_SERVICES).mappings())
 
     def news(self, since: int) -> News:
         """Workloads that are not final and came after number `since`, or that somebody asked to end or to resize.
@@ -71,35 +85,6 @@ class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrain
             lines = [event_row(event, alive[event.workload]) for event in events if event.workload in alive]
             if lines:
                 connection.execute(insert(EVENTS), lines)
-
-    def submit(self, record: Record, idempotency_key: str | None = None) -> Record:
-        """Take in a new workload, with the first line of its history.
-
-        Args:
-            record: As it should be; queued.
-            idempotency_key: Word that the caller repeats with a repeated request; unique in the project.
-
-        Returns:
-            `record`, or the workload that the same key and spec made before (whatever became of it since).
-
-        Raises:
-            Conflict: If the name is taken, or the key was used with another spec.
-            BadInput: If the spec cannot be stored.
-        """
-        row = new_row(record, idempotency_key)
-        with writing(self._engine) as connection:
-            earlier = _of_key(connection, record.spec.project, idempotency_key)
-            if earlier is not None:
-                return _same(record, earlier, idempotency_key)
-            if _row(connection, record.name) is not None:
-                raise Conflict(
-                    f"there is a workload {record.name} already. Choose another name, or delete it once it has ended.",
-                    name=record.name,
-                )
-            workload_id = _inserted(connection, row)
-            first = Event(record.name, record.at.submitted, record.state, record.message or "submitted", record.attempt)
-            connection.execute(insert(EVENTS), event_row(first, workload_id))
-        return record
 
     def get(self, name: str) -> Record:
         """One workload.
@@ -236,7 +221,7 @@ def _newest(
 
 
 def _row(connection: Connection, name: str) -> RowMapping | None:
-    return connection.execute(select(WORKLOADS).where(WORKLOADS.c.name == name)).mappings().one_or_none()
+    return connection.execute(_BY_NAME, {"called": name}).mappings().one_or_none()
 
 
 def _existing(connection: Connection, name: str) -> RowMapping:
@@ -244,12 +229,6 @@ def _existing(connection: Connection, name: str) -> RowMapping:
     if row is None:
         raise NotFound(f"there is no workload {name}", name=name)
     return row
-
-
-def _inserted(connection: Connection, row: Mapping[str, object]) -> int:
-    key = connection.execute(insert(WORKLOADS), row).inserted_primary_key
-    assert key is not None  # noqa: S101 - a table with a primary key always has one
-    return int(key[0])
 
 
 def _rows(connection: Connection, names: Collection[str]) -> dict[str, RowMapping]:
@@ -280,25 +259,3 @@ def _told(connection: Connection) -> dict[str, Told]:
     present = (PROGRESS.c.workload_id == WORKLOADS.c.id) & (PROGRESS.c.attempt == WORKLOADS.c.attempt)
     rows = connection.execute(select(WORKLOADS.c.name, PROGRESS).join(PROGRESS, present).where(_RUNS)).mappings()
     return {row["name"]: told_of(row) for row in rows}
-
-
-def _of_key(connection: Connection, project: str, key: str | None) -> Record | None:
-    if key is None:
-        return None
-    mine = (WORKLOADS.c.project == project) & (WORKLOADS.c.idempotency_key == key)
-    row = connection.execute(select(WORKLOADS).where(mine)).mappings().one_or_none()
-    return None if row is None else record_of(row)
-
-
-def _same(asked: Record, earlier: Record, key: str | None) -> Record:
-    # A name may be made up anew for each request, so it does not count.
-    if _nameless(asked.spec) != _nameless(earlier.spec):
-        raise Conflict(
-            f"the idempotency key {key!r} was used for {earlier.name}, which asks for something else. Use a new key.",
-            name=earlier.name,
-        )
-    return earlier
-
-
-def _nameless(spec: WorkloadSpec) -> WorkloadSpec:
-    return spec.model_copy(update={"name": None})

@@ -4,10 +4,10 @@ Knows nothing of what the words and numbers mean.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from fabric.api.admin import ProgressView, Report
 from fabric.core.errors import Conflict, NotFound
@@ -22,6 +22,19 @@ _FRESH: Mapping[str, Any] = {
     "workers": None, "first_done": None, "first_at": None,
 }  # fmt: skip
 """Of an attempt that has told nothing yet; the newest checkpoint outlives its attempt."""
+
+# Asked with every answer about workloads: putting a statement together takes longer than running it.
+_OF_NAMES = (
+    select(WORKLOADS.c.id, WORKLOADS.c.name, WORKLOADS.c.attempt.label("present"), PROGRESS)
+    .select_from(WORKLOADS.outerjoin(PROGRESS))
+    .where(WORKLOADS.c.name.in_(bindparam("names", expanding=True)))
+)
+_STAGES_OF = (
+    select(STAGES.c.workload_id, STAGES.c.stage, STAGES.c.at)
+    .join(WORKLOADS, (WORKLOADS.c.id == STAGES.c.workload_id) & (WORKLOADS.c.attempt == STAGES.c.attempt))
+    .where(STAGES.c.workload_id.in_(bindparam("keys", expanding=True)))
+    .order_by(STAGES.c.at, STAGES.c.stage)
+)
 
 
 class SqlReports(SqlTables):
@@ -64,24 +77,18 @@ class SqlReports(SqlTables):
         Raises:
             NotFound: If there is no such workload.
         """
+        found = self.progresses([name]).get(name)
+        if found is None:
+            raise NotFound(f"there is no workload {name}", name=name)
+        return found
+
+    def progresses(self, names: Collection[str]) -> Mapping[str, ProgressView]:
+        """The same of many workloads by name; names that nobody has are left out."""
         with reading(self._engine) as connection:
-            key, present = _attempt(connection, name)
-            row = connection.execute(select(PROGRESS).where(PROGRESS.c.workload_id == key)).mappings().one_or_none()
-            stages = _stages(connection, key, present)
-        if row is None:
-            return ProgressView()
-        told = {**row, **({} if row["attempt"] == present else _FRESH)}
-        return ProgressView(
-            stage=told["stage"],
-            done=told["done"],
-            total=told["total"],
-            unit=told["unit"],
-            metrics=json.loads(told["metrics"]),
-            checkpoint_uri=told["checkpoint_uri"],
-            checkpoint_step=told["checkpoint_step"],
-            workers=told["workers"],
-            stages=stages,
-        )
+            rows = connection.execute(_OF_NAMES, {"names": list(names)}).mappings().all()
+            told = [row["id"] for row in rows if row["workload_id"] is not None]
+            stages = _stages_of_present(connection, told) if told else {}
+        return {row["name"]: _view(row, stages.get(row["id"], {})) for row in rows}
 
     def stages(self, name: str, attempt: int) -> Mapping[str, float]:
         """When each stage of an attempt first began, in order of time, in seconds since the epoch.
@@ -91,6 +98,23 @@ class SqlReports(SqlTables):
         """
         with reading(self._engine) as connection:
             return _stages(connection, _attempt(connection, name)[0], attempt)
+
+
+def _view(row: RowMapping, stages: Mapping[str, float]) -> ProgressView:
+    if row["workload_id"] is None:
+        return ProgressView()
+    told = {**row, **({} if row["attempt"] == row["present"] else _FRESH)}
+    return ProgressView(
+        stage=told["stage"],
+        done=told["done"],
+        total=told["total"],
+        unit=told["unit"],
+        metrics=json.loads(told["metrics"]),
+        checkpoint_uri=told["checkpoint_uri"],
+        checkpoint_step=told["checkpoint_step"],
+        workers=told["workers"],
+        stages=dict(stages),
+    )
 
 
 def told_of(row: RowMapping) -> Told:
@@ -154,3 +178,11 @@ def _stages(connection: Connection, key: int, attempt: int) -> dict[str, float]:
     mine = (STAGES.c.workload_id == key) & (STAGES.c.attempt == attempt)
     rows = connection.execute(select(STAGES.c.stage, STAGES.c.at).where(mine).order_by(STAGES.c.at, STAGES.c.stage))
     return {stage: at for stage, at in rows}
+
+
+def _stages_of_present(connection: Connection, keys: Sequence[int]) -> dict[int, dict[str, float]]:
+    """When each stage of the present attempt of some workloads began, by the number of the workload."""
+    found: dict[int, dict[str, float]] = {}
+    for key, stage, at in connection.execute(_STAGES_OF, {"keys": keys}):
+        found.setdefault(key, {})[stage] = at
+    return found

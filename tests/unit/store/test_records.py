@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from fabric.core.errors import BadInput, Conflict, Corrupt, NotFound
+from fabric.core.errors import BadInput, Conflict, Corrupt, FabricError, NotFound
 from fabric.store.database import writing
 from fabric.store.records import SqlRecords
+from fabric.store.rows import new_row
 from fabric.store.schema import WORKLOADS
 from fabric.workloads.record import Event
+from fabric.workloads.spec import ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
 from tests.builders import job, record
 
@@ -73,6 +75,33 @@ def test_the_same_request_from_many_threads_makes_one_workload(records: SqlRecor
     assert len(made) == 8
     assert {r.name for r in records.list()} == set(made)
     assert len(set(made)) == 1
+
+
+def test_of_many_that_come_together_each_is_taken_in_once_and_only_what_is_taken_is_refused(
+    records: SqlRecords,
+) -> None:
+    records.submit(record(job("there")), "old")
+    asked = [("a", "k1"), ("there", None), ("b", None), ("a", "k1"), ("b", "k2"), ("c", "old")]
+    rows = [(record(job(name)), key, new_row(record(job(name)), key)) for name, key in asked]
+    answers = records._take_in(rows)
+    assert [each if isinstance(each, FabricError) else each.name for each in answers] == [
+        "a", answers[1], "b", "a", answers[4], "there"
+    ]  # fmt: skip
+    assert [type(answers[1]), type(answers[4])] == [Conflict, Conflict]
+    assert sorted(each.name for each in records.list()) == ["a", "b", "there"]
+    assert all(len(records.events(name)) == 1 for name in ("a", "b", "there"))
+
+
+def test_services_and_the_number_of_what_has_not_ended_are_told_without_reading_the_rest(records: SqlRecords) -> None:
+    records.submit(record(job("a")))
+    over = records.submit(record(job("b")))
+    records.save([replace(over, state=State.FAILED)], [])
+    serving = ServiceSpec(model="echo", engine="echo")
+    for name in ("chat", "gone"):
+        records.submit(record(WorkloadSpec(name=name, kind="service", service=serving)))
+    records.save([replace(records.get("gone"), state=State.CANCELLED)], [])
+    assert records.num_active() == 2
+    assert [each.name for each in records.services()] == ["chat"]
 
 
 def test_lists_are_newest_first_and_can_be_narrowed(records: SqlRecords) -> None:

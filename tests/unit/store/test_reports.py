@@ -25,6 +25,18 @@ def test_one_that_told_nothing_has_empty_progress(records: SqlRecords) -> None:
     assert records.progress("a") == ProgressView()
 
 
+def test_what_many_told_is_read_at_once_and_names_that_nobody_has_are_left_out(records: SqlRecords) -> None:
+    records.submit(record(job("quiet")))
+    records.submit(record(job("other")))
+    records.report("a", Report(stage="train", done=1.0))
+    records.report("other", Report(stage="load"))
+    told = records.progresses(["a", "quiet", "other", "gone"])
+    assert told == {name: records.progress(name) for name in ("a", "quiet", "other")}
+    assert [told["a"].stages, told["quiet"], told["other"].stages] == [
+        {"train": 100.0}, ProgressView(), {"load": 101.0}
+    ]  # fmt: skip
+
+
 def test_fields_left_out_stay_and_metrics_add_up(records: SqlRecords) -> None:
     records.report("a", Report(stage="train", done=1.0, total=10.0, unit="steps", metrics={"loss": 3.0}))
     records.report("a", Report(done=2.0, metrics={"lr": 0.5}))
