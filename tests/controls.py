@@ -45,6 +45,8 @@ class Control:
     name: str = "control"
     port: int = field(default_factory=lambda: free_ports(("control",))["control"])
     process: subprocess.Popen[bytes] | None = None
+    site: Mapping[str, Any] = field(default_factory=lambda: SITE)
+    """What its site file says, but where it listens and keeps its records."""
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5.0, trust_env=False))
 
     @property
@@ -62,7 +64,7 @@ class Control:
         self.state.mkdir(exist_ok=True)
         site = self.state / f"{self.name}.yaml"
         ports = {"control": self.port, "gateway": 1, "console": None}
-        site.write_text(json.dumps({**SITE, "ports": ports, "store": self.store.model_dump(mode="json")}))
+        site.write_text(json.dumps({**self.site, "ports": ports, "store": self.store.model_dump(mode="json")}))
         words = [sys.executable, "-m", "tests.fake_control", "--site", str(site), "--state", str(self.state)]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -144,7 +146,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One beginning or end of an entrypoint, as the entrypoint's own head wrote it down."""
+    """A cluster was asked for, or its entrypoint began or ended, as was written down there."""
 
     cluster: str
     what: str
@@ -152,7 +154,7 @@ class Run:
 
 
 def runs(state: Path) -> list[Run]:
-    """Everything that began and ended, in the order of writing."""
+    """Everything that was asked for, began and ended, in the order of writing."""
     file = state / RUNS
     lines = file.read_text().splitlines() if file.exists() else []
     return [Run(cluster, what, float(at)) for cluster, what, at, *_ in map(str.split, lines)]

@@ -11,7 +11,8 @@ and its head takes one submission of an entrypoint and refuses every other.
                      stopped       somebody asked it to end
                      outcome       exit status of the entrypoint
                      leaving       it is being taken away
-    runs                           a line where an entrypoint begins and where it ends, of all clusters for ever
+    runs                           a line where a cluster is asked for, and where its entrypoint begins and ends, of
+                                   all clusters for ever
 """
 
 import json
@@ -41,7 +42,8 @@ from fabric.store.rows import grant_json, grant_of
 from fabric.workloads.record import Grant, Slice
 
 RUNS = "runs"
-"""File in the state folder with a line for each beginning and end of an entrypoint: cluster, what, instant, status."""
+"""File in the state folder with a line where a cluster is asked for, and where its entrypoint begins and ends: cluster,
+what, instant, status."""
 
 HEAD = """
 cd "$1"
@@ -117,7 +119,8 @@ class FakeRayBackend:
     def realise(self, wanted: WantedCluster) -> None:
         """Start what is missing, end what is too much, and hand over the entrypoint once everything is there."""
         with self._lock:
-            attempts = [v for v in self.observe().values() if v.name.rpartition("-")[0] == wanted.workload]
+            mine = [each for each in self._folder.iterdir() if each.name.rpartition("-")[0] == wanted.workload]
+            attempts = [view for view in map(self._view, sorted(mine)) if view is not None]
             if earlier := [view for view in attempts if view.born != wanted.born]:
                 for view in earlier:
                     self.remove(view.name)
@@ -126,6 +129,8 @@ class FakeRayBackend:
             if (folder / "leaving").exists():
                 return
             try:
+                if _layout(folder) is None:
+                    self._note(f"{wanted.name} asked {time.time()}")
                 self._make(folder, wanted)
             except OSError as error:
                 raise Unavailable(f"{wanted.name} cannot be started now: {error}") from error
@@ -154,6 +159,10 @@ class FakeRayBackend:
             if (folder / "submitted").exists():
                 self._kill(processes.marked((f"{env.STATE}={self._state}", f"{env.CLUSTER}={cluster}")))
             shutil.rmtree(folder)
+
+    def _note(self, line: str) -> None:
+        with (self._state / RUNS).open("a") as runs:
+            runs.write(f"{line}\n")
 
     def _make(self, folder: Path, wanted: WantedCluster) -> None:
         """What there is becomes what is granted; everything that was there and died stays lost."""
