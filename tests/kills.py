@@ -5,12 +5,11 @@ processes and signals are real; only the Ray nodes are processes that sleep (`te
 """
 
 import random
-import signal
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,16 @@ from fabric.backends.local import processes
 from fabric.config.store import Store
 from fabric.core.resources import Resources
 from fabric.store.database import engine_of, reading
-from fabric.store.files import write_atomically
 from fabric.store.records import SqlRecords
 from fabric.store.schema import LEDGER
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 from tests.controls import TIERS, Control, end_sleepers, runs, sleepers, until
-from tests.fake_control import CLOCK
+from tests.kill_work import KINDS, asked
 
 SERVICE = "serves"
-FAILING = 3
-"""Exit status of entrypoints that are meant to fail."""
 MOST_WAITING = 25
 """Jobs that have not ended while more are handed in."""
-MOMENT_S = 4.0
-"""Longest wait for work to be in a certain state before control is killed."""
 END_S = 240.0
 """Longest wait for everything to end once the load is over."""
 
@@ -60,6 +54,8 @@ class Play:
     """A row for each disturbance."""
     ended: list[int] = field(default_factory=list)
     """Exit codes with which control ended by itself."""
+    drained: set[str] = field(default_factory=set)
+    """Nodes that are out of service."""
     changing: threading.Lock = field(default_factory=threading.Lock)
     """Held by who ends control and starts it again."""
     _over: threading.Event = field(default_factory=threading.Event)
@@ -82,7 +78,7 @@ class Play:
                 return
             try:
                 if len(self.waiting()) < MOST_WAITING:
-                    self._submit(f"{draw.choice(_KINDS)}-{number}", draw)
+                    self.submit(f"{draw.choice(KINDS)}-{number}", draw)
                 self._ask_for_something(draw)
             except (httpx.HTTPError, AssertionError):
                 continue  # it is away, or was when it answered; nothing was accepted
@@ -91,20 +87,10 @@ class Play:
         """Accepted jobs that have not ended."""
         return [n for n, state in self.control.states().items() if not state.final and n != SERVICE]
 
-    def _submit(self, name: str, draw: random.Random) -> None:
+    def submit(self, name: str, draw: random.Random) -> None:
+        """Hand in a job of the kind that its name begins with, again until it is answered."""
         kind = name.partition("-")[0]
-        seconds, gpus = draw.uniform(0.1, 2.0), draw.choice((0.0, 0.0, 1.0))
-        more: dict[str, Any] = {"group": {"cpus": draw.choice((0.5, 1.0, 2.0)), "gpus": gpus}}
-        entrypoint = f"sleep {seconds:.2f}"
-        if kind == "fails":
-            entrypoint = f"sleep 0.2; exit {FAILING}"
-        elif kind == "urgent":
-            more = {"priority": "interactive", "group": {"cpus": 4.0}}
-        elif kind == "leftover":
-            # In the way of what is urgent, so that it is asked to leave.
-            entrypoint, more = f"sleep {4 + 3 * seconds:.2f}", {"priority": "harvest", "group": {"cpus": 4.0}}
-        elif kind == "wide":
-            more["group"] = {"cpus": 2.0, "count": 3}
+        entrypoint, more = asked(kind, draw)
         while not self._over.is_set():
             try:
                 answer = self.control.submit(name, entrypoint, **more)
@@ -126,6 +112,23 @@ class Play:
             self.stopped.add(name)
             self.control.ask("POST", f"workloads/{name}/stop")
 
+    def drain(self, node: str) -> None:
+        """Take a node out of service, with hardly any time for what is there."""
+        self.drained.add(node)
+        self.control.ask("POST", f"nodes/{node}/drain", {"reason": "a test", "deadline_s": 1.5})
+
+    def undrain(self) -> bool:
+        """Put every node into service again, as far as control answers; whether all are."""
+        for node in sorted(self.drained):
+            try:
+                answer = self.control.ask("DELETE", f"nodes/{node}/drain")
+            except httpx.HTTPError:
+                continue
+            # 404: what was asked for never arrived.
+            if answer.is_success or answer.status_code == 404:
+                self.drained.discard(node)
+        return not self.drained
+
     def serve(self) -> None:
         """Hand in a service that is scaled up and down."""
         group = {"name": "workers", "min": 1, "max": 3, "count": 1, "cpus": 0.5, "memory": "256 MiB"}
@@ -138,7 +141,7 @@ class Play:
     def finish(self) -> None:
         """No more load; everything ends by itself, and then control."""
         self._over.set()
-        until(lambda: self.control.health() is not None, END_S, self.control.last_words)
+        until(self.undrain, END_S, self.control.last_words)
         until(self._all_ended, END_S, lambda: f"{self._left()}\n{self.control.last_words()}")
         self.control.ask("POST", f"workloads/{SERVICE}/stop")
         self.control.wait(SERVICE, "cancelled", within_s=END_S)
@@ -160,49 +163,6 @@ class Play:
 
     def _left(self) -> list[Any]:
         return [self.control.get(name) for name in self.waiting()]
-
-
-_KINDS = ("short", "short", "fails", "urgent", "urgent", "leftover", "leftover", "wide")
-_MOMENTS = (State.PLACING, State.STARTING, State.RUNNING, State.RESIZING, State.DRAINING, State.STOPPING)
-
-
-def kill(play: Play, draw: random.Random) -> str:
-    """Kill -9 control at a random instant, one in four while it starts, and start it again."""
-    control = play.control
-    if draw.random() < 0.25:
-        pause_s, phase = draw.uniform(0.2, 3.0), "starting up"
-    else:
-        until(lambda: control.health() is not None, END_S, control.last_words)
-        time.sleep(draw.uniform(0.0, 1.0))
-        _wait_for(play, draw.choice(_MOMENTS))
-        pause_s, phase = draw.uniform(0.0, 0.3), ""
-    time.sleep(pause_s)
-    seen = phase or _seen(play)
-    with play.changing:
-        control.kill()
-        control.start()
-    return seen
-
-
-def _wait_for(play: Play, moment: State) -> None:
-    """Wait some seconds for work to be in a state, so that each kind of moment is among those at which it is killed."""
-    ends = time.monotonic() + MOMENT_S
-    while time.monotonic() < ends:
-        try:
-            if moment in play.control.states().values():
-                return
-        except httpx.HTTPError:
-            return
-        time.sleep(0.05)
-
-
-def _seen(play: Play) -> str:
-    """In which states work was at that instant."""
-    try:
-        states = Counter(play.control.states().values())
-    except httpx.HTTPError:
-        return "unknown"
-    return " ".join(sorted(str(state) for state in states if not state.final))
 
 
 @contextmanager
@@ -232,7 +192,7 @@ def playing(state: Path, seed: int, store: Store | None = None) -> Iterator[Play
     assert left == [], f"processes of clusters are left: {told}"
 
 
-def disturb(play: Play, times: int, how: Disturb = kill) -> None:
+def disturb(play: Play, times: int, how: Disturb) -> None:
     """Do so many disturbances at instants that the seed gives."""
     draw = random.Random(play.seed + 1)
     for number in range(times):
@@ -242,57 +202,6 @@ def disturb(play: Play, times: int, how: Disturb = kill) -> None:
         seen = how(play, draw)
         row = {"number": number, "seen": seen, "accepted": len(play.accepted), "s": time.monotonic() - began}
         play.done.append(row)
-
-
-def step_clock(play: Play, draw: random.Random) -> str:
-    """Let the wall clock go forth or back by up to an hour; one in three, kill control as well."""
-    time.sleep(draw.uniform(0.3, 2.0))
-    by_s = draw.choice((-3600.0, -60.0, 60.0, 3600.0))
-    write_atomically(play.control.state / CLOCK, f"{by_s}".encode())
-    if draw.random() < 1 / 3:
-        kill(play, draw)
-    return f"clock {by_s:+.0f} s"
-
-
-def fill_of(disk: Path) -> Disturb:
-    """Fill the disk of the records for some seconds."""
-
-    def fill(play: Play, draw: random.Random) -> str:
-        time.sleep(draw.uniform(0.3, 2.0))
-        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-            while True:
-                filler.write(b"\0" * 4096)
-        with suppress(OSError), (disk / "filler").open("ab", buffering=0) as filler:
-            while True:
-                filler.write(b"\0")
-        play.refused_while_full += _refused(play.control)
-        time.sleep(draw.uniform(0.5, 2.0))
-        (disk / "filler").unlink()
-        return "disk full"
-
-    return fill
-
-
-def _refused(control: Control) -> int:
-    """Whether new work is refused with the reason, as it must be where it cannot be kept."""
-    answer = control.submit("large-0", "x" * 300_000)
-    return int(answer.status_code == 503 and "full" in answer.text)
-
-
-def restart_of(server: Any) -> Disturb:
-    """Restart PostgreSQL under control, in an orderly way or as in a crash; one in two, kill control instead."""
-
-    def restart(play: Play, draw: random.Random) -> str:
-        if draw.random() < 0.5:
-            return kill(play, draw)
-        time.sleep(draw.uniform(0.2, 2.0))
-        how = draw.choice((signal.SIGINT, signal.SIGQUIT))
-        server.end(how)
-        time.sleep(draw.uniform(0.0, 1.0))
-        server.start()
-        return f"PostgreSQL {how.name}"
-
-    return restart
 
 
 def audit(play: Play) -> list[str]:

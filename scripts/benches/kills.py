@@ -4,8 +4,8 @@ Rounds of some kills each: a fabric of real processes (control, its store, entry
 jobs of all kinds, stops and resizes while it is killed; then everything ends and is compared from outside: what was
 accepted is there and has ended as it should, no attempt ran twice, none was lost to a kill, nothing is held, no process
 is left, and the ledger gives back once what it grants and never grants more than there is. With `--store postgres` half
-of the disturbances are restarts of a real PostgreSQL instead. A round that has ended is a line of the file, so a
-bench that was stopped goes on where it was; `--fresh` starts again.
+of the disturbances are restarts of a real PostgreSQL instead; with `--aim MOMENT` all are kills at such moments. A
+round that has ended is a line of the file, so a bench that was stopped goes on where it was; `--fresh` starts again.
 """
 
 import argparse
@@ -15,23 +15,38 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.kills import audit, disturb, kill, playing, restart_of
+from tests.disturbances import MOMENTS, aimed_at, kill, restart_of
+from tests.kills import Disturb, audit, disturb, playing
 from tests.postgres import Postgres, postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def play_round(number: int, seed: int, times: int, server: Postgres | None) -> dict[str, Any]:
-    """One fabric and its kills; its row."""
+def play_round(
+    number: int, seed: int, times: int, *, server: Postgres | None, aims: Sequence[str] = ()
+) -> dict[str, Any]:
+    """One fabric and its disturbances.
+
+    Args:
+        number: Of the round.
+        seed: Of what is handed in, and when it is disturbed.
+        times: Disturbances.
+        server: Keeps the records; half of the disturbances are restarts of it.
+        aims: Moments to kill at, and nothing else; any moment where there are none.
+
+    Returns:
+        Its row.
+    """
+    how = aimed_at(aims) if aims else kill if server is None else restart_of(server)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fab-kills-") as folder:
-        found = _played(Path(folder) / "state", seed, times, server)
+        found = _played(Path(folder) / "state", seed, times, server, how=how)
     return {
         "store": "SQLite" if server is None else "PostgreSQL",
         "round": number,
@@ -56,12 +71,12 @@ class Played:
     """Exit codes with which control ended by itself."""
 
 
-def _played(state: Path, seed: int, times: int, server: Postgres | None) -> Played:
+def _played(state: Path, seed: int, times: int, server: Postgres | None, *, how: Disturb) -> Played:
     found, play = Played(), None
     try:
         with playing(state, seed, None if server is None else server.store()) as play:
             found.done = play.done
-            disturb(play, times, kill if server is None else restart_of(server))
+            disturb(play, times, how)
     except AssertionError as error:
         # What never ended, or was left behind, is a loss like any other; the audit says more about it.
         found.wrong.append(str(error)[-2000:] if "Traceback" in str(error) else str(error)[:500])
@@ -110,6 +125,9 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=200, help="kills in all")
     parser.add_argument("--a-round", type=int, default=10, help="kills of one fabric")
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help="where the records are")
+    parser.add_argument(
+        "--aim", choices=tuple(MOMENTS), action="append", default=[], help="kill only at this; may repeat"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the first round; the next has the next")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-kills"), help="where rows are kept")
     parser.add_argument("--fresh", action="store_true", help="forget rows of earlier runs")
@@ -123,7 +141,8 @@ def main() -> int:
     with server_of(options.store) as server:
         while (done := sum(row["times"] for row in rows)) < options.times:
             seed = options.seed + len(rows)
-            row = play_round(len(rows), seed, min(options.a_round, options.times - done), server)
+            times = min(options.a_round, options.times - done)
+            row = play_round(len(rows), seed, times, server=server, aims=options.aim)
             # A round without a single kill would be played for ever.
             row["times"] = max(1, row["times"])
             rows.append(row)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fabric.store.database import DATABASE
-from tests.kills import audit, disturb, fill_of, playing, restart_of, step_clock
+from tests.disturbances import fill_of, kill, restart_of, step_clock
+from tests.kills import audit, disturb, playing
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.timeout(600)
@@ -17,7 +18,7 @@ TIMES = 5
 
 def test_five_kills_of_control_lose_nothing_and_run_nothing_twice(tmp_path: Path, seed: int) -> None:
     with playing(tmp_path / "state", seed) as play:
-        disturb(play, TIMES)
+        disturb(play, TIMES, kill)
     assert audit(play) == []
     assert len(play.accepted) > len(play.done), "there was load"
 

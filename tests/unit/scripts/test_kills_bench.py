@@ -1,6 +1,13 @@
 """The table of kills says what was under way, and every loss."""
 
+import random
+
+import pytest
+
+from fabric.config.load import decode
+from fabric.workloads.spec import WorkloadSpec
 from scripts.benches.kills import table
+from tests.kill_work import KINDS, asked
 
 CLEAN = {
     "store": "SQLite", "round": 0, "seed": 7, "times": 2, "seen": ["placing running", "starting up"],
@@ -21,3 +28,12 @@ def test_a_loss_is_told_with_the_seed_that_repeats_it() -> None:
     said = table([{**CLEAN, "wrong": ["short-3 was accepted and is lost"]}])
     assert "| SQLite | 1 | 2 | 9 | 1 | 20 |" in said
     assert "round 0, seed 7: short-3 was accepted and is lost" in said
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+def test_every_kind_of_work_that_is_handed_in_is_a_job(kind: str) -> None:
+    entrypoint, more = asked(kind, random.Random(7))
+    group = {"memory": "256 MiB", **more.pop("group")}
+    spec = decode(WorkloadSpec, {"entrypoint": entrypoint, "groups": [group], **more}, "body")
+    assert "\n" not in spec.entrypoint, "the head of a sleeping cluster reads one line"
+    assert (spec.elastic is not None) is (kind == "elastic")
