@@ -25,6 +25,10 @@ from fabric.core.errors import BadConfig, BadInput, Conflict, FabricError
 from fabric.scheduler.policy import Policy
 from fabric.workloads.spec import WorkloadSpec
 
+SWITCH_S = 0.001
+"""Seconds for which a thread keeps the interpreter while others want it. Python's own 5 ms, a few threads long, is how
+long each small step of the event loop waits beside threads that compute; then not even refusing is quick."""
+
 EXIT_BAD_INPUT, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
 
 
@@ -133,6 +137,7 @@ def _serve(control: Running, site: Site) -> None:
     threading.Thread(target=leave_when_over, daemon=True).start()
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
+    sys.setswitchinterval(SWITCH_S)
     server.run()
 
 

@@ -18,18 +18,55 @@ from fabric.core.ids import check_name, generated_name
 from fabric.core.resources import Resources
 from fabric.registry.reference import parse_reference
 from fabric.scheduler.placement import require_possible
-from fabric.workloads.spec import WorkloadSpec
+from fabric.scheduler.snapshot import Node
+from fabric.workloads.spec import Group, WorkloadSpec
 from fabric.workloads.states import State
 
 PACKAGE_SCHEME = "gcs://"
 """How a runtime environment names a package that was uploaded here, as in Ray."""
 
+MOST_REMEMBERED = 1000
+"""Gangs of which it is remembered that they are possible."""
+
 _TAKEN = frozenset({"RAY_ADDRESS", "SPT_NOENV"})
 _TAKEN_PREFIXES = ("FABRIC_", "RAY_AUTH_")
 
 
-def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> WorkloadSpec:
+class Possible:
+    """Knows which gangs the empty site could hold, as much of what is asked for is alike; safe to call from any thread.
+
+    Looking costs what the site has nodes, so a gang that was found possible is not looked at again on the same nodes.
+    """
+
+    def __init__(self, head: Resources) -> None:
+        """Know nothing yet; `head` is what a Ray head of its own is charged."""
+        self._head = head
+        self._known: tuple[Sequence[Node], set[tuple[Group, ...]]] = ((), set())
+
+    def require(self, name: str, groups: tuple[Group, ...], nodes: Sequence[Node]) -> None:
+        """Check that the empty site could hold a gang.
+
+        Raises:
+            DoesNotFit: Naming the group, what it asks and the largest possible.
+        """
+        before, known = self._known
+        if before is not nodes or len(known) >= MOST_REMEMBERED:
+            known = set()
+            self._known = (nodes, known)
+        if groups not in known:
+            require_possible(name, groups, nodes, self._head)
+            known.add(groups)
+
+
+def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, possible: Possible) -> WorkloadSpec:
     """`spec` with its name and project filled in, if it may and can ever run.
+
+    Args:
+        spec: What is asked for.
+        caller: Who asks.
+        ports: What is there.
+        site: The installation.
+        possible: What the empty site could hold.
 
     Raises:
         BadInput: If it can never run as asked; DoesNotFit with the largest possible.
@@ -44,7 +81,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site) -> Wo
     _check_text(spec)
     _check_entrypoint(spec)
     _check_order(spec, caller, ports.workloads)
-    require_possible(name, spec.groups, ports.nodes(), site.head.resources)
+    possible.require(name, spec.groups, ports.nodes())
     for place, environment in environments_of(spec):
         check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from fabric.backends.kuberay.adopter import Standing
 from fabric.config.site import Site
-from fabric.control.admission import admitted
+from fabric.control.admission import Possible, admitted
 from fabric.control.callers import Caller, Role
 from fabric.control.discretion import Discretion, Reads
 from fabric.control.ports import Ports
@@ -24,6 +24,7 @@ class Adoptions:
     def __init__(self, ports: Ports, site: Site) -> None:
         self._ports, self._site = ports, site
         self._discretion = Discretion(ports.workloads)
+        self._possible = Possible(site.head.resources)
 
     def take_in(self, spec: WorkloadSpec) -> Standing:
         """Let an object's workload be queued; one that is known already is shown as it stands, ended ones too.
@@ -38,7 +39,7 @@ class Adoptions:
                 raise Conflict(f"there is a workload {name} already that is none of {adopted.kind} {adopted.name}")
             return known
         caller = _owner(spec)
-        final = admitted(spec, caller, self._ports, self._site)
+        final = admitted(spec, caller, self._ports, self._site, possible=self._possible)
         now = self._ports.clock.now()
         record = Record(name, final, State.QUEUED, Instants(now), submitted_by=caller.submits_as)
         kept = self._ports.workloads.submit(record, name)

@@ -76,7 +76,7 @@ class Keys(Protocol):
         ...
 
     def keys_by_hash(self) -> Mapping[str, KeyRecord]:
-        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows."""
+        """Keys of people and machines, valid or not, by the SHA-256 (hexadecimal) of what their owners show."""
         ...
 
     def touch(self, name: str, now: float) -> None:

@@ -59,6 +59,14 @@ class Workloads(Protocol):
         """Records whose names contain `text`, newest first, without the first `offset`; and how many match in all."""
         ...
 
+    def num_active(self) -> int:
+        """How many workloads are not final."""
+        ...
+
+    def services(self) -> Sequence[Record]:
+        """Every service that is not final, oldest first."""
+        ...
+
     def active(self) -> Mapping[str, Record]:
         """Every workload that is not final, and the final ones that an active one comes after, by name."""
         ...
@@ -103,6 +111,10 @@ class Reports(Protocol):
         """What was told so far."""
         ...
 
+    def progresses(self, names: Collection[str]) -> Mapping[str, ProgressView]:
+        """The same of many workloads by name; names that nobody has are left out."""
+        ...
+
 
 class Packages(Protocol):
     """Uploaded working directories and modules."""
@@ -130,6 +142,15 @@ class Packages(Protocol):
         ...
 
 
+class LogMark(Protocol):
+    """How far a log is; unlike any other one as soon as something was written."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing follows in the newest attempt."""
+        ...
+
+
 class Logs(Protocol):
     """Copies of what drivers wrote, over all attempts."""
 
@@ -141,9 +162,24 @@ class Logs(Protocol):
         """Whether the last byte of that attempt is there."""
         ...
 
+    def mark(self, workload: str) -> LogMark:
+        """What changes whenever there is more to read; much cheaper than reading."""
+        ...
+
     def delete(self, workload: str) -> None:
         """Remove everything of a workload; one that is not known is no mistake."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A piece of a workload's log."""
+
+    content: bytes
+    next_offset: int
+    """Byte to ask for next."""
+    complete: bool
+    """Whether nothing will follow."""
 
 
 class Models(Protocol):

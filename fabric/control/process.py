@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 LOCK_FILE = "control.lock"
 _RESTLESS_S, _CALM_S = 0.25, 1.0
+SHORT_S, MOST_REST_S = 0.05, 0.5
 _AFTER_ERROR_S = 2.0
 
 
@@ -93,6 +94,7 @@ class LoopThread(threading.Thread):
         """Step until told to end; an error is logged and the step tried again, as the records are the truth."""
         while not self._over.is_set():
             self._changed.clear()
+            began = time.monotonic()
             try:
                 pause = _RESTLESS_S if self._step() else _CALM_S
                 self._finished_at = time.monotonic()
@@ -102,4 +104,14 @@ class LoopThread(threading.Thread):
             except Exception:
                 _log.exception("the loop's step failed")
                 pause = _AFTER_ERROR_S
+            self._over.wait(rest_s(time.monotonic() - began))
             self._changed.wait(pause)
+
+
+def rest_s(took_s: float) -> float:
+    """How long the loop leaves the processor to those who ask, in seconds, however much has changed meanwhile.
+
+    Args:
+        took_s: How long its step took, in seconds; after a short one it need not rest.
+    """
+    return min(took_s, MOST_REST_S) if took_s > SHORT_S else 0.0

@@ -4,7 +4,7 @@ Knows nothing of HTTP, SQL or Ray; what it needs of the world comes through `fab
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
@@ -13,7 +13,7 @@ from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.accounts import Accounts
-from fabric.control.admission import admitted, packages_of
+from fabric.control.admission import Possible, admitted, packages_of
 from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
 from fabric.control.discretion import Discretion
@@ -31,11 +31,11 @@ from fabric.control.overview import (
     tier_views,
 )
 from fabric.control.past import Past
-from fabric.control.ports import Ports
+from fabric.control.ports import LogPart, Ports
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
-from fabric.control.views import ANSWERS, event_view, message_of, node_views, workload_view
+from fabric.control.views import ANSWERS, NOTHING_TOLD, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, Unavailable
 from fabric.core.ids import generated_name
 from fabric.scheduler.ports import ClusterView
@@ -60,17 +60,6 @@ MOST_QUEUED = 100
 """Waiting workloads that an overview lists; the others are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogPart:
-    """A piece of a workload's log."""
-
-    content: bytes
-    next_offset: int
-    """Byte to ask for next."""
-    complete: bool
-    """Whether nothing will follow."""
-
-
 class Service:
     """Everything that the HTTP layer may ask for; safe to call from several threads at once."""
 
@@ -79,6 +68,7 @@ class Service:
         self._site = site
         self._feed = Feed(ports, site.anonymous)
         self._logins = Logins(ports, tokens)
+        self._possible = Possible(site.head.resources)
         self.at_gateway = AtGateway(ports, self._logins)
         """Who asks at the gateway."""
         self.discretion = Discretion(ports.workloads)
@@ -89,6 +79,8 @@ class Service:
         """Nodes out of service."""
         self.past = Past(ports, site)
         """What was asked for of late."""
+        self.log_mark = ports.logs.mark
+        """What changes whenever the log of a workload does."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
 
@@ -129,7 +121,7 @@ class Service:
             raise BadInput(
                 f"adopted: make the {spec.adopted.kind} in Kubernetes; its label fabric/project hands it to the fabric"
             )
-        final = admitted(spec, caller, self._ports, self._site)
+        final = admitted(spec, caller, self._ports, self._site, possible=self._possible)
         record = Record(
             final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as
         )
@@ -210,8 +202,9 @@ class Service:
 
     def views(self, records: Iterable[Record], caller: Caller) -> tuple[WorkloadView, ...]:
         """Workloads as the admin API shows them."""
-        progress, read = self._ports.reports.progress, self.discretion.towards(caller)
-        return tuple(workload_view(each, progress(each.name), self._endpoint(each), read) for each in records)
+        shown, read = tuple(records), self.discretion.towards(caller)
+        told = self._ports.reports.progresses([r.name for r in shown])
+        return tuple(workload_view(r, told.get(r.name, NOTHING_TOLD), self._endpoint(r), read) for r in shown)
 
     def _endpoint(self, record: Record) -> str | None:
         """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
@@ -348,13 +341,12 @@ class Service:
     def health(self) -> Health:
         """Whether control works."""
         age_s = self._ports.process.loop_age_s()
-        active = len(self._active())
         status = "ok" if age_s < STUCK_AFTER_S else f"the loop has not finished a step for {age_s:.0f} s"
         return Health(
             status=status,
             site=self._site.name,
             version=fabric.__version__,
-            active=active,
+            active=self._ports.workloads.num_active(),
             loop_age_s=age_s,
             leads=self._ports.leads(),
         )

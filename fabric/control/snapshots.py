@@ -116,13 +116,13 @@ class Feed:
                 gateway that was told of them without endpoints would refuse requests that it could answer.
         """
         now = self._ports.clock.now()
-        active, views = self._ports.workloads.active().values(), self._ports.views()
+        services, views = self._ports.workloads.services(), self._ports.views()
         if self._patient_until is not None:
-            unseen = _adopting(active, views) if now < self._patient_until else []
+            unseen = _adopting(services, views) if now < self._patient_until else []
             if unseen:
                 raise Unavailable(f"control has just started and still looks for services: {', '.join(unseen)}")
             self._patient_until = None
-        models, deployments = served_models(active, views), served_deployments(active, views)
+        models, deployments = served_models(services, views), served_deployments(services, views)
         keys = key_views(self._ports.keys.keys_by_hash(), self._ports.people, now)
         with self._lock:
             last = self._last

@@ -18,6 +18,9 @@ from fabric.workloads.states import RAY_STATUS, State
 ANSWERS = frozenset({State.RUNNING, State.RESIZING})
 """States in which a service may answer; one that is resized goes on."""
 
+NOTHING_TOLD = ProgressView()
+"""Of a workload that is gone by now, or tells nothing of itself."""
+
 _HIDDEN = "<hidden>"
 
 

@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, Pool, create_engine, event
+from sqlalchemy import Connection, Engine, Pool, create_engine, event, make_url
 
 from fabric.config.store import Store
 from fabric.core.errors import Conflict, Unavailable
@@ -95,7 +95,8 @@ def engine_of(folder: Path, store: Store | None = None, process: str = "fabric")
 
 def engine_at(url: str) -> Engine:
     """An engine for SQLite at `url`; each commit is flushed, so that neither a kill nor a power cut loses one."""
-    engine = create_engine(url, **_SQLITE_POOL)
+    # One in memory has a connection for each thread.
+    engine = create_engine(url, **(_SQLITE_POOL if make_url(url).database else {}))
     _TURNS[engine.pool] = threading.Lock()
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

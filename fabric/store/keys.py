@@ -15,6 +15,7 @@ from fabric.store.schema import API_KEYS, SECRETS, WORKLOADS
 
 _SHOWN = bindparam("shown", type_=String)
 # Asked with every request: putting a statement together takes longer than running it.
+_OF_PEOPLE = select(API_KEYS).where(API_KEYS.c.workload.is_(None))
 _BY_HASH = select(API_KEYS).where((API_KEYS.c.sha256 == _SHOWN) | (API_KEYS.c.previous_sha256 == _SHOWN))
 
 
@@ -93,9 +94,12 @@ class SqlKeys(SqlTables):
         return None if row is None else dict(_hashes(row))[sha256]
 
     def keys_by_hash(self) -> Mapping[str, Key]:
-        """Every key, valid or not, by the SHA-256 (hexadecimal) of what its owner shows or, rotated, showed before."""
+        """Keys of people and machines, valid or not, by the SHA-256 of what their owners show or, rotated, showed.
+
+        Those of workloads are left out: there is one for each workload that ever ran.
+        """
         with reading(self._engine) as connection:
-            rows = connection.execute(select(API_KEYS)).mappings()
+            rows = connection.execute(_OF_PEOPLE).mappings()
             return {sha256: key for row in rows for sha256, key in _hashes(row)}
 
     def keys(self, project: str | None = None, user: str | None = None) -> tuple[Key, ...]:

@@ -25,6 +25,18 @@ _COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
+class LogMark:
+    """How far a log is."""
+
+    attempt: int
+    """The newest that has one; 0 where none has."""
+    end: int
+    """Up to which byte of that attempt's output it is here."""
+    complete: bool
+    """Whether nothing follows in that attempt."""
+
+
+@dataclass(frozen=True, slots=True)
 class _File:
     """One unbroken stretch of an attempt's output."""
 
@@ -126,6 +138,16 @@ class Logs:
     def is_complete(self, workload: str, attempt: int) -> bool:
         """Whether nothing follows in that attempt."""
         return (self._attempt_folder(workload, attempt) / _COMPLETE).is_file()
+
+    def mark(self, workload: str) -> LogMark:
+        """What changes whenever the output of a workload does; much cheaper than reading.
+
+        Raises:
+            NotFound: If it is being deleted.
+        """
+        with file_errors(self._folder / workload):
+            attempt = max(self._attempts(workload), default=0)
+            return LogMark(attempt, self.end(workload, attempt), self.is_complete(workload, attempt))
 
     def read(self, workload: str, offset: int = 0, max_bytes: int = READ_BYTES) -> tuple[bytes, int]:
         """A piece of the output of all attempts, one after the other, with a line between them.

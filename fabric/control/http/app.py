@@ -17,6 +17,7 @@ from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.description import description_router
 from fabric.control.http.gateway import gateway_router
 from fabric.control.http.jobs import jobs_router
+from fabric.control.http.lanes import Lanes, lanes_of
 from fabric.control.http.lists import lists_router
 from fabric.control.http.logs import logs_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
@@ -69,4 +70,5 @@ def create_app(
     require_declared(app.routes)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=(f"{PACKAGES}/", f"{PREFIX}/"))
+    app.add_middleware(Lanes, lanes=lanes_of(settings))
     return app

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from anyio.to_thread import run_sync
 from fastapi import Depends
 from fastapi.dependencies.models import Dependant
 from starlette.requests import HTTPConnection
@@ -49,7 +50,7 @@ class Needs:
         self._settings = settings
         self._failures = failures
 
-    def __call__(self, connection: HTTPConnection) -> Caller:
+    async def __call__(self, connection: HTTPConnection) -> Caller:
         """The caller of `connection`.
 
         Raises:
@@ -59,7 +60,7 @@ class Needs:
         """
         key = key_of(connection)
         if key is not None:
-            caller = self._recognised(connection, key)
+            caller = await run_sync(self._recognised, connection, key)
         elif self.permission is Permission.PUBLIC:
             return NOBODY
         else:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response, WebSocket, WebSocketDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -16,11 +17,13 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from fabric.api.admin import COMPLETE, NEXT_OFFSET, WORKLOADS
 from fabric.api.jobs import JOBS, JobLogs
 from fabric.control.callers import Caller, Permission
+from fabric.control.following import Following
 from fabric.control.http.auth import Guard
 from fabric.control.http.jobs import find_job
 from fabric.control.http.settings import HttpSettings
 from fabric.control.http.text import TextOf
-from fabric.control.service import LogPart, Service
+from fabric.control.ports import LogPart
+from fabric.control.service import Service
 from fabric.core.errors import NotFound
 
 CHUNK_BYTES = 2**16
@@ -31,6 +34,9 @@ MOST_BYTES = 2**22
 
 SLOWEST_LOOK = 5
 """A log where nothing happens is looked at so many times less often."""
+
+MOST_LOOKING = 4
+"""Readers that look at a log at the same time, so that hundreds of them leave threads to everybody else."""
 
 _FOLLOW = (
     "All that was written; the web socket `/tail` below it sends the same and then what follows, over all attempts."
@@ -49,7 +55,7 @@ _START = LogPart(b"", 0, False)
 
 def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes of logs."""
-    router = APIRouter()
+    router, looks = APIRouter(), CapacityLimiter(MOST_LOOKING)
     look = guard.needs(Permission.LOOK)
 
     @router.get(f"{JOBS}/{{job}}/logs", response_model=JobLogs, tags=["ray jobs"], description=_FOLLOW)
@@ -61,7 +67,7 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
     async def tail(socket: WebSocket, job: str, caller: Caller = look) -> None:
         await run_sync(find_job, service, job, caller)
         await socket.accept()
-        await _relay(socket, follow(service, job, caller, settings.follow_interval_s))
+        await _relay(socket, follow(service, job, caller, settings.follow_interval_s, looks))
 
     @router.get(f"{WORKLOADS}/{{name}}/logs", response_class=PlainTextResponse, responses=_PART, tags=["workloads"])
     async def part(
@@ -72,10 +78,15 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
         caller: Caller = look,
     ) -> Response:
         ends = time.monotonic() + min(wait_s, settings.max_wait_s)
-        found = await run_sync(service.log, name, caller, offset, max_bytes)
+        reader, pause_s = (
+            Following(service, name, caller, max_bytes=max_bytes, offset=offset),
+            settings.follow_interval_s,
+        )
+        found = await run_sync(reader.look, limiter=looks)
         while not found.content and not found.complete and time.monotonic() < ends:
-            await anyio.sleep(settings.follow_interval_s)
-            found = await run_sync(service.log, name, caller, offset, max_bytes)
+            await anyio.sleep(pause_s)
+            pause_s = _longer(pause_s, settings.follow_interval_s)
+            found = await run_sync(reader.look, limiter=looks)
         headers = {NEXT_OFFSET: str(found.next_offset), COMPLETE: "true" if found.complete else "false"}
         return Response(found.content, headers=headers, media_type="text/plain; charset=utf-8")
 
@@ -94,7 +105,9 @@ def _whole_log(service: Service, job: str, caller: Caller) -> Iterator[str]:
     yield '"}'
 
 
-async def follow(service: Service, job: str, caller: Caller, interval_s: float) -> AsyncIterator[str]:
+async def follow(
+    service: Service, job: str, caller: Caller, interval_s: float, looks: CapacityLimiter | None = None
+) -> AsyncIterator[str]:
     """The text of a log as it grows, until nothing will follow; over all attempts, and while the job still waits.
 
     Args:
@@ -102,19 +115,27 @@ async def follow(service: Service, job: str, caller: Caller, interval_s: float) 
         job: Name of the workload.
         caller: Who asks.
         interval_s: Shortest pause between two looks; nothing is read before the last piece was taken.
+        looks: How many may look at the same time.
     """
-    text, part, pause_s = TextOf(), _START, interval_s
-    while not part.complete:
+    text, reader, pause_s = TextOf(), Following(service, job, caller, max_bytes=CHUNK_BYTES), interval_s
+    while True:
         try:
-            part = await run_sync(service.log, job, caller, part.next_offset, CHUNK_BYTES)
+            part = await run_sync(reader.look, limiter=looks)
         except NotFound:
             # Deleted meanwhile.
             return
         if piece := text.more(part.content, last=part.complete):
             yield piece
-        pause_s = interval_s if part.content else min(1.5 * pause_s, SLOWEST_LOOK * interval_s)
-        if not part.content and not part.complete:
+        if part.complete:
+            return
+        pause_s = interval_s if part.content else _longer(pause_s, interval_s)
+        if not part.content:
             await anyio.sleep(pause_s)
+
+
+def _longer(pause_s: float, interval_s: float) -> float:
+    """The next pause where nothing happens."""
+    return min(1.5 * pause_s, SLOWEST_LOOK * interval_s)
 
 
 async def _relay(socket: WebSocket, pieces: AsyncIterator[str]) -> None:

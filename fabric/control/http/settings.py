@@ -35,3 +35,17 @@ class HttpSettings(Settings):
 
     max_wait_s: float = Field(default=30.0, gt=0)
     """Longest time that a request may ask to be held back until there is something new, in seconds."""
+
+    at_work: int = Field(default=6, ge=1)
+    """Submissions that are worked on at the same time, and as many of all other requests that are answered soon: enough
+    for the next to be read while others are being flushed to the disk; more would only take the processor from each
+    other."""
+
+    most_waiting: int = Field(default=64, ge=0)
+    """Requests of either kind that wait for those; further ones are answered 503 at once."""
+
+    patience_s: float = Field(default=2.0, gt=0)
+    """Longest wait of such a request in seconds; it is answered 503 then."""
+
+    most_held: int = Field(default=2000, ge=1)
+    """Requests that stay open at the same time, such as logs that are followed; further ones are answered 503."""
