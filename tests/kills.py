@@ -143,7 +143,8 @@ class Play:
         self._over.set()
         until(self.undrain, END_S, self.control.last_words)
         until(self._all_ended, END_S, lambda: f"{self._left()}\n{self.control.last_words()}")
-        self.control.ask("POST", f"workloads/{SERVICE}/stop")
+        # One that has just started may not lead yet.
+        until(lambda: self.control.ask("POST", f"workloads/{SERVICE}/stop").is_success, END_S, self.control.last_words)
         self.control.wait(SERVICE, "cancelled", within_s=END_S)
         until(lambda: not self._clusters(), END_S, lambda: f"{self._clusters()} stay\n{self.control.last_words()}")
         self._ending.set()
@@ -152,8 +153,7 @@ class Play:
 
     def _clusters(self) -> dict[str, list[str]]:
         """What is left of clusters."""
-        folders = (self.control.state / "clusters").iterdir()
-        return {folder.name: sorted(file.name for file in folder.iterdir()) for folder in folders}
+        return {folder.name: _files(folder) for folder in (self.control.state / "clusters").iterdir()}
 
     def _all_ended(self) -> bool:
         try:
@@ -163,6 +163,13 @@ class Play:
 
     def _left(self) -> list[Any]:
         return [self.control.get(name) for name in self.waiting()]
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        return sorted(file.name for file in folder.iterdir())
+    except FileNotFoundError:  # it has just been taken away
+        return []
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
+from fabric.control.naming import kept
 from fabric.control.oidc import OidcTokens
 from fabric.control.overview import (
     MOST_STARTS,
@@ -125,9 +126,10 @@ class Service:
         record = Record(
             final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as
         )
-        kept = self._ports.workloads.submit(record, idempotency_key)
+        entropy = None if spec.name else self._ports.entropy
+        taken_in = kept(self._ports.workloads, record, idempotency_key, made_up_of=entropy)
         self._ports.process.wake()
-        return kept
+        return taken_in
 
     def submit_job(self, submission: JobSubmission, caller: Caller) -> Record:
         """Take in what the stock `ray job submit` sends.
