@@ -364,7 +364,7 @@ def _has(item: Object, fields: str) -> bool:
     for path, value in (wish.split("=", 1) for wish in fields.split(",") if wish):
         found: Any = item
         for key in path.split("."):
-            found = found[key]
+            found = found.get(key)
         if found != value:
             return False
     return True

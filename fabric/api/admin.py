@@ -204,7 +204,7 @@ class NodeView(Settings):
     tier: str
     """Tier."""
     state: str
-    """booting, vetting, ready, draining or down."""
+    """booting, vetting, refused, ready, draining or down."""
     heads: bool
     """Whether Ray heads may run here."""
     capacity: dict[str, float]
@@ -213,6 +213,8 @@ class NodeView(Settings):
     """The same, of granted slices."""
     drain: DrainView | None = None
     """Who takes it out of service and why; None where nobody does, or only Kubernetes' own cordon says so."""
+    said: str = ""
+    """Why it takes no work, where Kubernetes or its preflight says so."""
     workloads: tuple[str, ...] = ()
     """Names of the workloads with a slice here, as far as they are within the asker's reach."""
     others: int = 0

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from fabric.config.settings import Settings
+from fabric.config.vet import Vet
 
 Architecture = Literal["amd64", "arm64"]
 """Instruction set of a node, in Kubernetes' words."""
@@ -119,6 +120,9 @@ class NodeGroup(Settings):
 
     mounts: tuple[Mount, ...] = ()
     """Folders of the node that containers see besides."""
+
+    vet: Vet | None = None
+    """What a node must show before it takes work; left out, a node takes work as soon as Kubernetes calls it ready."""
 
 
 class Kubernetes(Settings):

@@ -202,3 +202,5 @@ class Ports:
     """Lets the loop know projects that were made meanwhile."""
     leads: Callable[[], bool] = lambda: True
     """Whether this control acts; another one does otherwise."""
+    notes: Callable[[], Mapping[str, str]] = dict
+    """Why nodes take no work, where their backend says so; by name."""

@@ -93,7 +93,12 @@ def event_view(event: Event, read: Reads = str) -> EventView:
 
 
 def node_views(
-    nodes: Iterable[Node], records: Sequence[Record], drains: Mapping[str, DrainView], project: str | None = None
+    nodes: Iterable[Node],
+    records: Sequence[Record],
+    drains: Mapping[str, DrainView],
+    project: str | None = None,
+    *,
+    notes: Mapping[str, str],
 ) -> tuple[NodeView, ...]:
     """Every node with what is granted on it.
 
@@ -102,6 +107,7 @@ def node_views(
         records: Those that may hold a grant.
         drains: Who drains it, by node.
         project: Whose work is named; None for everybody's.
+        notes: Why nodes take no work, by name.
     """
     on_node: dict[str, list[tuple[Record, Slice]]] = {}
     for record in records:
@@ -109,18 +115,21 @@ def node_views(
             for part in record.grant.slices:
                 on_node.setdefault(part.node, []).append((record, part))
     ordered = sorted(nodes, key=lambda n: n.name)
-    return tuple(_node_view(node, on_node.get(node.name, []), drains.get(node.name), project) for node in ordered)
+    return tuple(
+        _node_view(node, on_node.get(node.name, []), drains.get(node.name), project, said=notes.get(node.name, ""))
+        for node in ordered
+    )
 
 
 def _node_view(
-    node: Node, held: Sequence[tuple[Record, Slice]], drain: DrainView | None, project: str | None
+    node: Node, held: Sequence[tuple[Record, Slice]], drain: DrainView | None, project: str | None, *, said: str
 ) -> NodeView:
     used = sum((part.resources for _, part in held), Resources())
     here = {record.name: project in (None, record.spec.project) for record, _ in held}
     return NodeView(
         name=node.name, tier=node.tier, state=str(node.state), heads=node.heads, capacity=_amounts(node.capacity),
         used=_amounts(used), drain=drain, workloads=tuple(sorted(name for name, named in here.items() if named)),
-        others=len(here) - sum(here.values()),
+        others=len(here) - sum(here.values()), said=said,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Knows nothing of slices. A pod's own status says nothing of these; only events d
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fabric.backends.kuberay.api import EVENTS, KubeApi
@@ -17,15 +17,21 @@ _EVERY_S = 5.0
 class PodEvents:
     """The last complaint about each pod, asked anew only now and then."""
 
-    def __init__(self, api: KubeApi) -> None:
-        self._api = api
+    def __init__(self, api: KubeApi, now: Callable[[], float] = time.monotonic) -> None:
+        """Asks nothing yet.
+
+        Args:
+            api: The server.
+            now: Seconds that grow.
+        """
+        self._api, self._now = api, now
         self._known: dict[str, tuple[float, str]] = {}
 
     def complaint(self, pod: Mapping[str, Any]) -> str:
         """Reason and words of the newest warning about a pod; empty where there is none, or none can be had."""
         uid = pod["metadata"]["uid"]
         asked_at, said = self._known.get(uid, (float("-inf"), ""))
-        if time.monotonic() - asked_at < _EVERY_S:
+        if self._now() - asked_at < _EVERY_S:
             return said
         try:
             found = self._api.listing(EVENTS, fields=f"involvedObject.uid={uid},type=Warning").items
@@ -34,7 +40,7 @@ class PodEvents:
         except FabricError:
             # Only words hang on it: the pod is watched anyway, and the deadline of its start holds.
             pass
-        self._known[uid] = (time.monotonic(), said)
+        self._known[uid] = (self._now(), said)
         return said
 
 

@@ -74,8 +74,16 @@ def awaits(pod: Mapping[str, Any]) -> str:
 
 def node_is_ready(node: Mapping[str, Any] | None) -> bool:
     """Whether a node is there and its kubelet says that it works."""
-    conditions = (node or {}).get("status", {}).get("conditions", ())
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return node is not None and readiness(node)[0] == "True"
+
+
+def readiness(node: Mapping[str, Any]) -> tuple[str, str]:
+    """What Kubernetes says of a node: True, False, or Unknown where its kubelet is silent; and why it is not True."""
+    for item in node.get("status", {}).get("conditions", ()):
+        if item["type"] == "Ready":
+            status = str(item["status"])
+            return status, "" if status == "True" else str(item.get("message", ""))
+    return "Unknown", ""
 
 
 def _ended(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:

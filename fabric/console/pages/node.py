@@ -104,6 +104,7 @@ def node_of(node: NodeView) -> Markup:
     rows: list[tuple[Child, ...]] = [(link_to(name),) for name in node.workloads]
     return join(
         tag("p", badge, " ", said_of(node.drain) if node.drain else None, class_="now"),
+        tag("p", node.said, class_="why") if node.said else None,
         facts(
             ("Tier", node.tier),
             ("Ray heads", "may run here" if node.heads else "run elsewhere"),

@@ -63,6 +63,16 @@ def test_a_wrong_setting_of_kubernetes_is_refused_by_place(item: str, message: s
         ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tiers.0.kubernetes.tolerations.0.effect"),
         ({"image": ""}, "tiers.0.kubernetes.image: String should have at least 1 character"),
         ({"gpus": 1}, "tiers.0.kubernetes.gpus: unknown key"),
+        ({"vet": True}, "tiers.0.kubernetes.vet"),
+        ({"vet": {"shm": "plenty"}}, "tiers.0.kubernetes.vet: 'plenty' is not a size"),
+        ({"vet": {"memory_free": "0 B"}}, "tiers.0.kubernetes.vet: an amount of 0 asks for nothing; leave it out"),
+        ({"vet": {"clock_skew_s": 0}}, "tiers.0.kubernetes.vet.clock_skew_s: Input should be greater than 0"),
+        (
+            {"vet": {"deadline_s": 1e6}},
+            "tiers.0.kubernetes.vet.deadline_s: Input should be less than or equal to 86400",
+        ),
+        ({"vet": {"again_s": 1}}, "tiers.0.kubernetes.vet.again_s: Input should be greater than or equal to 10"),
+        ({"vet": {"gpus": 4}}, "tiers.0.kubernetes.vet.gpus: unknown key"),
     ],
 )
 def test_a_wrong_setting_of_a_node_group_is_refused_by_place(change: dict[str, Any], message: str) -> None:

@@ -177,6 +177,12 @@ def test_a_long_curve_keeps_its_ends() -> None:
     assert (len(kept), kept[0], kept[-1]) == (300, points[0], points[-1])
 
 
+def test_a_node_says_why_it_was_refused() -> None:
+    refused = node(state="refused", said=EVIL)
+    assert ESCAPED in node_of(refused)
+    assert ESCAPED in nodes_of((refused,))
+
+
 def test_a_node_says_who_drains_it_and_what_is_on_it() -> None:
     drain = DrainView(node="gpu-0", by="ada", reason=EVIL, since=NOW, deadline=NOW + 60)
     away = node(state="draining", drain=drain, workloads=("train",))

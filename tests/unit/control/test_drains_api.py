@@ -136,3 +136,16 @@ async def test_the_client_drains_previews_and_undoes(world: World) -> None:
         assert (await client.drain("gpu-0", "heat", deadline_s=5.0)).deadline == START + 5
         assert {node.name: node.state for node in await client.nodes()}["gpu-0"] == "draining"
         await client.undrain("gpu-0")
+
+
+def test_why_a_node_takes_no_work_is_shown_and_told_to_who_waits_for_such_nodes(world: World) -> None:
+    world.notes = {"gpu-0": "/dev/cxi0 is missing"}
+    shown = {node["name"]: node["said"] for node in world.client("ann").get("/api/fabric/nodes").json()["nodes"]}
+    assert (shown["gpu-0"], shown["gpu-1"]) == ("/dev/cxi0 is missing", "")
+    world.job("waits", project="alpha", groups=(Group(name="t", tier="gpu", gpus=1),))
+    world.job("elsewhere", project="alpha", groups=(Group(name="t", tier="commodity"),))
+    notices = {
+        name: world.client("ann").get(f"/api/fabric/workloads/{name}/explain").json()["notices"]
+        for name in ("waits", "elsewhere")
+    }
+    assert notices == {"waits": ["node gpu-0 is ready: /dev/cxi0 is missing"], "elsewhere": []}

@@ -128,6 +128,7 @@ class World:
         self.process = FakeProcess()
         self.models = FakeModels()
         self.views: dict[str, ClusterView] = {}
+        self.notes: dict[str, str] = {}
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
@@ -149,6 +150,7 @@ class World:
             clock=self.clock,
             drains=self.drains,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
+            notes=lambda: self.notes,
         )
         self.service = Service(ports, SITE, settings.pop("tokens", None))
         settings = {"anonymous": True, "follow_interval_s": 0.01, "max_failed_logins": 10_000, **settings}
