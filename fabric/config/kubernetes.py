@@ -134,6 +134,10 @@ class Kubernetes(Settings):
     images: dict[Architecture, str] = Field(min_length=1)
     """Image with this Ray and Python, by the architecture of the nodes."""
 
+    built_for: dict[str, tuple[Architecture, ...]] = {}
+    """Architectures of images that work may name, by image. One that the site names nowhere is taken for a list of
+    images for all architectures, and the node says otherwise."""
+
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When a node fetches an image."""
 
@@ -163,6 +167,15 @@ class Kubernetes(Settings):
         if not all(images.values()):
             raise ValueError("an image needs a name")
         return images
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for architecture, image in self.images.items():
+            if architecture not in self.built_for.get(image, (architecture,)):
+                raise ValueError(f"images: {image} is named for {architecture}, but built_for says it is not")
+        if not all(self.built_for.values()):
+            raise ValueError("built_for: an image is for at least one architecture; leave it out where that is unknown")
+        return self
 
 
 def check_kubernetes(

@@ -9,6 +9,7 @@ from typing import Any
 
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.amounts import PodAmounts, pod_amounts
+from fabric.backends.kuberay.images import image_for
 from fabric.config import env
 from fabric.config.kubernetes import FabricProfile, Kubernetes, Mount, NodeGroup
 from fabric.config.site import Site, Tier
@@ -127,20 +128,14 @@ def reach(kubernetes: Kubernetes, profile: FabricProfile | None) -> dict[str, An
     return spec
 
 
-def image_of(tier: Tier, group: NodeGroup, kubernetes: Kubernetes) -> str:
-    """The image of a tier's pods that nobody asked another for."""
-    return group.image or kubernetes.images[tier.architecture]
-
-
 def _container(
     part: Slice, wanted: WantedCluster, home: Home, *, sizes: PodAmounts, volumes: "Sequence[Volume]"
 ) -> dict[str, Any]:
-    tier, group = home.tier(part)
-    image = wanted.images.get(part.group) or image_of(tier, group, home.kubernetes)
+    _, group = home.tier(part)
     amounts = _amounts(part, group, sizes)
     container: dict[str, Any] = {
         "name": "ray",
-        "image": image,
+        "image": image_for(part, wanted, home.site),
         "imagePullPolicy": home.kubernetes.pull_policy,
         "env": _environment(part, wanted, home, sizes),
         "resources": {"limits": amounts, "requests": dict(amounts)},

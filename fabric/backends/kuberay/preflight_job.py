@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fabric.backends.kuberay import names, preflight
-from fabric.backends.kuberay.pods import Home, Volume, empty_folder, host_volumes, image_of, reach, toleration
+from fabric.backends.kuberay.images import image_of
+from fabric.backends.kuberay.pods import Home, Volume, empty_folder, host_volumes, reach, toleration
 from fabric.config.kubernetes import NodeGroup
 from fabric.config.settings import Settings
 from fabric.config.site import Tier
