@@ -124,6 +124,12 @@ class NodeGroup(Settings):
     vet: Vet | None = None
     """What a node must show before it takes work; left out, a node takes work as soon as Kubernetes calls it ready."""
 
+    @model_validator(mode="after")
+    def _network(self) -> Self:
+        if self.vet and self.vet.network and not (self.profile and self.profile.env.get("NCCL_NET")):
+            raise ValueError("vet.network needs a profile whose `env` sets NCCL_NET, or nothing says what is wanted")
+        return self
+
 
 class Kubernetes(Settings):
     """Where the fabric's objects go and which images its pods run."""

@@ -22,6 +22,10 @@ class Vet(Settings):
     """Least memory that must be available while nothing runs on the node, with unit, such as what a clean RAM disk
     leaves; None asks for none."""
 
+    network: bool = False
+    """Whether NCCL is started once on the node's accelerators, and must choose the network that `NCCL_NET` and
+    `FI_PROVIDER` of the profile name. Needs torch in the tier's image."""
+
     clock_skew_s: float = Field(default=5.0, gt=0, le=3600)
     """Seconds by which the node's clock may differ from control's. 5 is a choice: well over what a pod's start hides,
     well below the minute after which tokens and deadlines go wrong."""

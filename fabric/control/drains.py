@@ -84,7 +84,8 @@ class NodeDrains:
             return tuple(_on(drains[node], record) for node in nodes)[:MOST_NOTICES]
         wished = list(self._wished(record))
         off = [_off(drains[node.name]) for node in wished if node.name in drains]
-        away = [f"node {node.name} is {node.state}: {notes[node.name]}" for node in wished if node.name in notes]
+        said = ((node, notes[node.name].said) for node in wished if node.name in notes)
+        away = [f"node {node.name} is {node.state}: {why}" for node, why in said if why]
         return (*off, *away)[:MOST_NOTICES]
 
     def _wished(self, record: Record) -> Iterable[Node]:

@@ -25,6 +25,7 @@ from fabric.backends.kuberay.ray_pods import RayPods, Surface
 from fabric.backends.kuberay.vetter import Vetter, VettingSurface
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
+from fabric.core.numa import Note
 from fabric.scheduler.ports import ClusterView, WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
@@ -67,6 +68,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
             clusters=Mirror(api, RAY_CLUSTERS, ours, _nobody, heard=self._look_at),
             pods=Mirror(api, PODS, ours, _nobody, grouped_by=names.CLUSTER, heard=self._look_at),
             nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
+            doubt=self._doubt,
         )
         theirs = names.selector({names.SITE: names.label_value(site.name)})
         self._foreign = ForeignSurface(
@@ -160,8 +162,8 @@ class KubeRayBackend(KeptClusters[RayPods]):
         """The nodes of Kubernetes that belong to a tier."""
         return self._look().nodes
 
-    def notes(self) -> Mapping[str, str]:
-        """Why nodes take no work, where Kubernetes or their preflight says so; by name."""
+    def notes(self) -> Mapping[str, Note]:
+        """What Kubernetes and preflights say of nodes, by name."""
         return self._look().notes
 
     def _look(self) -> Seen:
@@ -236,6 +238,10 @@ class KubeRayBackend(KeptClusters[RayPods]):
     def _nodes_stand(self) -> None:
         self._nodes_changed.set()
         self._around.changed.set()
+
+    def _doubt(self, node: str) -> None:
+        if self._vetter is not None:
+            self._vetter.doubt(node)
 
     def _look_at_preflights(self) -> None:
         if self._vetter is not None:

@@ -12,6 +12,7 @@ from fabric.backends.kuberay.pod_state import readiness
 from fabric.config.kubernetes import NodeGroup
 from fabric.config.site import Site, Tier
 from fabric.core.errors import BadInput
+from fabric.core.numa import Note, Numa
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
 from fabric.scheduler.machines import nodes_of
@@ -29,6 +30,8 @@ class Standing:
     """vetting, refused or ready."""
     said: str = ""
     """Why it is not ready."""
+    numa: Numa | None = None
+    """Its NUMA nodes, where it showed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Seen:
 
     nodes: tuple[Node, ...] = ()
     """By name."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Why a node takes no work, where Kubernetes or its preflight says so; by name."""
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What Kubernetes and preflights say of nodes, by name; of others nothing is to be said."""
 
 
 def nodes_seen(
@@ -61,10 +64,12 @@ def nodes_seen(
         if tier is None or tier.kubernetes is None:
             continue
         capacity = _least(samples[tier.name].capacity, allocatable(item, tier.kubernetes))
-        state, said = _state(item, tier, (standings or {}).get(name))
+        standing = (standings or {}).get(name)
+        state, said = _state(item, tier, standing)
         found.append(replace(samples[tier.name], name=name, capacity=capacity, state=state))
-        if said:
-            notes[name] = said
+        note = Note(said, standing.numa if standing else None)
+        if note != Note():
+            notes[name] = note
     return Seen(tuple(found), notes)
 
 

@@ -161,7 +161,7 @@ def _amounts(part: Slice, group: NodeGroup, sizes: PodAmounts) -> dict[str, str]
 def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> list[dict[str, Any]]:
     """Every variable in an order that never changes; what others refer to comes first."""
     told = {name: value for name, value in wanted.env.items() if name not in SECRET_VARIABLES}
-    _, group = home.tier(part)
+    tier, group = home.tier(part)
     threads = max(1, int(part.resources.cpus.whole() / max(1, part.workers)))
     own = {
         **_BUSY_MACHINE,
@@ -169,6 +169,7 @@ def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmoun
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{home.site.grace_s:g}",
         "OMP_NUM_THREADS": str(threads),
+        **({env.PIN: "numa"} if tier.superchip else {}),
         **({} if sizes.spills else {"RAY_automatic_object_spilling_enabled": "0"}),
         **(group.profile.env if group.profile else {}),
     }

@@ -10,10 +10,13 @@ import json
 import os
 import platform
 import re
+import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
@@ -23,13 +26,17 @@ TOLD_IN = "/dev/termination-log"
 """Where a container leaves that message."""
 _NODES = "sys/devices/system/node"
 _KIB = 1024
+_MOST_LINES, _MOST_LINE = 8, 120
+"""Lines of each library that are told, and letters of a line."""
+_MOST_S = 60.0
+"""How long `fi_info` may take, in seconds."""
 
 
 def report(ask: dict[str, Any], root: str = "/") -> dict[str, Any]:
     """Everything that is asked, and what the node has.
 
     Args:
-        ask: `devices` that must open, and `folders` that must take files.
+        ask: `devices` that must open, `folders` that must take files, and the file where `nccl` logs, if it is asked.
         root: Where the machine's files are.
     """
     memory = meminfo(os.path.join(root, "proc/meminfo"))
@@ -45,6 +52,7 @@ def report(ask: dict[str, Any], root: str = "/") -> dict[str, Any]:
         "gpus": nvidia_devices(os.path.join(root, "dev")),
         "bad": [*bad_devices(ask.get("devices", [])), *bad_folders(ask.get("folders", []))],
         "numa": numa_nodes(os.path.join(root, _NODES)),
+        "network": [*nccl_says(ask["nccl"]), *fabric_says()] if ask.get("nccl") else [],
     }
 
 
@@ -105,6 +113,49 @@ def bad_folders(paths: list[str]) -> list[str]:
         except OSError as error:
             found.append(path + " takes no files: " + str(error.strerror))
     return found
+
+
+def nccl_says(log: str, start: Callable[[], None] | None = None) -> list[str]:
+    """What NCCL says of its network when it starts.
+
+    Args:
+        log: File in which it writes, as NCCL_DEBUG_FILE says.
+        start: Lets it start; where it cannot, the reason is what it says.
+    """
+    try:
+        (start or _start_nccl)()
+    except Exception as error:  # whatever a foreign library raises is the answer to the question
+        return ["NCCL did not start: " + str(error).strip()[:_MOST_LINE]]
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            return _few(line for line in file if "NET" in line or "network" in line)
+    except OSError:
+        return []
+
+
+def _start_nccl() -> None:
+    import torch
+    import torch.distributed as dist
+
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    dist.all_reduce(torch.ones(1, device="cuda"))
+    torch.cuda.synchronize()
+    dist.destroy_process_group()
+
+
+def fabric_says() -> list[str]:
+    """Which providers libfabric knows; nothing where its program is not there."""
+    program = shutil.which("fi_info")
+    if program is None:
+        return []
+    told = subprocess.run([program], capture_output=True, text=True, check=False, timeout=_MOST_S)
+    return _few(line for line in told.stdout.splitlines() if "provider:" in line)
+
+
+def _few(lines: Iterable[str]) -> list[str]:
+    """Different lines, shortened so that the report is taken whole."""
+    different = dict.fromkeys(line.strip()[-_MOST_LINE:] for line in lines)
+    return list(different)[:_MOST_LINES]
 
 
 def numa_nodes(folder: str) -> list[list[int]]:

@@ -24,6 +24,8 @@ _OWN = {"cpu": "100m", "memory": "128Mi"}
 """What the pod asks for beside accelerators: a Python that reads some files."""
 _KEPT_S = 3600
 """Seconds after which Kubernetes takes away what ended and nobody heard of."""
+_NCCL_LOG = "/tmp/fabric-nccl.log"  # noqa: S108
+"""Where NCCL says what it chose."""
 _FOLDER = "/tmp"  # noqa: S108
 """Where work may always write."""
 
@@ -123,11 +125,15 @@ def _question(group: NodeGroup) -> dict[str, Any]:
     profile = group.profile
     every = [*group.mounts, *(profile.mounts if profile else ())]
     folders = [_FOLDER, *(mount.path or mount.host for mount in every if mount.writable)]
-    return {"devices": list(profile.devices if profile else ()), "folders": folders}
+    asked: dict[str, Any] = {"devices": list(profile.devices if profile else ()), "folders": folders}
+    return {**asked, "nccl": _NCCL_LOG} if group.vet and group.vet.network else asked
 
 
 def _variables(group: NodeGroup) -> Mapping[str, str]:
-    return group.profile.env if group.profile else {}
+    told = group.profile.env if group.profile else {}
+    if group.vet is None or not group.vet.network:
+        return told
+    return {**told, "NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET", "NCCL_DEBUG_FILE": _NCCL_LOG}
 
 
 def _shm(vet: Vet | None) -> list[Volume]:

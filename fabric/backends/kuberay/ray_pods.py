@@ -42,6 +42,8 @@ class Surface:
     clusters: Mirror
     pods: Mirror
     nodes: Mirror
+    doubt: Callable[[str], None] = lambda _: None
+    """Told the node of a pod that lacks a device there."""
 
 
 class RayPods:
@@ -60,7 +62,7 @@ class RayPods:
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
         self._trouble = ""
-        self._events = PodEvents(surface.api)
+        self._events = PodEvents(surface.api, doubt=surface.doubt)
 
     @property
     def layout(self) -> PodLayout:
@@ -147,6 +149,8 @@ class RayPods:
         known = self._by_slice().get(name) or self._last.get(name)
         if known and not pod_state.has_ended(known) and not self._node_is_ready(known):
             return f"its node {known['spec'].get('nodeName')} is not ready"
+        if known and (lacks := self._events.lacks(known)):
+            return lacks
         gone = self._surface.pods.gone(known["metadata"]["uid"]) if known else None
         return pod_state.last_words(gone or known)
 
@@ -158,7 +162,8 @@ class RayPods:
         pods = self._by_slice()
         for name in names:
             if name not in self._released:
-                return f"slice {name}: KubeRay has not made its pod{self._why_no_pod()}"
+                why = self._events.why_no_pod(self._found())
+                return f"slice {name}: KubeRay has not made its pod: {why}"
             why = self._complaint(pods[name]) if name in pods else ""
             if why:
                 return f"slice {name} on {self._layout.nodes[name]}: {why}"
@@ -195,12 +200,6 @@ class RayPods:
 
     def forget(self) -> None:
         """Nothing: what was kept of it was the RayCluster."""
-
-    def _why_no_pod(self) -> str:
-        """What the operator complains of, such as a quota that refuses; otherwise where to look."""
-        cluster = self._found()
-        said = self._events.complaint(cluster) if cluster else ""
-        return f": {said}" if said else f"; see `kubectl describe raycluster {self._object_name}`"
 
     def _complaint(self, pod: Object) -> str:
         """Why a released pod does not run: from its status, or else from what was told of it."""
@@ -368,7 +367,8 @@ class RayPods:
         return {name: pod for pod in self._pods() if (name := pod_state.slice_of(pod))}
 
     def _lives(self, pod: Object | None) -> bool:
-        return pod is not None and not pod_state.has_ended(pod) and self._node_is_ready(pod)
+        here = pod is not None and not pod_state.has_ended(pod) and self._node_is_ready(pod)
+        return here and not self._events.lacks(pod or {})
 
     def _node_is_ready(self, pod: Object) -> bool:
         """Whether its node works; a pod without a node needs none."""

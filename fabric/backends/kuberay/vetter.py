@@ -17,7 +17,7 @@ from fabric.backends.kuberay.api import EVENTS, JOBS, NODES, KubeApi, Object
 from fabric.backends.kuberay.events import event_of
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.nodes import Standing
-from fabric.backends.kuberay.pod_events import PodEvents
+from fabric.backends.kuberay.pod_events import NEVER_STARTS, PodEvents
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.preflight_job import CONTAINER, Asked, ask_of, asked_by, job_of
 from fabric.backends.kuberay.vetting import Record, Report, Vetted, boot_of, is_due, standings, vetted
@@ -35,8 +35,6 @@ _MOST_AT_ONCE = 50
 each, and the API server gets no thousand objects at once."""
 _MOST_SAID = 300
 """Letters of what a failed preflight says."""
-_NEVER_STARTS = "hostPath type check failed"
-"""Words of the kubelet for a folder or device that is not there; no waiting helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,7 @@ class Vetter(threading.Thread):
         self._events = PodEvents(surface.api, clock)
         self._begun: dict[str, float] = {}
         """By the uid of a preflight's pod: when it was first seen with a node."""
+        self._doubted: set[str] = set()
         self._waits: Mapping[str, str] = {}
         self._told: Mapping[str, Standing] = {}
         self._look, self._over = threading.Event(), threading.Event()
@@ -87,6 +86,12 @@ class Vetter(threading.Thread):
     def look(self) -> None:
         """Look again soon, as something has changed."""
         self._look.set()
+
+    def doubt(self, node: str) -> None:
+        """Let a node show itself anew, as a pod there lacks what the node once showed."""
+        if node not in self._doubted:
+            self._doubted.add(node)
+            self._look.set()
 
     def end(self) -> None:
         """Ask nobody more; what runs goes on."""
@@ -109,7 +114,8 @@ class Vetter(threading.Thread):
         nodes = self._vetted()
         found, now, free = standings(nodes.values(), waits), self._clock(), _MOST_AT_ONCE - len(jobs)
         for name, node in nodes.items():
-            if _is_cordoned(node):
+            if _is_cordoned(node) or name in self._doubted:
+                self._doubted.discard(name)
                 self._forget(node)
             elif name not in jobs and free > 0 and _can_be_asked(node) and is_due(node, found[name], now):
                 free -= 1
@@ -151,7 +157,7 @@ class Vetter(threading.Thread):
         pod = next((p for p in pods if any(o["uid"] == uid for o in p["metadata"].get("ownerReferences", ()))), None)
         found = result_of(job, pod)
         said = "" if found else self._complaint(job, pod)
-        if not found and (_NEVER_STARTS in said or self._is_late(node, job, pod)):
+        if not found and (NEVER_STARTS in said or self._is_late(node, job, pod)):
             found = said or "its preflight does not end"
         if found:
             self._keep(node, job, found)

@@ -12,11 +12,13 @@ from pydantic import ValidationError
 
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.manifest import RAY_VERSION
+from fabric.backends.kuberay.network import fallbacks
 from fabric.backends.kuberay.nodes import Standing, allocatable, tier_of
 from fabric.config.kubernetes import NodeGroup
 from fabric.config.settings import Settings
 from fabric.config.site import Site, Tier
 from fabric.config.vet import Vet
+from fabric.core.numa import Numa, NumaNode
 from fabric.core.quantity import Bytes
 from fabric.scheduler.snapshot import NodeState
 
@@ -52,6 +54,8 @@ class Report(Settings):
     """What is wrong with devices and folders."""
     numa: tuple[tuple[int, int, int], ...]
     """Number, cores and bytes of each NUMA node."""
+    network: tuple[str, ...] = ()
+    """What NCCL and libfabric said of the network that they chose, if they were asked."""
 
 
 class Record(Settings):
@@ -191,6 +195,8 @@ def shortcomings(node: Vetted) -> Iterator[str]:
         yield f"a pod with all accelerators sees {report.gpus} of {capacity.gpus:g}"
     if report.ray != RAY_VERSION:
         yield f"its image has {f'Ray {report.ray}' if report.ray else 'no Ray'}, the fabric {RAY_VERSION}"
+    if node.vet.network and node.group.profile:
+        yield from fallbacks(report.network, node.group.profile.env)
     yield from _skew(record, report, node.vet.clock_skew_s)
 
 
@@ -207,20 +213,32 @@ def _skew(record: Record, report: Report, most_s: float) -> Iterator[str]:
             yield f"its clock is at least {off_s:.0f} s {how} control's ({most_s:g} s are allowed)"
 
 
+def numa_of(node: Vetted) -> Numa | None:
+    """The NUMA nodes that a node showed."""
+    report = node.record.report if node.record else None
+    if report is None:
+        return None
+    return Numa(tuple(NumaNode(*each) for each in report.numa), coherent=node.tier.superchip is not None)
+
+
 def _standing(node: Vetted, python: str | None, waits: str) -> Standing:
+    state, said = _state(node, python, waits)
+    return Standing(state, said, numa_of(node))
+
+
+def _state(node: Vetted, python: str | None, waits: str) -> tuple[NodeState, str]:
     record = node.record
     if record is None:
-        return Standing(NodeState.VETTING, node.missing_gpus or waits)
+        return NodeState.VETTING, node.missing_gpus or waits
     lacks = [*filter(None, [node.missing_gpus]), *shortcomings(node)]
     if lacks:
-        return Standing(NodeState.REFUSED, "; ".join(lacks))
+        return NodeState.REFUSED, "; ".join(lacks)
     if python is None and not node.tier.heads:
         said = "no node that may hold heads has been admitted, whose version of Python it must have"
-        return Standing(NodeState.VETTING, said)
+        return NodeState.VETTING, said
     if python and record.report and record.report.python != python:
-        said = f"its image has Python {record.report.python}, that of heads {python}"
-        return Standing(NodeState.REFUSED, said)
-    return Standing(NodeState.READY)
+        return NodeState.REFUSED, f"its image has Python {record.report.python}, that of heads {python}"
+    return NodeState.READY, ""
 
 
 def _python_of_heads(nodes: Iterable[Vetted]) -> str | None:

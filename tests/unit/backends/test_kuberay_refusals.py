@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, Kind,
 from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.images import image_for
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
-from fabric.config.kubernetes import Kubernetes
+from fabric.backends.kuberay.pods import Home
+from fabric.config.kubernetes import FabricProfile, Kubernetes
 from fabric.config.site import Site
 from fabric.core.errors import BadInput, Denied, FabricError, NotFound
 from fabric.core.resources import Resources
@@ -236,3 +238,28 @@ def test_each_tier_of_a_mixed_site_runs_the_image_of_its_architecture() -> None:
     part = Slice("t-0", "trainers", "n", "gpu", 1, Resources.of(1, 0, "1 GiB"))
     cluster = wanted("w-1", HEAD, part)
     assert [image_for(one, cluster, ARM_SITE) for one in (HEAD, part)] == ["fabric:amd", "fabric:arm"]
+
+
+def test_a_device_that_is_lost_after_the_node_was_admitted_ends_the_attempt_and_brings_the_node_into_doubt() -> None:
+    profile = FabricProfile(
+        version="cxi-1", devices=("/dev/cxi0",), privileged=True, env={"NCCL_NET": "AWS Libfabric"}
+    )  # fmt: skip
+    gpu, commodity = pods_site().tiers
+    assert gpu.kubernetes is not None
+    group = gpu.kubernetes.model_copy(update={"profile": profile})
+    doubted: list[str] = []
+    world = World()
+    site = pods_site(tiers=(gpu.model_copy(update={"kubernetes": group}), commodity))
+    world.surface = replace(world.surface, home=Home(site), doubt=doubted.append)
+    world.api.pulls = False
+    pods = world.cluster()
+    tended(pods, lambda: len(world.api.released) == len(GANG))
+    assert (pods.lost(), doubted) == ([], [])
+    name = world.api.pod_of(TRAINERS[0].name)["metadata"]["name"]
+    world.api.change(PODS, name, spec={"nodeName": "g0"})
+    warned(world, PODS, name, "hostPath type check failed: /dev/cxi0 is not a character device")
+    pods._events._known.clear()  # it asks only every few seconds
+    tended(pods, lambda: pods.lost() == [TRAINERS[0].name])
+    assert pods.last_words(TRAINERS[0].name).endswith("/dev/cxi0 is not a character device")
+    assert set(doubted) == {"g0"}
+    world.close()

@@ -1,5 +1,6 @@
 """Nodes are asked once for each of their starts, what they show is kept on them, and people hear of it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from fabric.config.kubernetes import FabricProfile, Mount
 from fabric.config.site import Site
 from fabric.config.vet import Vet
 from fabric.core.errors import Denied
+from fabric.core.numa import Note
 from tests.preflights import NOW, AskedApiServer, node_of, shows, vetting_site
 
 GOOD = {"g0": shows(), "c0": shows()}
@@ -58,7 +60,7 @@ class World:
         """State of each node, and why."""
         objects = self.heard[NODES].objects().values()
         seen = nodes_seen(self.site, objects, self.vetter.standings(objects))
-        return {n.name: f"{n.state} {seen.notes.get(n.name, '')}".strip() for n in seen.nodes}
+        return {n.name: f"{n.state} {seen.notes.get(n.name, Note()).said}".strip() for n in seen.nodes}
 
     def made(self) -> int:
         """How many Jobs were made so far."""
@@ -132,6 +134,19 @@ def test_a_node_that_comes_back_from_being_drained_shows_itself_anew(world: Worl
     world.api.change(NODES, "g0", spec={"unschedulable": None})
     world.settle()
     assert world.stands()["g0"] == "vetting its preflight runs"
+
+
+def test_a_node_that_is_doubted_shows_itself_anew_and_takes_nothing_meanwhile(world: World) -> None:
+    world.api.answers = GOOD
+    world.settle()
+    world.api.answers = {}
+    world.vetter.doubt("g0")
+    world.settle()
+    assert world.stands() == {"c0": "ready", "g0": "vetting its preflight runs"}
+    world.api.answers = {"g0": shows(bad=["/dev/cxi0 is missing"])}
+    world.api.again()
+    world.settle()
+    assert world.stands()["g0"] == "refused /dev/cxi0 is missing"
 
 
 def test_a_node_that_is_drained_or_gone_while_it_is_asked_is_asked_no_more(world: World) -> None:
@@ -262,6 +277,14 @@ def test_the_pod_of_a_preflight_is_bound_to_its_node_with_all_that_work_there_wo
     assert {"name": "shared-mem", "emptyDir": {"sizeLimit": str(2**30), "medium": "Memory"}} in spec["volumes"]
     assert made["spec"]["backoffLimit"] == 0
     assert len(made["metadata"]["name"]) <= 63
+
+
+def test_a_preflight_of_the_network_lets_nccl_say_what_it_chooses() -> None:
+    profile = FabricProfile(version="1", env={"NCCL_NET": "AWS Libfabric", "FI_PROVIDER": "cxi"})
+    (container,) = job(vet=Vet(network=True), profile=profile)["spec"]["template"]["spec"]["containers"]
+    told = {item["name"]: item["value"] for item in container["env"]}
+    assert (told["NCCL_DEBUG"], told["NCCL_NET"]) == ("INFO", "AWS Libfabric")
+    assert json.loads(container["command"][3])["nccl"] == told["NCCL_DEBUG_FILE"]
 
 
 def test_another_image_profile_or_folder_is_another_question() -> None:

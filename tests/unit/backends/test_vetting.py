@@ -9,13 +9,17 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import Object
 from fabric.backends.kuberay.nodes import Standing, nodes_seen
 from fabric.backends.kuberay.vetting import Record, Report, is_due, record_of, standings, vetted
+from fabric.config.kubernetes import FabricProfile
+from fabric.config.memory import Superchip
 from fabric.config.site import Site
 from fabric.config.vet import Vet
+from fabric.core.numa import Note, Numa, NumaNode
 from fabric.scheduler.snapshot import NodeState
 from tests.preflights import GIB, NOW, node_of, shows, vetting_site
 
 ASKS = {"gpu": "ask-1", "commodity": "ask-1"}
-READY = Standing(NodeState.READY)
+SHOWN = Numa((NumaNode(0, 8, 16 * GIB),))
+READY = Standing(NodeState.READY, numa=SHOWN)
 
 
 def having(item: Object, report: dict[str, Any] | None = None, *, failure: str = "", **more: Any) -> Object:
@@ -114,6 +118,15 @@ def test_what_was_shown_before_a_new_start_or_to_another_question_counts_nothing
     assert stand(head(), item)["g0"].state is NodeState.VETTING
 
 
+def test_a_silent_fall_back_to_tcp_is_refused_where_the_network_is_asked() -> None:
+    profile = FabricProfile(version="1", env={"NCCL_NET": "AWS Libfabric"})
+    site = vetting_site(Vet(network=True), tiers=("gpu",), profile=profile)
+    for said, state in (("Using network AWS Libfabric", "ready"), ("Using network Socket", "refused")):
+        (found,) = stand(gpu(network=[f"nid1:1:1 [0] NCCL INFO {said}"]), site=site).values()
+        assert found.state == state
+    assert found.said == "NCCL fell back to Socket instead of AWS Libfabric"
+
+
 def test_an_annotation_that_nobody_can_read_counts_nothing() -> None:
     item = node_of("g0", "gpu", gpus=2)
     item["metadata"]["annotations"] = {names.PREFLIGHT: '{"job": 1}'}
@@ -124,7 +137,7 @@ def test_an_annotation_that_nobody_can_read_counts_nothing() -> None:
 def test_an_accelerator_that_kubernetes_loses_later_refuses_the_node_until_it_is_back() -> None:
     item = gpu()
     item["status"]["allocatable"]["nvidia.com/gpu"] = "1"
-    assert stand(head(), item)["g0"] == Standing(NodeState.REFUSED, "Kubernetes offers 1 nvidia.com/gpu of 2")
+    assert stand(head(), item)["g0"] == Standing(NodeState.REFUSED, "Kubernetes offers 1 nvidia.com/gpu of 2", SHOWN)
     new = node_of("g0", "gpu", gpus=1)
     assert stand(head(), new)["g0"] == Standing(NodeState.VETTING, "Kubernetes offers 1 nvidia.com/gpu of 2")
     (node,) = vetted(vetting_site(), [new], ASKS)
@@ -144,9 +157,19 @@ def test_a_refused_node_is_asked_again_after_a_while_and_a_good_one_is_not() -> 
     assert is_due(fresh, Standing(NodeState.VETTING), NOW)
 
 
+def test_a_superchip_shows_whether_its_driver_gives_its_memory_to_the_system() -> None:
+    site = vetting_site(tiers=("gpu",))
+    chips = tuple(t.model_copy(update={"superchip": Superchip(cpus=1, gpus=1, memory="1 GiB")}) for t in site.tiers)
+    site = site.model_copy(update={"tiers": chips})
+    for numa, mode in (([[0, 8, GIB], [4, 0, GIB], [5, 0, 0]], "numa"), ([[0, 8, GIB]], "cdmm")):
+        (found,) = stand(gpu(numa=numa), site=site).values()
+        assert found.numa is not None
+        assert found.numa.mode == mode
+
+
 def states(*items: Object, site: Site | None = None) -> dict[str, str]:
     seen = nodes_seen(site or vetting_site(), items, stand(*items, site=site))
-    return {node.name: f"{node.state}: {seen.notes.get(node.name, '')}" for node in seen.nodes}
+    return {node.name: f"{node.state}: {seen.notes.get(node.name, Note()).said}" for node in seen.nodes}
 
 
 def test_states_of_nodes_through_their_lives() -> None:

@@ -75,6 +75,7 @@ def test_a_wrong_setting_of_kubernetes_is_refused_by_place(item: str, message: s
             "tiers.0.kubernetes.vet.deadline_s: Input should be less than or equal to 86400",
         ),
         ({"vet": {"again_s": 1}}, "tiers.0.kubernetes.vet.again_s: Input should be greater than or equal to 10"),
+        ({"vet": {"network": True}}, "tiers.0.kubernetes: vet.network needs a profile whose `env` sets NCCL_NET"),
         ({"vet": {"gpus": 4}}, "tiers.0.kubernetes.vet.gpus: unknown key"),
     ],
 )

@@ -178,7 +178,9 @@ def test_a_long_curve_keeps_its_ends() -> None:
 
 
 def test_a_node_says_why_it_was_refused() -> None:
-    refused = node(state="refused", said=EVIL)
+    numa = {"nodes": 36, "with_cores": 4, "of_accelerators": 4, "mode": "numa"}
+    refused = node(state="refused", said=EVIL, numa=numa)
+    assert "36: 4 with cores, 4 of accelerators; mode numa" in node_of(refused)
     assert ESCAPED in node_of(refused)
     assert ESCAPED in nodes_of((refused,))
 

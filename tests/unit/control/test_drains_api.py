@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fabric.api.nodes import DRAIN
+from fabric.core.numa import Note, Numa, NumaNode
 from fabric.core.resources import Resources
 from fabric.sdk import AsyncClient
 from fabric.workloads.record import Grant, Slice
@@ -139,9 +140,11 @@ async def test_the_client_drains_previews_and_undoes(world: World) -> None:
 
 
 def test_why_a_node_takes_no_work_is_shown_and_told_to_who_waits_for_such_nodes(world: World) -> None:
-    world.notes = {"gpu-0": "/dev/cxi0 is missing"}
-    shown = {node["name"]: node["said"] for node in world.client("ann").get("/api/fabric/nodes").json()["nodes"]}
-    assert (shown["gpu-0"], shown["gpu-1"]) == ("/dev/cxi0 is missing", "")
+    plain = Numa((NumaNode(0, 4, 8), NumaNode(1, 4, 8)))
+    world.notes = {"gpu-0": Note("/dev/cxi0 is missing"), "gpu-1": Note(numa=plain)}
+    nodes = {node["name"]: node for node in world.client("ann").get("/api/fabric/nodes").json()["nodes"]}
+    assert (nodes["gpu-0"]["said"], nodes["gpu-1"]["said"]) == ("/dev/cxi0 is missing", "")
+    assert nodes["gpu-1"]["numa"] == {"nodes": 2, "with_cores": 2, "of_accelerators": 0, "mode": "plain"}
     world.job("waits", project="alpha", groups=(Group(name="t", tier="gpu", gpus=1),))
     world.job("elsewhere", project="alpha", groups=(Group(name="t", tier="commodity"),))
     notices = {

@@ -25,6 +25,7 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.ports import Ports
 from fabric.control.service import Service
+from fabric.core.numa import Note
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.snapshot import Node
@@ -128,7 +129,7 @@ class World:
         self.process = FakeProcess()
         self.models = FakeModels()
         self.views: dict[str, ClusterView] = {}
-        self.notes: dict[str, str] = {}
+        self.notes: dict[str, Note] = {}
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
