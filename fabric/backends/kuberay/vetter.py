@@ -115,7 +115,6 @@ class Vetter(threading.Thread):
         found, now, free = standings(nodes.values(), waits), self._clock(), _MOST_AT_ONCE - len(jobs)
         for name, node in nodes.items():
             if _is_cordoned(node) or name in self._doubted:
-                self._doubted.discard(name)
                 self._forget(node)
             elif name not in jobs and free > 0 and _can_be_asked(node) and is_due(node, found[name], now):
                 free -= 1
@@ -189,9 +188,10 @@ class Vetter(threading.Thread):
             self._delete(name)
 
     def _forget(self, node: Vetted) -> None:
-        """A node that comes back from being drained has to show itself anew."""
-        if names.PREFLIGHT in (node.item["metadata"].get("annotations") or {}):
-            self._annotate(node.name, None)
+        """A node that comes back from being drained, or is doubted, has to show itself anew."""
+        known = names.PREFLIGHT in (node.item["metadata"].get("annotations") or {})
+        if not known or self._annotate(node.name, None):
+            self._doubted.discard(node.name)
 
     def _annotate(self, node: str, text: str | None) -> bool:
         patch = {"metadata": {"annotations": {names.PREFLIGHT: text}}}
@@ -243,8 +243,9 @@ def _is_current(node: Vetted, asked: Asked, job: str) -> bool:
 
 def result_of(job: Object, pod: Object | None) -> Report | str:
     """What a preflight came to: a report, or how it failed; empty while it has not ended."""
-    if pod is not None and pod_state.has_ended(pod):
-        return _report_of(pod)
+    if pod is not None:
+        # Its Job may be told to have failed before it: only the pod says why.
+        return _report_of(pod) if pod_state.has_ended(pod) else ""
     for condition in job.get("status", {}).get("conditions", ()):
         if (condition["type"], condition["status"]) == ("Failed", "True"):
             return f"its preflight failed: {condition.get('message') or condition.get('reason', '')}"

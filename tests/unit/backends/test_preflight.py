@@ -81,3 +81,4 @@ def test_its_text_is_whole_and_runs_on_old_pythons() -> None:
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not any(name.startswith("fabric") for name in imported)
+    assert "$(" not in text, "Kubernetes would put a variable there"

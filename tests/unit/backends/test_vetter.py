@@ -232,6 +232,10 @@ def test_a_job_that_kubernetes_gives_up_is_the_reason(world: World) -> None:
     for name in world.api.named(JOBS):
         world.api.change(JOBS, name, status={"conditions": [failed]})
     world.settle(1)
+    assert world.stands()["g0"] == "vetting its preflight runs", "its pod may say why"
+    for name in world.api.named(PODS):
+        world.api.take(PODS, name)
+    world.settle(1)
     assert world.stands()["g0"] == "refused its preflight failed: its pod was evicted"
 
 
