@@ -62,7 +62,9 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     pods.change(lambda layout: layout.model_copy(update={"leaving": (TRAINERS[1].name,)}))
     pods.drain(TRAINERS[1].name)
     tended(pods, lambda: pods.has_left(TRAINERS[1].name))
-    assert adopted(world).end(5.0)
+    again = adopted(world)
+    tended(again, lambda: again.head()[1] != "")
+    assert again.end(5.0)
     world.api.pulls = False
     waiting = world.cluster()
     tended(waiting, lambda: len(world.api.released) == 2 * len(GANG))
