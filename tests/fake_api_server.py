@@ -53,6 +53,8 @@ class FakeApiServer:
     """By verb and kind: raised until it is taken out."""
     makes_pods: bool = True
     """Whether the operator works."""
+    gives_tokens: bool = True
+    """Whether the operator is new enough to give pods the cluster's token."""
     pulls: bool = True
     """Whether images can be pulled."""
     released: list[tuple[str, str, str]] = field(default_factory=list)
@@ -290,6 +292,9 @@ class FakeApiServer:
         meta, template = cluster["metadata"], copy.deepcopy(group["template"])
         own = {names.CLUSTER: meta["name"], names.GROUP: name, names.NODE_TYPE: node_type}
         template.setdefault("metadata", {}).setdefault("labels", {}).update(own)
+        if self.gives_tokens and cluster["spec"].get("authOptions"):
+            container = template["spec"]["containers"][0]
+            container["env"] = [*container.get("env", ()), {"name": "RAY_AUTH_MODE", "value": "token"}]
         template["metadata"] |= {
             "name": f"{meta['name']}-{name}-{self._count}",
             "ownerReferences": [{"uid": meta["uid"]}],
@@ -364,7 +369,7 @@ def _has(item: Object, fields: str) -> bool:
     for path, value in (wish.split("=", 1) for wish in fields.split(",") if wish):
         found: Any = item
         for key in path.split("."):
-            found = found[key]
+            found = found.get(key)
         if found != value:
             return False
     return True

@@ -196,6 +196,20 @@ class ExplanationView(Settings):
     """History, oldest first."""
 
 
+class NumaView(Settings):
+    """The NUMA nodes of a node, as its preflight saw them."""
+
+    nodes: int
+    """How many."""
+    with_cores: int
+    """Of them with cores."""
+    of_accelerators: int
+    """Of them memory of accelerators, without cores."""
+    mode: str
+    """`numa` where the system gives out the memory of accelerators as its own, `cdmm` where a superchip keeps it apart,
+    and `plain`."""
+
+
 class NodeView(Settings):
     """A node and what is on it."""
 
@@ -204,7 +218,7 @@ class NodeView(Settings):
     tier: str
     """Tier."""
     state: str
-    """booting, vetting, ready, draining or down."""
+    """booting, vetting, refused, ready, draining or down."""
     heads: bool
     """Whether Ray heads may run here."""
     capacity: dict[str, float]
@@ -213,6 +227,10 @@ class NodeView(Settings):
     """The same, of granted slices."""
     drain: DrainView | None = None
     """Who takes it out of service and why; None where nobody does, or only Kubernetes' own cordon says so."""
+    said: str = ""
+    """Why it takes no work, where Kubernetes or its preflight says so."""
+    numa: NumaView | None = None
+    """Its NUMA nodes; None where it has not shown them."""
     workloads: tuple[str, ...] = ()
     """Names of the workloads with a slice here, as far as they are within the asker's reach."""
     others: int = 0

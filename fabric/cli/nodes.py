@@ -26,7 +26,7 @@ MOVES = ("WORKLOAD", "PROJECT", "WHAT", "HOW")
 
 
 def nodes(ctx: typer.Context, json: Json = False) -> None:
-    """List the nodes, what is used of them and by whom, and who drains which."""
+    """List the nodes, what is used of them and by whom, who drains which, and why others take no work."""
     with session(ctx).client() as client:
         found = client.nodes()
     if json:
@@ -38,6 +38,8 @@ def nodes(ctx: typer.Context, json: Json = False) -> None:
     for node in found:
         if node.drain is not None:
             typer.echo(_sentence(node.drain))
+        if node.said:
+            typer.echo(f"node {node.name} is {node.state}: {node.said}")
 
 
 def drain(

@@ -27,6 +27,8 @@ CLUSTER = "FABRIC_CLUSTER"
 """Name of the Ray cluster a process belongs to: `WORKLOAD-ATTEMPT`; how the local backend finds its processes."""
 SLICE = "FABRIC_SLICE"
 """Name of the slice a process belongs to."""
+PIN = "FABRIC_PIN"
+"""`numa` where ranks should keep to the cores beside their accelerators."""
 STATE = "FABRIC_STATE"
 """Folder of a local fabric's records; default `~/.fabric`."""
 CACHE = "FABRIC_CACHE"
@@ -47,6 +49,7 @@ VARIABLES: Mapping[str, str] = {
     REVISION: "revision of the workload's code",
     CLUSTER: "name of the Ray cluster",
     SLICE: "name of the slice",
+    PIN: "what ranks should keep to",
     STATE: "folder of a local fabric's records",
     CACHE: "folder of converted assets",
     TRACES: "folder of public traces",

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from fabric.config.settings import Settings
+from fabric.config.vet import Vet
 
 Architecture = Literal["amd64", "arm64"]
 """Instruction set of a node, in Kubernetes' words."""
@@ -120,6 +121,15 @@ class NodeGroup(Settings):
     mounts: tuple[Mount, ...] = ()
     """Folders of the node that containers see besides."""
 
+    vet: Vet | None = None
+    """What a node must show before it takes work; left out, a node takes work as soon as Kubernetes calls it ready."""
+
+    @model_validator(mode="after")
+    def _network(self) -> Self:
+        if self.vet and self.vet.network and not (self.profile and self.profile.env.get("NCCL_NET")):
+            raise ValueError("vet.network needs a profile whose `env` sets NCCL_NET, or nothing says what is wanted")
+        return self
+
 
 class Kubernetes(Settings):
     """Where the fabric's objects go and which images its pods run."""
@@ -129,6 +139,10 @@ class Kubernetes(Settings):
 
     images: dict[Architecture, str] = Field(min_length=1)
     """Image with this Ray and Python, by the architecture of the nodes."""
+
+    built_for: dict[str, tuple[Architecture, ...]] = {}
+    """Architectures of images that work may name, by image. One that the site names nowhere is taken for a list of
+    images for all architectures, and the node says otherwise."""
 
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When a node fetches an image."""
@@ -159,6 +173,15 @@ class Kubernetes(Settings):
         if not all(images.values()):
             raise ValueError("an image needs a name")
         return images
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for architecture, image in self.images.items():
+            if architecture not in self.built_for.get(image, (architecture,)):
+                raise ValueError(f"images: {image} is named for {architecture}, but built_for says it is not")
+        if not all(self.built_for.values()):
+            raise ValueError("built_for: an image is for at least one architecture; leave it out where that is unknown")
+        return self
 
 
 def check_kubernetes(

@@ -169,6 +169,7 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
+        notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
     )  # fmt: skip
     if isinstance(backend, KubeRayBackend):
         backend.hand_in_at(Adoptions(ports, site))

@@ -75,14 +75,18 @@ class NodeDrains:
         return {name: drain_view(drain) for name, drain in self._ports.drains.all().items()}
 
     def notices(self, record: Record) -> tuple[str, ...]:
-        """What the drained nodes mean for one workload; nothing where they are none of its business."""
-        drains = self._ports.drains.all()
-        if not drains or record.state.final:
+        """What drained nodes, and for who waits others that take no work, mean for one workload."""
+        drains, notes = self._ports.drains.all(), self._ports.notes()
+        if not (drains or notes) or record.state.final:
             return ()
         if record.grant is not None and record.state.holds_grant:
             nodes = dict.fromkeys(part.node for part in record.grant.slices if part.node in drains)
             return tuple(_on(drains[node], record) for node in nodes)[:MOST_NOTICES]
-        return tuple(_off(drains[n.name]) for n in self._wished(record) if n.name in drains)[:MOST_NOTICES]
+        wished = list(self._wished(record))
+        off = [_off(drains[node.name]) for node in wished if node.name in drains]
+        said = ((node, notes[node.name].said) for node in wished if node.name in notes)
+        away = [f"node {node.name} is {node.state}: {why}" for node, why in said if why]
+        return (*off, *away)[:MOST_NOTICES]
 
     def _wished(self, record: Record) -> Iterable[Node]:
         tiers = {group.tier for group in record.spec.groups}

@@ -45,10 +45,10 @@ class Past:
 
 
 def tier_facts(nodes: Iterable[Node]) -> tuple[TierFacts, ...]:
-    """Tiers by name, without nodes that are down."""
+    """Tiers by name, without nodes that are down or refused."""
     by_tier: dict[str, list[Node]] = {}
     for node in nodes:
-        if node.state is not NodeState.DOWN:
+        if node.state not in {NodeState.DOWN, NodeState.REFUSED}:
             by_tier.setdefault(node.tier, []).append(node)
     return tuple(_facts(name, by_tier[name]) for name in sorted(by_tier))
 

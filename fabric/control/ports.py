@@ -11,6 +11,7 @@ from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.control.draining import Drains
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.core.clock import Clock
+from fabric.core.numa import Note
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
@@ -238,3 +239,5 @@ class Ports:
     """Lets the loop know projects that were made meanwhile."""
     leads: Callable[[], bool] = lambda: True
     """Whether this control acts; another one does otherwise."""
+    notes: Callable[[], Mapping[str, Note]] = dict
+    """What the backend says of nodes, by name."""

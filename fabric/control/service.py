@@ -305,7 +305,8 @@ class Service:
 
     def nodes(self, caller: Caller) -> tuple[NodeView, ...]:
         """Every node of the site and what is granted on it; of others' work only how much it holds."""
-        return node_views(self._ports.nodes(), self._active(), self.drains.views(), caller.project)
+        ports, drains = self._ports, self.drains.views()
+        return node_views(ports.nodes(), self._active(), drains, caller.project, notes=ports.notes())
 
     def overview(self, caller: Caller) -> Overview:
         """The site at one glance; of workloads those within the caller's reach."""

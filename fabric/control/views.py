@@ -6,10 +6,11 @@ Knows nothing of stores or HTTP: values in, values out.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from fabric.api.admin import EventView, NodeView, ProgressView, SliceView, WorkloadView
+from fabric.api.admin import EventView, NodeView, NumaView, ProgressView, SliceView, WorkloadView
 from fabric.api.jobs import JobDetails
 from fabric.api.nodes import DrainView
 from fabric.control.discretion import Reads
+from fabric.core.numa import Note, Numa
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record, Slice
@@ -96,7 +97,12 @@ def event_view(event: Event, read: Reads = str) -> EventView:
 
 
 def node_views(
-    nodes: Iterable[Node], records: Sequence[Record], drains: Mapping[str, DrainView], project: str | None = None
+    nodes: Iterable[Node],
+    records: Sequence[Record],
+    drains: Mapping[str, DrainView],
+    project: str | None = None,
+    *,
+    notes: Mapping[str, Note],
 ) -> tuple[NodeView, ...]:
     """Every node with what is granted on it.
 
@@ -105,6 +111,7 @@ def node_views(
         records: Those that may hold a grant.
         drains: Who drains it, by node.
         project: Whose work is named; None for everybody's.
+        notes: What the backend says of nodes, by name.
     """
     on_node: dict[str, list[tuple[Record, Slice]]] = {}
     for record in records:
@@ -112,18 +119,29 @@ def node_views(
             for part in record.grant.slices:
                 on_node.setdefault(part.node, []).append((record, part))
     ordered = sorted(nodes, key=lambda n: n.name)
-    return tuple(_node_view(node, on_node.get(node.name, []), drains.get(node.name), project) for node in ordered)
+    return tuple(
+        _node_view(node, on_node.get(node.name, []), drains.get(node.name), project, note=notes.get(node.name, Note()))
+        for node in ordered
+    )
 
 
 def _node_view(
-    node: Node, held: Sequence[tuple[Record, Slice]], drain: DrainView | None, project: str | None
+    node: Node, held: Sequence[tuple[Record, Slice]], drain: DrainView | None, project: str | None, *, note: Note
 ) -> NodeView:
     used = sum((part.resources for _, part in held), Resources())
     here = {record.name: project in (None, record.spec.project) for record, _ in held}
     return NodeView(
         name=node.name, tier=node.tier, state=str(node.state), heads=node.heads, capacity=_amounts(node.capacity),
         used=_amounts(used), drain=drain, workloads=tuple(sorted(name for name, named in here.items() if named)),
-        others=len(here) - sum(here.values()),
+        others=len(here) - sum(here.values()), said=note.said, numa=_numa_view(note.numa),
+    )  # fmt: skip
+
+
+def _numa_view(numa: Numa | None) -> NumaView | None:
+    if numa is None:
+        return None
+    return NumaView(
+        nodes=len(numa.nodes), with_cores=numa.with_cores, of_accelerators=numa.of_accelerators, mode=numa.mode
     )  # fmt: skip
 
 

@@ -40,6 +40,8 @@ class NodeState(StrEnum):
 
     BOOTING = "booting"
     VETTING = "vetting"
+    REFUSED = "refused"
+    """It did not show what its tier asks of it."""
     READY = "ready"
     DRAINING = "draining"
     DOWN = "down"

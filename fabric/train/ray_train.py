@@ -16,15 +16,17 @@ from typing import Any, Protocol, TypeVar
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, get_preemption_info
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, get_context, get_preemption_info
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
+from fabric.config import env
 from fabric.core.errors import ClusterLost, FabricError
 from fabric.train.attend import Attended, stops_on_sigterm, tells_progress
 from fabric.train.manifest import write_atomically
 from fabric.train.parallel import Peers, peers_on
+from fabric.train.pinning import pin
 from fabric.train.report import Say
 from fabric.train.settings import TrainerSettings
 from fabric.train.sizes import Sized, at_every_size
@@ -167,6 +169,8 @@ def run_ranks(
         if threads:
             torch.set_num_threads(threads)
         device = get_device() if torch.cuda.is_available() else torch.device("cpu")
+        if env.get(env.PIN):
+            pin(get_context().get_local_rank(), get_context().get_local_world_size(), _pci(device))
         rank = Rank(peers_on(device), device, RayNotices(folder, every))
         _note_place(folder, rank)
         return work(rank)
@@ -247,6 +251,14 @@ def pretrain(task: Task, *, labelled: bool, grace_s: float | None, say: Say) -> 
         return Trainer(task, rank.peers, rank.device, notices=rank.notices).run()
 
     return attempt(work, task, task.settings.trainers, labelled=labelled, grace_s=grace_s, say=say)
+
+
+def _pci(device: torch.device) -> str | None:
+    """Where a device is on the PCI bus; None of a CPU."""
+    if device.type != "cuda":
+        return None
+    at = torch.cuda.get_device_properties(device)
+    return f"{at.pci_domain_id:04x}:{at.pci_bus_id:02x}:{at.pci_device_id:02x}.0"
 
 
 def _selector(trainers: TrainerSettings, slices: tuple[str, ...]) -> dict[str, str]:

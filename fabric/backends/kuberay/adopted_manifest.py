@@ -62,36 +62,11 @@ def told_patch(workload: str, state: str, message: str) -> dict[str, Any]:
     return {"metadata": {"annotations": annotations}}
 
 
-def event_of(foreign: Foreign, *, name: str, at: str, reason: str, message: str, warns: bool) -> dict[str, Any]:
-    """An event of an object.
-
-    Args:
-        foreign: The object.
-        name: Of the event, unlike all others.
-        at: The time, as Kubernetes writes it.
-        reason: One word.
-        message: A sentence.
-        warns: Whether its owner should do something.
-    """
+def about(foreign: Foreign) -> dict[str, str]:
+    """The object as events name it."""
     meta = foreign.object["metadata"]
-    about = {"apiVersion": "ray.io/v1", "kind": foreign.kind, "name": foreign.name, "uid": foreign.uid}
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": name, **_where(meta)},
-        "involvedObject": {**about, **_where(meta)},
-        "type": "Warning" if warns else "Normal",
-        "reason": reason,
-        "message": message[:1024],
-        "source": {"component": "fabric"},
-        "firstTimestamp": at,
-        "lastTimestamp": at,
-        "count": 1,
-    }
-
-
-def _where(meta: Mapping[str, Any]) -> dict[str, str]:
-    return {"namespace": meta["namespace"]} if "namespace" in meta else {}
+    named = {"apiVersion": "ray.io/v1", "kind": foreign.kind, "name": foreign.name, "uid": foreign.uid}
+    return named | ({"namespace": meta["namespace"]} if "namespace" in meta else {})
 
 
 def _patch(foreign: Foreign, annotations: Mapping[str, str], cluster: Any, *, suspend: bool) -> dict[str, Any]:

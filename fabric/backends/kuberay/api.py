@@ -27,8 +27,8 @@ class Kind:
 
 RAY_CLUSTERS, RAY_JOBS = Kind("ray.io/v1", "rayclusters"), Kind("ray.io/v1", "rayjobs")
 PODS, SECRETS, NODES = Kind("v1", "pods"), Kind("v1", "secrets"), Kind("v1", "nodes", namespaced=False)
-EVENTS = Kind("v1", "events")
-KINDS = (RAY_CLUSTERS, RAY_JOBS, PODS, SECRETS, NODES, EVENTS)
+EVENTS, JOBS = Kind("v1", "events"), Kind("batch/v1", "jobs")
+KINDS = (RAY_CLUSTERS, RAY_JOBS, PODS, SECRETS, NODES, EVENTS, JOBS)
 """All that the backend touches; the role in `clusters/` allows exactly this."""
 
 

@@ -14,16 +14,18 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_clusters import AdoptedClusters
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adopter import Adopter, Reception
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, RAY_JOBS, KubeApi, Object
+from fabric.backends.kuberay.api import JOBS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, KubeApi, Object
 from fabric.backends.kuberay.cordons import Cordons
 from fabric.backends.kuberay.layout import layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
-from fabric.backends.kuberay.nodes import node_facts, nodes_seen
+from fabric.backends.kuberay.nodes import Seen, node_facts, nodes_seen
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.ray_pods import RayPods, Surface
+from fabric.backends.kuberay.vetter import Vetter, VettingSurface
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
+from fabric.core.numa import Note
 from fabric.scheduler.ports import ClusterView, WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
@@ -66,6 +68,7 @@ class KubeRayBackend(KeptClusters[RayPods]):
             clusters=Mirror(api, RAY_CLUSTERS, ours, _nobody, heard=self._look_at),
             pods=Mirror(api, PODS, ours, _nobody, grouped_by=names.CLUSTER, heard=self._look_at),
             nodes=Mirror(api, NODES, "", self._look_at_nodes, matters=node_facts),
+            doubt=self._doubt,
         )
         theirs = names.selector({names.SITE: names.label_value(site.name)})
         self._foreign = ForeignSurface(
@@ -78,8 +81,9 @@ class KubeRayBackend(KeptClusters[RayPods]):
         )
         self._adopted = AdoptedClusters(self._foreign, changed)
         self._adopter: Adopter | None = None
-        self._nodes: tuple[Node, ...] = ()
+        self._seen = Seen()
         self._cordons = Cordons(api, self._surface.nodes)
+        self._vetter = self._vetter_of(theirs)
 
     def hand_in_at(self, reception: Reception) -> None:
         """Where the objects that people made themselves are handed in; said before the start, or nobody takes them."""
@@ -101,6 +105,8 @@ class KubeRayBackend(KeptClusters[RayPods]):
         for name, cluster in sorted(self._surface.clusters.objects().items()):
             self._adopt(name, cluster)
         self._cordons.start()
+        if self._vetter is not None:
+            self._vetter.start()
         self._adopted.take_over()
         self._adopted.start()
         if self._adopter is not None:
@@ -137,11 +143,14 @@ class KubeRayBackend(KeptClusters[RayPods]):
 
     @property
     def _mirrors(self) -> tuple[Mirror, ...]:
-        return (self._surface.nodes, self._surface.clusters, self._surface.pods, *self._foreign.mirrors)
+        vetting = self._vetter.mirrors if self._vetter else ()
+        return (self._surface.nodes, self._surface.clusters, self._surface.pods, *self._foreign.mirrors, *vetting)
 
     def close(self) -> None:
         """Listen no more; clusters and cordons stay."""
         self._cordons.end()
+        if self._vetter is not None:
+            self._vetter.end()
         if self._adopter is not None:
             self._adopter.end()
         self._adopted.end()
@@ -151,12 +160,21 @@ class KubeRayBackend(KeptClusters[RayPods]):
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes of Kubernetes that belong to a tier."""
+        return self._look().nodes
+
+    def notes(self) -> Mapping[str, Note]:
+        """What Kubernetes and preflights say of nodes, by name."""
+        return self._look().notes
+
+    def _look(self) -> Seen:
         if self._nodes_changed.is_set():
             self._nodes_changed.clear()
-            seen = nodes_seen(self._surface.home.site, self._surface.nodes.objects().values())
-            if seen != self._nodes:
-                self._nodes = seen
-        return self._nodes
+            objects = self._surface.nodes.objects().values()
+            standings = self._vetter.standings(objects) if self._vetter else {}
+            seen = nodes_seen(self._surface.home.site, objects, standings)
+            # The same tuple while nothing changed, so that nobody compares a thousand nodes.
+            self._seen = Seen(self._seen.nodes if seen.nodes == self._seen.nodes else seen.nodes, seen.notes)
+        return self._seen
 
     def cordon(self, reasons: Mapping[str, str]) -> None:
         """Keep new pods of anybody off these nodes, and let them on those again that the fabric kept them off before.
@@ -206,9 +224,33 @@ class KubeRayBackend(KeptClusters[RayPods]):
         if keeper := self._by_object.get(cluster):
             keeper.wake()
 
+    def _vetter_of(self, selector: str) -> Vetter | None:
+        """What asks nodes to show themselves, where a tier wants that."""
+        api, home = self._surface.api, self._surface.home
+        if not any(tier.kubernetes and tier.kubernetes.vet for tier in home.site.tiers):
+            return None
+        preflights = f"{names.PREFLIGHT},{selector}"
+        jobs, pods = (
+            Mirror(api, kind, preflights, self._look_at_preflights, grouped_by=names.PREFLIGHT) for kind in (JOBS, PODS)
+        )
+        return Vetter(VettingSurface(api, home, self._surface.nodes, jobs=jobs, pods=pods), self._nodes_stand)
+
+    def _nodes_stand(self) -> None:
+        self._nodes_changed.set()
+        self._around.changed.set()
+
+    def _doubt(self, node: str) -> None:
+        if self._vetter is not None:
+            self._vetter.doubt(node)
+
+    def _look_at_preflights(self) -> None:
+        if self._vetter is not None:
+            self._vetter.look()
+
     def _look_at_nodes(self) -> None:
         self._nodes_changed.set()
         self._cordons.look()
+        self._look_at_preflights()
         self._adopted.wake()
         self._around.changed.set()
 

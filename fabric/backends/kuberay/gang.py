@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, KubeApi, Object
-from fabric.backends.kuberay.manifest import release_patch
+from fabric.backends.kuberay.manifest import TOO_OLD, release_patch
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.core.errors import BadInput, Conflict, FabricError, NotFound
 
@@ -58,6 +58,7 @@ def release(api: KubeApi, going: Sequence[Going], nodes: Mirror, went: Callable[
         went: Called for each that went, with the name of its slice and the pod as it is then.
 
     Raises:
+        BadInput: If the image of one is for another architecture than its node's; then none goes.
         Conflict: If one has changed meanwhile; the next look sees how.
         FabricError: If one cannot be released now.
     """
@@ -78,7 +79,26 @@ def release(api: KubeApi, going: Sequence[Going], nodes: Mirror, went: Callable[
         raise failed
 
 
+def check_tokens(going: Sequence[Going]) -> None:
+    """Refuse to release pods whose Ray would let anybody in.
+
+    Raises:
+        BadInput: If the operator gave one of them no token.
+    """
+    if not all(pod_state.asks_for_a_token(one.pod) for one in going):
+        raise BadInput(f"the operator gave a pod no RAY_AUTH_MODE, so anybody could use it: {TOO_OLD}")
+
+
 def _host(one: Going, nodes: Mirror) -> str:
+    """The name by which a pod is bound to its node.
+
+    Raises:
+        BadInput: If its image is for another architecture.
+    """
     known = nodes.get(one.node)
     labels: Mapping[str, str] = known["metadata"].get("labels", {}) if known else {}
+    wanted, found = one.pod["spec"].get("nodeSelector", {}).get(names.ARCHITECTURE), labels.get(names.ARCHITECTURE)
+    if wanted and found and wanted != found:
+        image = one.pod["spec"]["containers"][0].get("image")
+        raise BadInput(f"slice {one.slice_name}: its image {image} is for {wanted}, but node {one.node} is {found}")
     return labels.get(names.HOSTNAME, one.node)

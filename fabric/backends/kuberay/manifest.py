@@ -17,6 +17,8 @@ API_VERSION, KIND = "ray.io/v1", "RayCluster"
 """KubeRay's kind of a cluster that stays."""
 RAY_VERSION = "2.60.0"
 """Version of Ray in every image, which KubeRay asks for before it turns tokens on."""
+TOO_OLD = "its KubeRay is too old; install 1.6.2 or later, CRDs and operator"
+"""What is said of a Kubernetes that does not know what these manifests rely on."""
 TOKEN_KEY = "auth_token"  # noqa: S105
 """Where KubeRay looks for the token in the secret."""
 
@@ -52,6 +54,24 @@ def ray_cluster(wanted: WantedCluster, home: Home, layout: str) -> dict[str, Any
             "workerGroupSpecs": worker_groups(wanted, home),
         },
     }
+
+
+def size_of(group: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a worker group the fabric decides."""
+    deleted = group.get("scaleStrategy", {}).get("workersToDelete") or []
+    return (group["groupName"], group.get("replicas"), group.get("maxReplicas"), sorted(deleted))
+
+
+def dropped(created: Mapping[str, Any]) -> str:
+    """What an API server left out of a RayCluster without a word, because its CRD is older; empty if nothing.
+
+    Without its token a cluster is everybody's, and without their gate pods go where nobody granted anything.
+    """
+    spec = created["spec"]
+    templates = [spec["headGroupSpec"], *spec.get("workerGroupSpecs", ())]
+    gates = all("schedulingGates" in group["template"]["spec"] for group in templates)
+    missing = [*([] if spec.get("authOptions") else ["authOptions"]), *([] if gates else ["schedulingGates"])]
+    return f"the CRD of RayClusters drops {' and '.join(missing)}: {TOO_OLD}" if missing else ""
 
 
 def worker_groups(

@@ -3,15 +3,16 @@
 Knows nothing of pods.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.pod_state import node_is_ready
+from fabric.backends.kuberay.pod_state import readiness
 from fabric.config.kubernetes import NodeGroup
 from fabric.config.site import Site, Tier
 from fabric.core.errors import BadInput
+from fabric.core.numa import Note, Numa
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
 from fabric.scheduler.machines import nodes_of
@@ -22,52 +23,92 @@ _DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 
 
 @dataclass(frozen=True, slots=True)
-class _Class:
-    """A tier, and one of its nodes as the site describes it."""
+class Standing:
+    """How a node stands that must show itself before it takes work."""
 
-    tier: Tier
-    group: NodeGroup
-    sample: Node
+    state: NodeState
+    """vetting, refused or ready."""
+    said: str = ""
+    """Why it is not ready."""
+    numa: Numa | None = None
+    """Its NUMA nodes, where it showed them."""
 
 
-def nodes_seen(site: Site, objects: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
-    """The nodes that belong to a tier, by name.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The nodes of a site, and what is to be said of them."""
+
+    nodes: tuple[Node, ...] = ()
+    """By name."""
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What Kubernetes and preflights say of nodes, by name; of others nothing is to be said."""
+
+
+def nodes_seen(
+    site: Site, objects: Iterable[Mapping[str, Any]], standings: Mapping[str, Standing] | None = None
+) -> Seen:
+    """The nodes that belong to a tier.
 
     A node has what the site says of its tier, and no more than Kubernetes lets pods have. One that is cordoned drains;
     one that is not ready, or has another architecture than its tier, is down.
+
+    Args:
+        site: Its tiers.
+        objects: Nodes as Kubernetes has them.
+        standings: How those stand that are vetted.
     """
-    classes = [
-        _Class(tier, tier.kubernetes, nodes_of([tier.model_copy(update={"nodes": 1})])[0])
-        for tier in site.tiers
-        if tier.kubernetes is not None
-    ]
-    found = [node for item in objects if (node := _node(item, classes)) is not None]
-    return tuple(sorted(found, key=lambda node: node.name))
+    samples = {tier.name: nodes_of([tier.model_copy(update={"nodes": 1})])[0] for tier in site.tiers}
+    found, notes = [], {}
+    for item in sorted(objects, key=lambda item: str(item["metadata"]["name"])):
+        tier, name = tier_of(site, item), item["metadata"]["name"]
+        if tier is None or tier.kubernetes is None:
+            continue
+        capacity = _least(samples[tier.name].capacity, allocatable(item, tier.kubernetes))
+        standing = (standings or {}).get(name)
+        state, said = _state(item, tier, standing)
+        found.append(replace(samples[tier.name], name=name, capacity=capacity, state=state))
+        note = Note(said, standing.numa if standing else None)
+        if note != Note():
+            notes[name] = note
+    return Seen(tuple(found), notes)
 
 
-def node_facts(item: Mapping[str, Any]) -> object:
-    """What of a node the scheduler hears of; kubelets write much else every few minutes."""
-    labels, status = item["metadata"].get("labels", {}), item.get("status", {})
-    return labels, item.get("spec", {}).get("unschedulable", False), status.get("allocatable"), node_is_ready(item)
-
-
-def _node(item: Mapping[str, Any], classes: Sequence[_Class]) -> Node | None:
+def tier_of(site: Site, item: Mapping[str, Any]) -> Tier | None:
+    """The tier that a node belongs to: the first whose labels it has."""
     labels = item["metadata"].get("labels", {})
-    for one in classes:
-        if all(labels.get(key) == value for key, value in one.group.selector.items()):
-            capacity = _least(one.sample.capacity, _allocatable(item, one.group))
-            state = _state(item, labels.get(names.ARCHITECTURE, one.tier.architecture) == one.tier.architecture)
-            return replace(one.sample, name=item["metadata"]["name"], capacity=capacity, state=state)
+    for tier in site.tiers:
+        group = tier.kubernetes
+        if group and all(labels.get(key) == value for key, value in group.selector.items()):
+            return tier
     return None
 
 
-def _state(item: Mapping[str, Any], fits: bool) -> NodeState:
-    if not fits or not node_is_ready(item):
-        return NodeState.DOWN
-    return NodeState.DRAINING if item.get("spec", {}).get("unschedulable") else NodeState.READY
+def node_facts(item: Mapping[str, Any]) -> object:
+    """What of a node is worth a look; kubelets write much else every few minutes."""
+    metadata, status = item["metadata"], item.get("status", {})
+    told = (metadata.get("annotations") or {}).get(names.PREFLIGHT), status.get("nodeInfo", {}).get("bootID")
+    cordoned = item.get("spec", {}).get("unschedulable", False)
+    return metadata.get("labels", {}), cordoned, status.get("allocatable"), readiness(item), told
 
 
-def _allocatable(item: Mapping[str, Any], group: NodeGroup) -> Resources:
+def _state(item: Mapping[str, Any], tier: Tier, standing: Standing | None) -> tuple[NodeState, str]:
+    architecture = item["metadata"].get("labels", {}).get(names.ARCHITECTURE, tier.architecture)
+    if architecture != tier.architecture:
+        return NodeState.DOWN, f"it is {architecture}, its tier {tier.architecture}"
+    cordoned, (ready, said) = item.get("spec", {}).get("unschedulable"), readiness(item)
+    if ready != "True":
+        # A kubelet that says nothing more has lost its node; one that says no has not come so far yet.
+        boots = ready == "False" and not cordoned and standing and standing.state is NodeState.VETTING
+        return (NodeState.BOOTING if boots else NodeState.DOWN), said or "Kubernetes does not call it ready"
+    if cordoned:
+        return NodeState.DRAINING, standing.said if standing and standing.state is NodeState.REFUSED else ""
+    if standing is None and tier.kubernetes and tier.kubernetes.vet:
+        return NodeState.VETTING, ""
+    return (standing.state, standing.said) if standing else (NodeState.READY, "")
+
+
+def allocatable(item: Mapping[str, Any], group: NodeGroup) -> Resources:
+    """What Kubernetes lets the pods of a node have."""
     offered = item.get("status", {}).get("allocatable", {})
     gpus = int(quantity(str(offered.get(group.gpu_resource, "0"))))
     return Resources(

@@ -8,6 +8,8 @@ from typing import Any
 
 from fabric.backends.kuberay import names
 
+_MOST_SAID = 300
+"""Letters of what a container says at its end."""
 _QUIET = {"ContainerCreating", "PodInitializing", ""}
 """Reasons of a container that waits which say nothing."""
 
@@ -38,6 +40,11 @@ def is_running(pod: Mapping[str, Any]) -> bool:
     return bool(pod.get("status", {}).get("phase") == "Running")
 
 
+def asks_for_a_token(pod: Mapping[str, Any]) -> bool:
+    """Whether its Ray lets in only who has the cluster's token; the operator puts that into every pod."""
+    return any(item["name"] == "RAY_AUTH_MODE" for item in pod["spec"]["containers"][0].get("env", ()))
+
+
 def has_ended(pod: Mapping[str, Any]) -> bool:
     """Whether its Ray process is over; one that is still asked to leave has not ended."""
     return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"} or _ended(pod) is not None
@@ -56,7 +63,8 @@ def last_words(pod: Mapping[str, Any] | None) -> str:
     if ended.get("reason") == "OOMKilled":
         limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
         return f"it used more than its limit of {limits.get('memory', '?')} bytes of memory; ask for more in its group"
-    return f"its Ray process ended with code {ended.get('exitCode')} ({ended.get('reason', 'no reason given')})"
+    said = f": {ended['message'].strip()[-_MOST_SAID:]}" if ended.get("message") else ""
+    return f"its Ray process ended with code {ended.get('exitCode')} ({ended.get('reason', 'no reason given')}{said})"
 
 
 def awaits(pod: Mapping[str, Any]) -> str:
@@ -74,8 +82,16 @@ def awaits(pod: Mapping[str, Any]) -> str:
 
 def node_is_ready(node: Mapping[str, Any] | None) -> bool:
     """Whether a node is there and its kubelet says that it works."""
-    conditions = (node or {}).get("status", {}).get("conditions", ())
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return node is not None and readiness(node)[0] == "True"
+
+
+def readiness(node: Mapping[str, Any]) -> tuple[str, str]:
+    """What Kubernetes says of a node: True, False, or Unknown where its kubelet is silent; and why it is not True."""
+    for item in node.get("status", {}).get("conditions", ()):
+        if item["type"] == "Ready":
+            status = str(item["status"])
+            return status, "" if status == "True" else str(item.get("message", ""))
+    return "Unknown", ""
 
 
 def _ended(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:

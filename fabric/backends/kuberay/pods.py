@@ -3,12 +3,13 @@
 Knows nothing of RayClusters or of a Kubernetes that would take it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.amounts import PodAmounts, pod_amounts
+from fabric.backends.kuberay.images import image_for
 from fabric.config import env
 from fabric.config.kubernetes import FabricProfile, Kubernetes, Mount, NodeGroup
 from fabric.config.site import Site, Tier
@@ -96,19 +97,26 @@ def start_params(part: Slice, home: Home) -> dict[str, str]:
 def _spec(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> dict[str, Any]:
     tier, group = home.tier(part)
     kubernetes, profile = home.kubernetes, group.profile
-    volumes = _volumes(group.mounts, profile, sizes)
-    spec: dict[str, Any] = {
+    volumes = [*_own_folders(sizes), *host_volumes(group)]
+    return {
         "schedulingGates": [{"name": names.GATE}],
         "nodeSelector": {names.ARCHITECTURE: tier.architecture, **group.selector},
         "tolerations": [toleration(item.model_dump(exclude_none=True)) for item in group.tolerations],
         "terminationGracePeriodSeconds": int(home.site.grace_s) + DRAIN_MARGIN_S,
         # What died is an attempt that was lost, and the fabric counts it.
         "restartPolicy": "Never",
+        **reach(kubernetes, profile),
+        "containers": [_container(part, wanted, home, sizes=sizes, volumes=volumes)],
+        "volumes": [volume.volume for volume in volumes],
+    }
+
+
+def reach(kubernetes: Kubernetes, profile: FabricProfile | None) -> dict[str, Any]:
+    """What every pod of a tier says of its account, its image's secrets and its network."""
+    spec: dict[str, Any] = {
         "serviceAccountName": kubernetes.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "containers": [_container(part, wanted, home, sizes=sizes, volumes=volumes)],
-        "volumes": [volume.volume for volume in volumes],
     }
     if kubernetes.pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in kubernetes.pull_secrets]
@@ -121,14 +129,13 @@ def _spec(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> 
 
 
 def _container(
-    part: Slice, wanted: WantedCluster, home: Home, *, sizes: PodAmounts, volumes: "Sequence[_Volume]"
+    part: Slice, wanted: WantedCluster, home: Home, *, sizes: PodAmounts, volumes: "Sequence[Volume]"
 ) -> dict[str, Any]:
-    tier, group = home.tier(part)
-    image = wanted.images.get(part.group) or group.image or home.kubernetes.images[tier.architecture]
+    _, group = home.tier(part)
     amounts = _amounts(part, group, sizes)
     container: dict[str, Any] = {
         "name": "ray",
-        "image": image,
+        "image": image_for(part, wanted, home.site),
         "imagePullPolicy": home.kubernetes.pull_policy,
         "env": _environment(part, wanted, home, sizes),
         "resources": {"limits": amounts, "requests": dict(amounts)},
@@ -154,7 +161,7 @@ def _amounts(part: Slice, group: NodeGroup, sizes: PodAmounts) -> dict[str, str]
 def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> list[dict[str, Any]]:
     """Every variable in an order that never changes; what others refer to comes first."""
     told = {name: value for name, value in wanted.env.items() if name not in SECRET_VARIABLES}
-    _, group = home.tier(part)
+    tier, group = home.tier(part)
     threads = max(1, int(part.resources.cpus.whole() / max(1, part.workers)))
     own = {
         **_BUSY_MACHINE,
@@ -162,6 +169,7 @@ def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmoun
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{home.site.grace_s:g}",
         "OMP_NUM_THREADS": str(threads),
+        **({env.PIN: "numa"} if tier.superchip else {}),
         **({} if sizes.spills else {"RAY_automatic_object_spilling_enabled": "0"}),
         **(group.profile.env if group.profile else {}),
     }
@@ -211,22 +219,18 @@ def toleration(given: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
+class Volume:
     """A volume and where the container sees it."""
 
     volume: dict[str, Any]
     mount: dict[str, Any]
 
 
-def _volumes(mounts: Iterable[Mount], profile: FabricProfile | None, sizes: PodAmounts) -> list[_Volume]:
-    found: list[_Volume] = []
-    if sizes.dev_shm is not None:
-        found.append(_empty("shared-mem", "/dev/shm", sizes.dev_shm.count, medium="Memory"))  # noqa: S108
-    if sizes.files is not None:
-        found.append(_empty("files", "/tmp", sizes.files.count))  # noqa: S108
-    every = [*mounts, *(profile.mounts if profile else ())]
-    found += [_host(f"host-{number}", mount, "Directory") for number, mount in enumerate(every)]
-    devices = profile.devices if profile else ()
+def host_volumes(group: NodeGroup) -> list[Volume]:
+    """Folders and devices of the node that all pods of a tier see."""
+    every = [*group.mounts, *(group.profile.mounts if group.profile else ())]
+    found = [_host(f"host-{number}", mount, "Directory") for number, mount in enumerate(every)]
+    devices = group.profile.devices if group.profile else ()
     # A type that does not hold keeps the container from starting, on a node that lost the device later too.
     found += [
         _host(f"device-{number}", Mount(host=path, writable=True), "CharDevice") for number, path in enumerate(devices)
@@ -234,14 +238,24 @@ def _volumes(mounts: Iterable[Mount], profile: FabricProfile | None, sizes: PodA
     return found
 
 
-def _empty(name: str, path: str, num_bytes: int, medium: str = "") -> _Volume:
+def empty_folder(name: str, path: str, num_bytes: int, medium: str = "") -> Volume:
+    """A folder that comes and goes with the pod; the medium `Memory` keeps it in RAM."""
     kind = {"sizeLimit": str(num_bytes), **({"medium": medium} if medium else {})}
-    return _Volume({"name": name, "emptyDir": kind}, {"name": name, "mountPath": path})
+    return Volume({"name": name, "emptyDir": kind}, {"name": name, "mountPath": path})
 
 
-def _host(name: str, mount: Mount, kind: str) -> _Volume:
+def _own_folders(sizes: PodAmounts) -> list[Volume]:
+    found: list[Volume] = []
+    if sizes.dev_shm is not None:
+        found.append(empty_folder("shared-mem", "/dev/shm", sizes.dev_shm.count, medium="Memory"))  # noqa: S108
+    if sizes.files is not None:
+        found.append(empty_folder("files", "/tmp", sizes.files.count))  # noqa: S108
+    return found
+
+
+def _host(name: str, mount: Mount, kind: str) -> Volume:
     seen = {"name": name, "mountPath": mount.path or mount.host}
-    return _Volume(
+    return Volume(
         {"name": name, "hostPath": {"path": mount.host, "type": kind}},
         seen if mount.writable else {**seen, "readOnly": True},
     )

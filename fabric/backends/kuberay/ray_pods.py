@@ -15,13 +15,14 @@ from typing import Any
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Object
-from fabric.backends.kuberay.gang import Going, Place, choose, release
+from fabric.backends.kuberay.gang import Going, Place, check_tokens, choose, release
+from fabric.backends.kuberay.images import check_built
 from fabric.backends.kuberay.layout import PodLayout, born_of
-from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, ray_cluster, worker_groups
+from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, dropped, ray_cluster, size_of, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
-from fabric.core.errors import Conflict, FabricError, NotFound, Unavailable
+from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -41,6 +42,8 @@ class Surface:
     clusters: Mirror
     pods: Mirror
     nodes: Mirror
+    doubt: Callable[[str], None] = lambda _: None
+    """Told the node of a pod that lacks a device there."""
 
 
 class RayPods:
@@ -59,7 +62,7 @@ class RayPods:
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
         self._trouble = ""
-        self._events = PodEvents(surface.api)
+        self._events = PodEvents(surface.api, doubt=surface.doubt)
 
     @property
     def layout(self) -> PodLayout:
@@ -125,21 +128,29 @@ class RayPods:
             self._trouble = error.message
 
     def lost(self) -> list[str]:
-        """Names of slices whose pod has ended, is gone, or is on a node that is not ready."""
+        """Names of slices whose pod has ended, is gone, or is on a node that is not ready, or whose node is gone."""
         if not self._uid:
             return []
         if self._found() is None:
             return list(self._layout.staying)
         pods = self._by_slice()
-        return [name for name in self._layout.staying if name in self._released and not self._lives(pods.get(name))]
+        return [
+            name
+            for name in self._layout.staying
+            if (name in self._released and not self._lives(pods.get(name))) or self._node_is_gone(name)
+        ]
 
     def last_words(self, name: str) -> str:
         """How a slice's pod ended."""
         if self._found() is None:
             return "its RayCluster was deleted by somebody else"
+        if self._node_is_gone(name):
+            return f"Kubernetes has no node {self._layout.nodes[name]} any more"
         known = self._by_slice().get(name) or self._last.get(name)
         if known and not pod_state.has_ended(known) and not self._node_is_ready(known):
             return f"its node {known['spec'].get('nodeName')} is not ready"
+        if known and (lacks := self._events.lacks(known)):
+            return lacks
         gone = self._surface.pods.gone(known["metadata"]["uid"]) if known else None
         return pod_state.last_words(gone or known)
 
@@ -151,9 +162,8 @@ class RayPods:
         pods = self._by_slice()
         for name in names:
             if name not in self._released:
-                return (
-                    f"slice {name}: KubeRay has not made its pod; see `kubectl describe raycluster {self._object_name}`"
-                )
+                why = self._events.why_no_pod(self._found())
+                return f"slice {name}: KubeRay has not made its pod: {why}"
             why = self._complaint(pods[name]) if name in pods else ""
             if why:
                 return f"slice {name} on {self._layout.nodes[name]}: {why}"
@@ -205,13 +215,22 @@ class RayPods:
         self._ensure_secret(cluster)
         self._bring_size(cluster)
         self._release()
+        for name, pod in self._by_slice().items():
+            check_built(f"slice {name} on {self._layout.nodes.get(name)}", pod_state.awaits(pod))
 
     def _create(self, wanted: WantedCluster) -> None:
-        """Make the RayCluster, unless one of that name still leaves."""
+        """Make the RayCluster, unless one of that name still leaves.
+
+        Raises:
+            BadInput: If the cluster's KubeRay is too old for it.
+        """
         if self._surface.clusters.get(self._object_name) is not None:
             return
         made = ray_cluster(wanted, self._surface.home, self._layout.written())
         created = self._surface.api.create(RAY_CLUSTERS, made)
+        if why := dropped(created):
+            self._surface.api.delete(RAY_CLUSTERS, self._object_name)
+            raise BadInput(why)
         self._uid, self._made = created["metadata"]["uid"], True
         self._surface.clusters.learn(created)
         self._ensure_secret(created)
@@ -262,7 +281,7 @@ class RayPods:
         groups = worker_groups(
             self.wanted, self._surface.home, existing=existing, replicas=layout.replicas(drained), leaving=leaving
         )
-        if [_size(group) for group in groups] != [_size(group) for group in existing]:
+        if [size_of(group) for group in groups] != [size_of(group) for group in existing]:
             self._patch_cluster(cluster, {"spec": {"workerGroupSpecs": groups}})
 
     def _release(self) -> None:
@@ -277,6 +296,7 @@ class RayPods:
         places = {name: Place(self._layout.pools.get(name, ""), 1) for name in waiting}
         chosen = choose(places, self._pods())
         going = [Going(pod, name, self._layout.nodes[name]) for name, pods in chosen.items() for pod in pods]
+        check_tokens(going)
         release(self._surface.api, going, self._surface.nodes, self._went)
 
     def _went(self, name: str, pod: Object) -> None:
@@ -347,12 +367,16 @@ class RayPods:
         return {name: pod for pod in self._pods() if (name := pod_state.slice_of(pod))}
 
     def _lives(self, pod: Object | None) -> bool:
-        return pod is not None and not pod_state.has_ended(pod) and self._node_is_ready(pod)
+        here = pod is not None and not pod_state.has_ended(pod) and self._node_is_ready(pod)
+        return here and not self._events.lacks(pod or {})
 
     def _node_is_ready(self, pod: Object) -> bool:
         """Whether its node works; a pod without a node needs none."""
         node = pod["spec"].get("nodeName")
         return not node or pod_state.node_is_ready(self._surface.nodes.get(node))
+
+    def _node_is_gone(self, name: str) -> bool:
+        return self._surface.nodes.get(self._layout.nodes[name]) is None
 
     def _address(self) -> str:
         pod = self._by_slice().get(self._layout.head)
@@ -365,9 +389,3 @@ class RayPods:
         except FabricError as error:
             _log.warning("%s: %s", self._layout.name, error.message)
             return None
-
-
-def _size(group: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What of a worker group the fabric decides."""
-    deleted = group.get("scaleStrategy", {}).get("workersToDelete") or []
-    return (group["groupName"], group.get("replicas"), group.get("maxReplicas"), sorted(deleted))

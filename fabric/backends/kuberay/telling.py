@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.adopted_manifest import event_of, told_patch
+from fabric.backends.kuberay.adopted_manifest import about, told_patch
 from fabric.backends.kuberay.api import EVENTS, KubeApi
+from fabric.backends.kuberay.events import event_of
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
 from fabric.core.errors import FabricError, NotFound
 from fabric.workloads.states import FINAL
@@ -66,7 +67,6 @@ class Teller:
         """
         self._api, self._now = api, now
         self._heard: dict[str, _Heard] = {}
-        self._events = 0
         self._may, self._counted_at = _AT_ONCE, now()
 
     def tell(self, foreign: Foreign, sort: Sort, message: str, *, workload: str = "", state: str = "") -> None:
@@ -112,9 +112,6 @@ class Teller:
 
     def _write(self, foreign: Foreign, sort: Sort, message: str, *, workload: str, state: str) -> None:
         self._api.patch(KIND_OF[foreign.kind], foreign.name, told_patch(workload, state, message))
-        self._events += 1
-        instant = datetime.now(UTC)
-        name = f"{foreign.name}.{int(instant.timestamp() * 1e6):x}{self._events:x}"
-        at = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
-        warns = sort is Sort.REFUSED
-        self._api.create(EVENTS, event_of(foreign, name=name, at=at, reason=sort.value, message=message, warns=warns))
+        warns, at = sort is Sort.REFUSED, datetime.now(UTC).timestamp()
+        event = event_of(about(foreign), reason=sort.value, message=message, warns=warns, at=at)
+        self._api.create(EVENTS, event)

@@ -6,7 +6,7 @@ Knows nothing of how work moves.
 from nicegui import ui
 from starlette.requests import Request
 
-from fabric.api.admin import NodeView
+from fabric.api.admin import NodeView, NumaView
 from fabric.api.nodes import DrainPreview, DrainView
 from fabric.console.frame import Console, Visit, part
 from fabric.console.markup import Child, Markup, join, tag
@@ -104,10 +104,12 @@ def node_of(node: NodeView) -> Markup:
     rows: list[tuple[Child, ...]] = [(link_to(name),) for name in node.workloads]
     return join(
         tag("p", badge, " ", said_of(node.drain) if node.drain else None, class_="now"),
+        tag("p", node.said, class_="why") if node.said else None,
         facts(
             ("Tier", node.tier),
             ("Ray heads", "may run here" if node.heads else "run elsewhere"),
             *((label, _used(node, key, label)) for key, label in _kinds(node)),
+            ("NUMA nodes", _numa(node.numa)),
         ),
         heading("Work here"),
         table(("Workload",), rows, "Nothing runs here.", "Workloads on the node"),
@@ -137,6 +139,12 @@ def preview_of(found: DrainPreview) -> Markup:
     asked = tag("p", "Asked to leave: ", when(found.asked_at), class_="quiet") if leaves else None
     empty = "Nothing runs there: it would be empty at once."
     return join(tag("h2", f"If {found.node} is drained"), table(MOVES, rows, empty, "What would become of whom"), asked)
+
+
+def _numa(numa: NumaView | None) -> str | None:
+    if numa is None:
+        return None
+    return f"{numa.nodes}: {numa.with_cores} with cores, {numa.of_accelerators} of accelerators; mode {numa.mode}"
 
 
 def _kinds(node: NodeView) -> list[tuple[str, str]]:

@@ -75,7 +75,10 @@ def _row(node: NodeView) -> tuple[Child, ...]:
     more = max(0, len(node.workloads) - MOST_NAMED) + node.others
     return (
         tag("div", name, tag("div", "heads", class_="quiet") if node.heads else None, id=f"node-{node.name}"),
-        join(tag("span", node.state, class_=classes), tag("div", drained, class_="quiet why") if drained else None),
+        join(
+            tag("span", node.state, class_=classes),
+            [tag("div", said, class_="quiet why") for said in (drained, node.said) if said],
+        ),
         _used(node, "gpus") if node.capacity.get("gpus") else "–",
         _used(node, "cpus"),
         _used(node, "memory_bytes"),

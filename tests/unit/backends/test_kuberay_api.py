@@ -62,7 +62,7 @@ def test_a_node_has_what_its_tier_says_and_no_more_than_kubernetes_gives() -> No
             kube_node("c0", "commodity", ready=False),
             kube_node("x0", "other"),
         ],
-    )
+    ).nodes
     assert [(node.name, node.tier, node.state, node.heads) for node in seen] == [
         ("c0", "commodity", NodeState.DOWN, True),
         ("g0", "gpu", NodeState.DRAINING, False),
@@ -75,7 +75,7 @@ def test_a_node_has_what_its_tier_says_and_no_more_than_kubernetes_gives() -> No
 def test_a_node_of_another_architecture_takes_no_work() -> None:
     node = kube_node("g0", "gpu", gpus=2)
     node["metadata"]["labels"]["kubernetes.io/arch"] = "arm64"
-    assert [seen.state for seen in nodes_seen(pods_site(), [node])] == [NodeState.DOWN]
+    assert [seen.state for seen in nodes_seen(pods_site(), [node]).nodes] == [NodeState.DOWN]
 
 
 @pytest.mark.parametrize(("text", "number"), [("2", 2), ("1500m", 1.5), ("16Gi", 2**34), ("1G", 10**9), ("1e3", 1e3)])

@@ -1,34 +1,58 @@
 """The install manifests give control exactly the rights that it uses, and start the programs that exist."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from fabric.api.admin import HEALTH
-from fabric.backends.kuberay.api import KINDS, RAY_CLUSTERS, RAY_JOBS
+from fabric.backends.kuberay import names
+from fabric.backends.kuberay.api import JOBS, KINDS, NODES, RAY_CLUSTERS, RAY_JOBS
 from fabric.backends.kuberay.cordons import Cordons
+from fabric.backends.kuberay.mirror import Mirror
 from fabric.config.site import Ports
-from tests.architecture.tree import ROOT
 from tests.foreign import ray_cluster, ray_job, workers
+from tests.kustomized import BASE, built
+from tests.preflights import shows
 from tests.unit.backends.test_adopted_cluster import Theirs, life_of
 from tests.unit.backends.test_kuberay_manifest import TRAINERS
 from tests.unit.backends.test_kuberay_pods import GANG, NAMES, World, adopted, tended
-
-BASE = ROOT / "clusters" / "base"
-
-
-def documents() -> Iterator[dict[str, Any]]:
-    """Every object that is installed."""
-    listed = YAML(typ="safe").load(BASE / "kustomization.yaml")["resources"]
-    assert sorted(listed) == sorted(file.name for file in BASE.glob("*.yaml") if file.name != "kustomization.yaml")
-    for name in listed:
-        yield from YAML(typ="safe").load_all(BASE / name)
+from tests.unit.backends.test_vetter import World as VettingWorld
 
 
 def of_kind(*kinds: str) -> list[dict[str, Any]]:
-    return [item for item in documents() if item["kind"] in kinds]
+    return [item for item in built(BASE) if item["kind"] in kinds]
+
+
+def test_every_file_is_installed_in_the_namespace_that_is_wanted_with_its_image() -> None:
+    listed = YAML(typ="safe").load(BASE / "kustomization.yaml")["resources"]
+    assert sorted(listed) == sorted(file.name for file in BASE.glob("*.yaml") if file.name != "kustomization.yaml")
+    made = built(BASE, "elsewhere")
+    assert {item["metadata"].get("namespace") for item in made if not item["kind"].startswith("Cluster")} == {
+        "elsewhere",
+        None,
+    }
+    (deployment,) = [item for item in made if item["kind"] == "Deployment"]
+    images = {container["image"] for container in deployment["spec"]["template"]["spec"]["containers"]}
+    assert images == {"images.example.org/fabric/control:0.1.0"}
+
+
+def preflights() -> set[tuple[str, str]]:
+    """What is asked for while nodes are vetted and drained."""
+    vetting = VettingWorld()
+    vetting.api.answers = {"g0": shows(), "c0": shows(cpus=1)}
+    vetting.settle()
+    vetting.api.change(NODES, "g0", spec={"unschedulable": True})
+    vetting.settle()
+    mirror = Mirror(vetting.api, JOBS, names.PREFLIGHT, lambda: None)
+    mirror.start()
+    assert mirror.first_look(5.0)
+    mirror.end()
+    while ("watch", "jobs") not in vetting.api.asked:
+        assert mirror.is_alive()
+    vetting.api.close()
+    mirror.join(5.0)
+    return vetting.api.asked
 
 
 @pytest.mark.slow
@@ -38,7 +62,9 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     pods.change(lambda layout: layout.model_copy(update={"leaving": (TRAINERS[1].name,)}))
     pods.drain(TRAINERS[1].name)
     tended(pods, lambda: pods.has_left(TRAINERS[1].name))
-    assert adopted(world).end(5.0)
+    again = adopted(world)
+    tended(again, lambda: again.head()[1] != "")
+    assert again.end(5.0)
     world.api.pulls = False
     waiting = world.cluster()
     tended(waiting, lambda: len(world.api.released) == 2 * len(GANG))
@@ -47,6 +73,7 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
     cordons.want({"g0": "is being drained"})
     assert cordons.settle()
     world.close()
+    asked = preflights()
     theirs = Theirs()
     for kind, item in ((RAY_CLUSTERS, ray_cluster("mine", workers())), (RAY_JOBS, ray_job("mine", workers()))):
         life_of(theirs, kind, item)
@@ -58,7 +85,7 @@ def test_control_may_do_exactly_what_the_backend_does() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert allowed == world.api.asked | theirs.api.asked
+    assert allowed == world.api.asked | theirs.api.asked | asked
 
 
 def test_rights_name_the_groups_of_the_kinds_and_only_nodes_are_seen_outside_the_namespace() -> None:

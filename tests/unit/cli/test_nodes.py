@@ -26,6 +26,13 @@ def test_nodes_say_who_drains_them_and_why(control: FakeControl, run: Run) -> No
     assert json.loads(run("nodes", "--json").stdout)["nodes"][1]["drain"]["reason"] == "bad DIMM"
 
 
+def test_nodes_say_why_they_take_no_work(control: FakeControl, run: Run) -> None:
+    fields = {"tier": "gpu", "heads": False, "capacity": {"cpus": 4.0}, "used": {}}
+    refused = NodeView.model_validate({"name": "gpu-0", "state": "refused", "said": "3 cores of 4", **fields})
+    control.on("GET /api/fabric/nodes", answer(NodeList(nodes=(refused,))))
+    assert run("nodes").stdout.splitlines()[-1] == "node gpu-0 is refused: 3 cores of 4"
+
+
 def test_a_node_is_drained_until_a_deadline_and_undone(control: FakeControl, run: Run) -> None:
     control.on(f"POST {PATH}", answer(DRAIN)).on(f"DELETE {PATH}", answer(DRAIN))
     said = run("drain", "gpu-1", "--reason", "bad DIMM", "--deadline", "30m").stdout

@@ -41,6 +41,9 @@ def test_a_site_of_pods_names_its_namespace_images_and_nodes() -> None:
         ("kubernetes.images={}", "kubernetes.images: Dictionary should have at least 1 item"),
         ("kubernetes.images={s390x: ray}", "kubernetes.images.s390x"),
         ("kubernetes.images={amd64: \"\"}", "kubernetes.images: an image needs a name"),
+        ("kubernetes.built_for={ray:2: [arm64]}", "ray:2 is named for amd64, but built_for says it is not"),
+        ("kubernetes.built_for={mine: []}", "built_for: an image is for at least one architecture"),
+        ("kubernetes.built_for={mine: [s390x]}", "kubernetes.built_for.mine.0"),
         ("kubernetes.images={arm64: ray}", "tier gpu: kubernetes.images has none for amd64"),
         ("kubernetes.pull_policy=never", "kubernetes.pull_policy: Input should be 'Always', 'IfNotPresent' or 'Never'"),
         ("kubernetes.control_url=fabric:8270", "kubernetes.control_url: String should match pattern"),
@@ -63,6 +66,17 @@ def test_a_wrong_setting_of_kubernetes_is_refused_by_place(item: str, message: s
         ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tiers.0.kubernetes.tolerations.0.effect"),
         ({"image": ""}, "tiers.0.kubernetes.image: String should have at least 1 character"),
         ({"gpus": 1}, "tiers.0.kubernetes.gpus: unknown key"),
+        ({"vet": True}, "tiers.0.kubernetes.vet"),
+        ({"vet": {"shm": "plenty"}}, "tiers.0.kubernetes.vet: 'plenty' is not a size"),
+        ({"vet": {"memory_free": "0 B"}}, "tiers.0.kubernetes.vet: an amount of 0 asks for nothing; leave it out"),
+        ({"vet": {"clock_skew_s": 0}}, "tiers.0.kubernetes.vet.clock_skew_s: Input should be greater than 0"),
+        (
+            {"vet": {"deadline_s": 1e6}},
+            "tiers.0.kubernetes.vet.deadline_s: Input should be less than or equal to 86400",
+        ),
+        ({"vet": {"again_s": 1}}, "tiers.0.kubernetes.vet.again_s: Input should be greater than or equal to 10"),
+        ({"vet": {"network": True}}, "tiers.0.kubernetes: vet.network needs a profile whose `env` sets NCCL_NET"),
+        ({"vet": {"gpus": 4}}, "tiers.0.kubernetes.vet.gpus: unknown key"),
     ],
 )
 def test_a_wrong_setting_of_a_node_group_is_refused_by_place(change: dict[str, Any], message: str) -> None:

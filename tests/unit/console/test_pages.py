@@ -177,6 +177,14 @@ def test_a_long_curve_keeps_its_ends() -> None:
     assert (len(kept), kept[0], kept[-1]) == (300, points[0], points[-1])
 
 
+def test_a_node_says_why_it_was_refused() -> None:
+    numa = {"nodes": 36, "with_cores": 4, "of_accelerators": 4, "mode": "numa"}
+    refused = node(state="refused", said=EVIL, numa=numa)
+    assert "36: 4 with cores, 4 of accelerators; mode numa" in node_of(refused)
+    assert ESCAPED in node_of(refused)
+    assert ESCAPED in nodes_of((refused,))
+
+
 def test_a_node_says_who_drains_it_and_what_is_on_it() -> None:
     drain = DrainView(node="gpu-0", by="ada", reason=EVIL, since=NOW, deadline=NOW + 60)
     away = node(state="draining", drain=drain, workloads=("train",))

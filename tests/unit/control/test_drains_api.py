@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fabric.api.nodes import DRAIN
+from fabric.core.numa import Note, Numa, NumaNode
 from fabric.core.resources import Resources
 from fabric.sdk import AsyncClient
 from fabric.workloads.record import Grant, Slice
@@ -136,3 +137,18 @@ async def test_the_client_drains_previews_and_undoes(world: World) -> None:
         assert (await client.drain("gpu-0", "heat", deadline_s=5.0)).deadline == START + 5
         assert {node.name: node.state for node in await client.nodes()}["gpu-0"] == "draining"
         await client.undrain("gpu-0")
+
+
+def test_why_a_node_takes_no_work_is_shown_and_told_to_who_waits_for_such_nodes(world: World) -> None:
+    plain = Numa((NumaNode(0, 4, 8), NumaNode(1, 4, 8)))
+    world.notes = {"gpu-0": Note("/dev/cxi0 is missing"), "gpu-1": Note(numa=plain)}
+    nodes = {node["name"]: node for node in world.client("ann").get("/api/fabric/nodes").json()["nodes"]}
+    assert (nodes["gpu-0"]["said"], nodes["gpu-1"]["said"]) == ("/dev/cxi0 is missing", "")
+    assert nodes["gpu-1"]["numa"] == {"nodes": 2, "with_cores": 2, "of_accelerators": 0, "mode": "plain"}
+    world.job("waits", project="alpha", groups=(Group(name="t", tier="gpu", gpus=1),))
+    world.job("elsewhere", project="alpha", groups=(Group(name="t", tier="commodity"),))
+    notices = {
+        name: world.client("ann").get(f"/api/fabric/workloads/{name}/explain").json()["notices"]
+        for name in ("waits", "elsewhere")
+    }
+    assert notices == {"waits": ["node gpu-0 is ready: /dev/cxi0 is missing"], "elsewhere": []}

@@ -25,6 +25,7 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.ports import Ports
 from fabric.control.service import Service
+from fabric.core.numa import Note
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.snapshot import Node
@@ -128,6 +129,7 @@ class World:
         self.process = FakeProcess()
         self.models = FakeModels()
         self.views: dict[str, ClusterView] = {}
+        self.notes: dict[str, Note] = {}
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
@@ -149,6 +151,7 @@ class World:
             clock=self.clock,
             drains=self.drains,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
+            notes=lambda: self.notes,
         )
         self.service = Service(ports, SITE, settings.pop("tokens", None))
         settings = {"anonymous": True, "follow_interval_s": 0.01, "max_failed_logins": 10_000, **settings}
