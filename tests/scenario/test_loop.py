@@ -12,7 +12,7 @@ from fabric.core.errors import NotFound, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.ports import Outcome, Phase, WantedCluster
+from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 from tests.builders import HEAD, FakeRecords, group, job, record
@@ -94,6 +94,23 @@ def test_the_next_one_starts_when_the_first_has_left_the_nodes() -> None:
     day.records.request_stop("a")
     day.steps()
     assert (day.state("a"), day.state("b")) == (State.CANCELLED, State.SUCCEEDED)
+
+
+def test_who_takes_long_to_start_is_not_asked_for_in_every_step_but_now_and_then() -> None:
+    day = Day(record(job("a", "wait")))
+    asked: list[float] = []
+
+    def realise(wanted: WantedCluster) -> None:
+        asked.append(day.clock.at)
+        day.backend.views[wanted.name] = ClusterView(wanted.name, Phase.STARTING, born=wanted.born)
+
+    day.backend.realise = realise  # type: ignore[method-assign]
+    for _ in range(300):
+        day.clock.at += 0.1
+        day.loop.step()
+    assert day.state("a") is State.STARTING
+    assert len([at for at in asked if at <= 1.0]) <= 4
+    assert [round(later - at) for at, later in pairwise(asked[-4:])] == [4, 8, 8]
 
 
 def test_what_still_leaves_holds_its_nodes_and_its_name() -> None:

@@ -102,6 +102,8 @@ class KubeRayBackend(KeptClusters[RayPods]):
             if not mirror.first_look(_FIRST_LOOK_S):
                 self.close()
                 raise mirror.problem or Unavailable(f"Kubernetes listed nothing within {_FIRST_LOOK_S:g} s")
+        # Before anybody can ask: a thousand nodes take a while to read, and work must not be refused meanwhile.
+        self.nodes()
         for name, cluster in sorted(self._surface.clusters.objects().items()):
             self._adopt(name, cluster)
         self._cordons.start()
