@@ -82,6 +82,10 @@ class Policy(Settings):
     yield_cost: float = Field(default=0.1, gt=0)
     """The most that such room may cost, as a share of the device-seconds of the one who waits."""
 
+    patience_s: float = Field(default=0.0, ge=0)
+    """Seconds that work waits before others of its own class are asked to leave for it, be it for what its project is
+    guaranteed or because they are longer: most room comes by itself. More urgent work asks at once."""
+
     min_run_s: float = Field(default=600.0, ge=0)
     """Seconds after its start or last resize before work is asked to leave or to change; not for services, which cannot
     wait, and not of harvest work."""

@@ -245,9 +245,7 @@ def cheapest(
     search = _Search({h.name: h for h in holders}, fits_once, patience_s)
     if not fits_once({h.name: 0 for h in holders}):
         return None
-    found = [search.remove_then_put_back(moves) for moves in search.orders(stuck)]
-    found += search.alone(min(search.total(choice) for choice in found))
-    best = min(found, key=lambda choice: (0 in choice.values(), search.total(choice), len(choice), sorted(choice)))
+    best = search.surely_cheapest() or search.cheapest_found(stuck)
     return tuple(search.victim(name, best[name]) for name in sorted(best))
 
 
@@ -270,6 +268,25 @@ class _Search:
         grace_s = min(holder.grace_s, self.patience_s)
         cost = holder.cost(workers, self.patience_s)
         return Victim(name, holder.rank, holder.workers, workers, grace_s, cost)
+
+    def surely_cheapest(self) -> dict[str, int] | None:
+        """The only victim, where one is enough that costs no more than any two together; None if that is not so.
+
+        It saves the search. Where anybody could stay, smaller, it says nothing.
+        """
+        if self._shrinks():
+            return None
+        by_price = sorted((self.price(name), name) for name in self.holders)
+        most = sum(price for price, _ in by_price[:2])
+        alone = (name for price, name in by_price[:MOST_ALONE] if price <= most)
+        found = next((name for name in alone if self.fits({name: 0})), None)
+        return None if found is None else {found: 0}
+
+    def cheapest_found(self, stuck: frozenset[str]) -> dict[str, int]:
+        """The cheapest choice of several orders of removal, and of those with one victim."""
+        found = [self.remove_then_put_back(moves) for moves in self.orders(stuck)]
+        found += self.alone(min(self.total(choice) for choice in found))
+        return min(found, key=lambda choice: (0 in choice.values(), self.total(choice), len(choice), sorted(choice)))
 
     def orders(self, stuck: frozenset[str]) -> Iterator[list[_Move]]:
         """Moves to try, the least urgent class first.

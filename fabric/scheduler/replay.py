@@ -25,7 +25,7 @@ from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 4
+VERSION = 5
 """Of the text; one that is not known is refused."""
 
 
@@ -226,6 +226,7 @@ def _waiting_to(work: Waiting) -> dict[str, Any]:
         "walltime_s": work.walltime_s,
         "blocked_by": work.blocked_by,
         "passed": work.passed,
+        "since": work.since,
         "project": work.project,
         "saves": work.saves,
         "service": work.service,
@@ -245,6 +246,7 @@ def _waiting_from(value: Mapping[str, Any]) -> Waiting:
         walltime_s=value["walltime_s"],
         blocked_by=tuple(value["blocked_by"]),
         passed=value["passed"],
+        since=value["since"],
         project=value["project"],
         saves=value["saves"],
         service=value["service"],

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
+from fabric.scheduler.fitting import Fitting
 from fabric.scheduler.order import width
 from fabric.scheduler.outlook import Leaves, leaves_of
-from fabric.scheduler.placement import place
 from fabric.scheduler.plan import Preempt, Resize
 from fabric.scheduler.preemption import Asker, Fits, Holder, NoRoom, Preemption, Victim, preempt
 from fabric.scheduler.shape import Shape
@@ -36,6 +36,8 @@ class _Question:
     """Device-seconds."""
     claims: bool
     """Whether a project may owe its own something."""
+    patient: bool
+    """Whether it has waited so long that others of its class may be asked to leave."""
     owing: dict[str, bool] = field(default_factory=dict)
     """Projects that were looked at, and whether they do."""
 
@@ -48,10 +50,12 @@ class RoomMaker:
         policy, running = world.policy, world.snapshot.running
         movable = (work for work in running if work.movable and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
-        self._in_vain: set[tuple[Shape, int, str, float, Leaves]] = set()
+        self._in_vain: set[tuple[Shape, int, str, float, Leaves, bool]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
         self._whole: dict[str, Holder] = {}
         self._cost: dict[str, float] = {}
+        self._freed: dict[tuple[str, int], tuple[Slot, ...]] = {}
+        self._on: dict[frozenset[str], list[Running]] = {}
 
     def make(self, work: Waiting, shape: Shape) -> bool:
         """Decide who makes room for `work`, if anybody can; its promise is the caller's.
@@ -61,24 +65,20 @@ class RoomMaker:
             shape: The least that it needs.
         """
         world = self._world
-        question = (shape, work.rank, work.project, work.duration_s, leaves_of(work))
+        patient = self._waited(work)
+        question = (shape, work.rank, work.project, work.duration_s, leaves_of(work), patient)
         if not self._by_name or question in self._in_vain or not self._could_help(work):
             return False
         # Whoever asks for the same later in this decision has no better chances.
         self._in_vain.add(question)
-        by = world.now + world.snapshot.grace_s
-        base = world.outlook.room_after(work.project, leaves_of(work), by, by + work.duration_s).copy()
-        for slots in world.surplus.values():
-            subtract(base, slots)
         owing, yielding = self._candidates(work, shape)
         if not (owing or yielding):
             return False
+        by = world.now + world.snapshot.grace_s
+        gang = self._gang(work, shape, by)
 
         def fits(what_if: Mapping[str, int]) -> bool:
-            room = base.copy()
-            for name, workers in what_if.items():
-                subtract(room, self._gives(name, workers), sign=-1)
-            return not place(shape, room, world.snapshot.site, world.head).lacks
+            return gang.after(slot for name, workers in what_if.items() for slot in self._gives(name, workers))
 
         if fits({}):
             return False
@@ -91,6 +91,14 @@ class RoomMaker:
         names = ", ".join(victim.workload.removesuffix(SURPLUS) for victim in answer.victims)
         world.notes[work.name] = f"room is made by {names} within {world.snapshot.grace_s:.0f} s"
         return True
+
+    def _gang(self, work: Waiting, shape: Shape, by: float) -> Fitting:
+        """What `work` would find from `by` on if nobody made room for it."""
+        world = self._world
+        room = world.outlook.room_after(work.project, leaves_of(work), by, by + work.duration_s).copy()
+        for slots in world.surplus.values():
+            subtract(room, slots)
+        return Fitting(shape, room, world.snapshot.site, world.head)
 
     def _answer(self, work: Waiting, holders: Sequence[Holder], fits: Fits) -> Preemption | None:
         """Who of `holders` leaves or shrinks for `work`; None if that is not enough."""
@@ -121,9 +129,10 @@ class RoomMaker:
             What is owed or less urgent; and work of the same class that yields, which is asked where that is not
             enough, as it will want room again itself.
         """
-        tiers = set(self._world.touched(shape))
-        near = (one for one in self._by_name.values() if not tiers.isdisjoint(self._tiers[one.name]))
-        question = _Question(work, _device_s(work), self._world.limits.claims(work.project, self._world.least(work)))
+        near = self._near(frozenset(self._world.lacking(work) or self._world.touched(shape)))
+        patient = self._waited(work)
+        claims = patient and self._world.limits.claims(work.project, self._world.least(work))
+        question = _Question(work, _device_s(work), claims, patient)
         owing: list[Holder] = []
         yielding: list[Holder] = []
         for one in near:
@@ -140,9 +149,13 @@ class RoomMaker:
 
     def _could_help(self, work: Waiting) -> bool:
         """Whether anybody is less urgent, has grown, or may owe a guarantee."""
-        if self._least_urgent > work.rank or self._world.surplus or self._world.limits.apply:
+        if self._least_urgent > work.rank or self._world.surplus:
             return True
-        return self._world.policy.yields is not None
+        return self._waited(work) and (self._world.limits.apply or self._world.policy.yields is not None)
+
+    def _waited(self, work: Waiting) -> bool:
+        """Whether work has waited so long that others of its class may be asked to leave for it."""
+        return self._world.now - work.waits_since >= self._world.policy.patience_s
 
     def _owes(self, project: str, question: "_Question") -> bool:
         """Whether a project holds what is guaranteed to that of the one who asks."""
@@ -156,15 +169,23 @@ class RoomMaker:
     def _yields(self, one: Running, question: "_Question") -> bool:
         """Whether work of the same class has so much more before it that it makes room for one that needs less."""
         policy = self._world.policy
-        if policy.yields is None or one.ends is None:
+        if policy.yields is None or one.ends is None or not question.patient:
             return False
         longer = one.ends - self._world.now >= policy.yields * question.work.likely_s
         return longer and self._costs(one) <= policy.yield_cost * question.asks
 
+    def _near(self, tiers: frozenset[str]) -> list[Running]:
+        """Those that hold something on one of some tiers."""
+        if tiers not in self._on:
+            works = self._by_name.values()
+            self._on[tiers] = [one for one in works if not tiers.isdisjoint(self._tiers[one.name])]
+        return self._on[tiers]
+
     @cached_property
     def _tiers(self) -> dict[str, frozenset[str]]:
-        """Tiers on which each holds something."""
-        return {name: frozenset(part.tier for part in work.grant.slices) for name, work in self._by_name.items()}
+        """Tiers on which each has workers: for the core of its head alone nobody is asked to leave."""
+        works = self._by_name.items()
+        return {name: frozenset(p.tier for p in work.grant.slices if not p.only_head) for name, work in works}
 
     def _costs(self, one: Running) -> float:
         """Slot-seconds that it costs to send one away."""
@@ -222,8 +243,12 @@ class RoomMaker:
 
     def _gives(self, holder: str, workers: int) -> tuple[Slot, ...]:
         """What nodes get back if a holder keeps so many workers."""
-        work, size = self._size_left(holder, workers)
-        return freed(work.grant, work.elastic, size, self._world.snapshot.site) if size else work.slots
+        found = self._freed.get((holder, workers))
+        if found is None:
+            work, size = self._size_left(holder, workers)
+            found = freed(work.grant, work.elastic, size, self._world.snapshot.site) if size else work.slots
+            self._freed[holder, workers] = found
+        return found
 
     def _size_left(self, holder: str, workers: int) -> tuple[Running, int]:
         name = holder.removesuffix(SURPLUS)

@@ -131,6 +131,8 @@ class Waiting:
     """How many that came after it have started before it."""
     promise: Promise | None = None
     """What an earlier plan set aside for it, where the policy keeps promises."""
+    since: float | None = field(default=None, compare=False)
+    """When its last attempt ended, in seconds since the epoch; None where it waits since its submission."""
     shape: Shape = field(init=False, compare=False, repr=False)
     """What the groups ask for; equal requests share it."""
     elastic: Group | None = field(init=False, compare=False, repr=False)
@@ -144,6 +146,11 @@ class Waiting:
     def key(self) -> tuple[int, float, str]:
         """Most urgent class first, first come first served inside it, ties by name."""
         return (self.rank, self.submitted, self.name)
+
+    @property
+    def waits_since(self) -> float:
+        """When it began to wait, in seconds since the epoch."""
+        return self.submitted if self.since is None else self.since
 
     @property
     def duration_s(self) -> float:
@@ -371,6 +378,7 @@ def waiting_of(
     record: Record,
     records: Mapping[str, Record],
     promise: Promise | None = None,
+    since: float | None = None,
 ) -> Waiting:
     """A queued record as a decision sees it.
 
@@ -378,6 +386,7 @@ def waiting_of(
         record: The record.
         records: Those it may come after, among others.
         promise: What an earlier plan set aside for it.
+        since: When its last attempt ended, where that is known.
     """
     after = record.spec.after
     return Waiting(
@@ -391,6 +400,7 @@ def waiting_of(
         project=record.spec.project,
         saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
+        since=since,
         service=record.spec.kind == "service",
         deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

@@ -132,7 +132,7 @@ class WhatIf:
         """Whether work that could not start lacks a tier on which another promise may be made."""
         if self._fullness(work.shape)[1]:
             return False
-        return any(self._protected[tier] < self.policy.protected for tier in self._lacking(work))
+        return any(self._protected[tier] < self.policy.protected for tier in self.lacking(work))
 
     def promise(self, work: Waiting) -> None:
         """Set aside what `work` needs at its earliest start.
@@ -140,7 +140,7 @@ class WhatIf:
         Where nobody can say when (it waits for work without an end), it gets no promise, and work without an end may
         not settle on what it lacks. Work that ends may pass it, at most `max_passed` times; then nobody may.
         """
-        lacking, stays_s = self._lacking(work), work.duration_s
+        lacking, stays_s = self.lacking(work), work.duration_s
         found = self._earliest_start(work)
         for slower in self._options.get(work.name, ()):
             other = self._earliest_start(slower)
@@ -182,7 +182,7 @@ class WhatIf:
             return None
         found = self._earliest_start(work)
         if found is None:
-            self.closed.update(self._lacking(work))
+            self.closed.update(self.lacking(work))
             return None
         start, attempt = found
         self.hold(attempt.slots, start, start + work.duration_s)
@@ -284,7 +284,7 @@ class WhatIf:
         failed = self._failed.get(key)
         return failed is None or self.outlook.all.last_fall(end) < failed[0]
 
-    def _lacking(self, work: Waiting) -> Tiers:
+    def lacking(self, work: Waiting) -> Tiers:
         """The tiers on which something is in the way of `work`."""
         if len(self._site.tiers) == 1:
             return self._site.tiers

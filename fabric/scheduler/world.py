@@ -68,6 +68,8 @@ class World:
         self._told: dict[str, Told] = {}
         self._due: dict[str, float] = dict(before._due) if before else {}
         """By when clusters should be gone whose records hold nothing any more."""
+        self._since: dict[str, float] = dict(before._since) if before else {}
+        """When the last attempt ended of those that wait for another; who knows it of nobody takes their submission."""
         self._predicts = predicts
         history = history or History()
         self._runs: Runs = before._runs if before else history.runs
@@ -248,6 +250,8 @@ class World:
             known = self._waiting.get(record.name)
             same = known is not None and old is not None and old.attempt == record.attempt
             promise = known.promise if known is not None and same else None
+            if old is not None and old.attempt < record.attempt:
+                self._since[record.name] = _ended_at(old, record)
             now = self._queues(record, promise) if queued else None
             if now != known:
                 self.changed = True
@@ -264,7 +268,7 @@ class World:
 
     def _queues(self, record: Record, promise: Promise | None) -> Waiting:
         """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
-        waits = waiting_of(record, self.records, promise)
+        waits = waiting_of(record, self.records, promise, self._since.get(record.name))
         if self._predicts and record.spec.kind == "job":
             waits = replace(waits, expected_s=self._likely_s(record, waits))
         if waits.walltime_s is None or not self._overhead_s:
@@ -320,8 +324,15 @@ class World:
                 if first in self.records and self.records[first].state.final:
                     del self.records[first]
         self._told.pop(record.name, None)
+        self._since.pop(record.name, None)
         if record.name not in self._dependents:
             self.records.pop(record.name, None)
+
+
+def _ended_at(old: Record, record: Record) -> float:
+    """When the attempt of `old` ended, before which `record` is: its start and what it ran since then."""
+    began = old.at.running or old.at.granted or old.at.submitted
+    return began + record.ran_s - old.ran_s
 
 
 def _only_settles(before: Running | None, now: Running | None) -> bool:

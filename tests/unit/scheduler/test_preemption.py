@@ -90,6 +90,20 @@ def test_nodes_with_somebody_who_stays_are_not_emptied_in_vain() -> None:
     assert chosen(preempt(ASKER, full.holders, full.fits(1, slots=4))) == {"free1": 0}
 
 
+def test_one_who_is_enough_and_costs_no_more_than_any_two_is_not_searched_for() -> None:
+    full = world(*(on(f"h{i}", f"n{i}", unsaved_s=100.0 + i) for i in range(8)), num_nodes=8)
+    asked: list[WhatIf] = []
+
+    def fits(what_if: WhatIf) -> bool:
+        asked.append(what_if)
+        return len(what_if) == 8 or what_if == {"h2": 0}
+
+    found = cheapest(full.holders, fits)
+    assert found is not None
+    assert [victim.workload for victim in found] == ["h2"]
+    assert asked[1:] == [{"h0": 0}, {"h1": 0}, {"h2": 0}]
+
+
 def test_leftovers_go_before_batch_even_if_they_cost_more() -> None:
     full = world(on("leftover", *["n0"] * 4, rank=HARVEST, unsaved_s=9000.0), on("batch", *["n1"] * 4))
     assert chosen(preempt(ASKER, full.holders, full.fits(4))) == {"leftover": 0}

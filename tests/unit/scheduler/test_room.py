@@ -115,6 +115,33 @@ def test_wide_work_does_not_yield_to_narrow_work_that_is_as_long() -> None:
     assert leaving(decide(seen(wide, narrow, gpu_nodes=3), YIELDS, NOW)) == []
 
 
+def test_nobody_leaves_for_the_core_of_its_head() -> None:
+    long = trains("long", "g0", ends=NOW + 90_000.0, told=SAVED)
+    prepares = waiting("prepares", group("w", 1, "commodity", cpus=16.0), at=NOW, walltime_s=20_000.0)
+    plan = decide(seen(long, prepares), YIELDS, NOW)
+    assert (leaving(plan), [wait.workload for wait in plan.waits]) == ([], ["prepares"])
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "submitted_s", "leaves"), [(599.0, 599.0, []), (600.0, 600.0, ["long"]), (0.0, 90_000.0, [])]
+)
+def test_others_of_its_class_are_asked_only_by_work_that_has_waited(
+    waited_s: float, submitted_s: float, leaves: list[str]
+) -> None:
+    long = trains("long", "g0", ends=NOW + 90_000.0, told=SAVED)
+    short = replace(asks("short", 1, walltime_s=2000.0), submitted=NOW - submitted_s, since=NOW - waited_s)
+    patient = YIELDS.model_copy(update={"patience_s": 600.0})
+    assert leaving(decide(seen(long, short, gpu_nodes=1), patient, NOW)) == leaves
+
+
+def test_a_guarantee_is_waited_for_too_but_not_what_less_urgent_work_holds() -> None:
+    projects, patient = (shares("ours", 2.0), shares("theirs", 2.0)), Policy(min_run_s=0.0, patience_s=600.0)
+    borrower = [trains(f"b{i}", f"g{i}", project="theirs") for i in range(2)]
+    assert leaving(decide(seen(*borrower, asks("mine", 1, project="ours"), projects=projects), patient, NOW)) == []
+    high = asks("high", 1, priority="interactive", project="ours")
+    assert len(leaving(decide(seen(*borrower, high, projects=projects), patient, NOW))) == 1
+
+
 def test_several_may_not_cost_more_together_than_one_may() -> None:
     both = [trains(name, node, ends=NOW + 20_000.0, told=SAVED) for name, node in (("a", "g0"), ("b", "g1"))]
     assert leaving(decide(seen(*both, asks("wide", 2, walltime_s=500.0)), YIELDS, NOW)) == []
