@@ -23,6 +23,11 @@ def width(work: Waiting) -> float:
     return (work.shape.total[GPUS] or work.shape.total[CPUS]) / 1000
 
 
+def waits_since(work: Waiting) -> float:
+    """When it began to wait for its next attempt, in seconds since the epoch."""
+    return work.submitted if work.since is None else work.since
+
+
 def fcfs(work: Waiting, now: float) -> tuple[float, ...]:
     """First come, first served."""
     return (work.submitted,)

@@ -71,6 +71,9 @@ class Policy(Settings):
     """Work that should not run longer than so many seconds on the fastest accelerators may start on slower ones that
     are free, also where it might end earlier by waiting; longer work only if it ends no later."""
 
+    slower_after_s: float = Field(default=0.0, ge=0)
+    """Seconds that work waits for the fastest accelerators that it may use before it starts on slower ones."""
+
     moves: bool = False
     """Whether work that saves may start on slower accelerators however long it is, and goes on on faster ones, after
     another restart, as soon as nobody who waits could use them."""

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
 from fabric.scheduler.fitting import Fitting
-from fabric.scheduler.order import width
+from fabric.scheduler.order import waits_since, width
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.plan import Preempt, Resize
 from fabric.scheduler.preemption import Asker, Fits, Holder, NoRoom, Preemption, Victim, preempt
@@ -155,7 +155,7 @@ class RoomMaker:
 
     def _waited(self, work: Waiting) -> bool:
         """Whether work has waited so long that others of its class may be asked to leave for it."""
-        return self._world.now - work.waits_since >= self._world.policy.patience_s
+        return self._world.now - waits_since(work) >= self._world.policy.patience_s
 
     def _owes(self, project: str, question: "_Question") -> bool:
         """Whether a project holds what is guaranteed to that of the one who asks."""

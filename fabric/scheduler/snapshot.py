@@ -148,11 +148,6 @@ class Waiting:
         return (self.rank, self.submitted, self.name)
 
     @property
-    def waits_since(self) -> float:
-        """When it began to wait, in seconds since the epoch."""
-        return self.submitted if self.since is None else self.since
-
-    @property
     def duration_s(self) -> float:
         """How long it may stay; without a walltime, for ever."""
         return math.inf if self.walltime_s is None else self.walltime_s
@@ -378,7 +373,6 @@ def waiting_of(
     record: Record,
     records: Mapping[str, Record],
     promise: Promise | None = None,
-    since: float | None = None,
 ) -> Waiting:
     """A queued record as a decision sees it.
 
@@ -386,7 +380,6 @@ def waiting_of(
         record: The record.
         records: Those it may come after, among others.
         promise: What an earlier plan set aside for it.
-        since: When its last attempt ended, where that is known.
     """
     after = record.spec.after
     return Waiting(
@@ -400,7 +393,6 @@ def waiting_of(
         project=record.spec.project,
         saves=record.spec.checkpoints or record.spec.elastic is not None or record.spec.priority is Priority.HARVEST,
         promise=promise,
-        since=since,
         service=record.spec.kind == "service",
         deadline=None if record.spec.deadline_s is None else record.at.submitted + record.spec.deadline_s,
     )

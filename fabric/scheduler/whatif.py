@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fabric.scheduler.columns import CPUS, GPUS, MEMORY, Slot, Tiers, subtract
 from fabric.scheduler.limits import Limits
 from fabric.scheduler.options import gpu_tiers, options_of
+from fabric.scheduler.order import waits_since
 from fabric.scheduler.outlook import Leaves, Outlook, leaves_of
 from fabric.scheduler.placement import Attempt, grant_of, place
 from fabric.scheduler.plan import Place, Preempt, Resize
@@ -92,11 +93,17 @@ class WhatIf:
         return may and self._start_slower(work, lambda slower: True)
 
     def _start_slower(self, work: Waiting, wanted: Callable[[Waiting], bool]) -> bool:
+        if self.now < self._slower_from(work):
+            return False
         for slower in self._options.get(work.name, ()):
             if self._start_as(slower, self.least(slower), only_try=True) and wanted(slower):
                 self.reconsider(work)
                 return self._start_largest(slower)
         return False
+
+    def _slower_from(self, work: Waiting) -> float:
+        """From when on work may start on slower accelerators than the fastest that it may use."""
+        return waits_since(work) + self.policy.slower_after_s
 
     def _start_largest(self, work: Waiting) -> bool:
         if self._start_as(work, work.shape):
@@ -144,7 +151,11 @@ class WhatIf:
         found = self._earliest_start(work)
         for slower in self._options.get(work.name, ()):
             other = self._earliest_start(slower)
-            if other and (found is None or other[0] + slower.duration_s < found[0] + stays_s):
+            if (
+                other
+                and other[0] >= self._slower_from(work)
+                and (found is None or other[0] + slower.duration_s < found[0] + stays_s)
+            ):
                 found, stays_s = other, slower.duration_s
         kept = work.promise if self.keeps else None
         self._protected.update(lacking)

@@ -268,7 +268,7 @@ class World:
 
     def _queues(self, record: Record, promise: Promise | None) -> Waiting:
         """A queued record as a decision sees it: with the time that it holds nodes before it runs and after it ends."""
-        waits = waiting_of(record, self.records, promise, self._since.get(record.name))
+        waits = replace(waiting_of(record, self.records, promise), since=self._since.get(record.name))
         if self._predicts and record.spec.kind == "job":
             waits = replace(waits, expected_s=self._likely_s(record, waits))
         if waits.walltime_s is None or not self._overhead_s:

@@ -64,6 +64,20 @@ def test_where_nobody_can_say_when_the_fast_ones_are_free_the_slow_ones_are_take
     assert nodes_of(seen(busy(None), anywhere(None))) == {"old0"}
 
 
+@pytest.mark.parametrize(("waited_s", "where"), [(299.0, set[str]()), (300.0, {"old0"})])
+def test_fast_ones_are_waited_for_before_slow_ones_are_taken(waited_s: float, where: set[str]) -> None:
+    again = replace(anywhere(), submitted=0.0, since=NOW - waited_s)
+    assert nodes_of(seen(busy(None), again), Policy(slower_after_s=300.0)) == where
+    assert nodes_of(seen(again), Policy(slower_after_s=300.0)) == {"g0"}, "free fast ones are not waited for"
+
+
+def test_nobody_is_promised_slow_ones_that_it_may_not_take_by_then() -> None:
+    old_busy = replace(running("slow", piece("old0", resources=Resources.of(1, 2, "1 GiB")), ends=NOW + 10.0))
+    world = seen(busy(NOW + 500.0), old_busy, anywhere())
+    kept = [decide(world, Policy(slower_after_s=after_s), NOW).promises["any"].start for after_s in (10.0, 11.0)]
+    assert kept == [NOW + 10.0, NOW + 500.0]
+
+
 def test_a_gang_is_not_spread_over_both_kinds() -> None:
     wide = waiting("wide", group("w", 4, gpus=1), walltime_s=100.0, at=NOW)
     plan = decide(seen(wide), Policy(), NOW)
