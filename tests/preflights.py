@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +52,7 @@ def shows(**more: Any) -> dict[str, Any]:
 class AskedApiServer(FakeApiServer):
     """An API server whose Jobs become pods that end with what their node is told to answer."""
 
-    answers: dict[str, dict[str, Any] | str] = field(default_factory=dict)
+    answers: Mapping[str, dict[str, Any] | str] = field(default_factory=dict)
     """By node: a report, or the words with which its preflight fails; who is not named runs on."""
     hosts: dict[str, str] = field(default_factory=dict)
     """By node: why no pod of a preflight gets to it."""

@@ -245,6 +245,8 @@ def cheapest(
     search = _Search({h.name: h for h in holders}, fits_once, patience_s)
     if not fits_once({h.name: 0 for h in holders}):
         return None
+    if fits_once({}):
+        return ()
     best = search.surely_cheapest() or search.cheapest_found(stuck)
     return tuple(search.victim(name, best[name]) for name in sorted(best))
 

@@ -42,7 +42,8 @@ class World:
             mirror.start()
             assert mirror.first_look(5.0)
         self.mirrors += mirrors
-        return Surface(self.api, Home(pods_site()), *mirrors)
+        clusters, pods, nodes = mirrors
+        return Surface(self.api, Home(pods_site()), clusters, pods, nodes)
 
     def cluster(self, wanted: WantedCluster | None = None) -> RayPods:
         """A cluster that is wanted and of which nothing exists."""
