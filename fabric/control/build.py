@@ -31,6 +31,7 @@ from fabric.control.callers import Role
 from fabric.control.drained_backend import DrainedBackend
 from fabric.control.draining import Drains, Emptying
 from fabric.control.endings import Endings
+from fabric.control.figures import Figures
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
@@ -43,6 +44,7 @@ from fabric.control.projects import listed_projects
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
+from fabric.control.watched import WatchedRecords
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend
@@ -138,11 +140,13 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
     emptying = Emptying(drains, records.get, Budgets(site, records).planned, backend.observe)
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     hands = FencedBackend(eyes, lease) if lease else eyes
+    figures = Figures()
+    watched = WatchedRecords(acts, [figures.changed], SystemClock().now, figures.timing_saves(acts.save))
     loop = Loop(
-        acts, hands, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
-        decider=emptying.planned, memory=acts,
+        watched, hands, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        decider=figures.timing_decisions(emptying.planned), memory=acts,
     )  # fmt: skip
-    thread = LoopThread(loop.step, changed)
+    thread = LoopThread(loop.step, changed, took=figures.step_took)
     endings = Endings(records, hands, thread)
 
     def use_projects() -> None:
@@ -168,7 +172,7 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe,
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
-        leads=(lambda: candidate.leads) if candidate else (lambda: True),
+        leads=(lambda: candidate.leads) if candidate else (lambda: True), figures=figures,
     )  # fmt: skip
     if isinstance(backend, KubeRayBackend):
         backend.hand_in_at(Adoptions(ports, site))

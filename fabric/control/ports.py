@@ -4,11 +4,12 @@ Knows nothing of who implements them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.control.draining import Drains
+from fabric.control.figures import Figures
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.core.clock import Clock
 from fabric.scheduler.ports import ClusterView
@@ -202,3 +203,5 @@ class Ports:
     """Lets the loop know projects that were made meanwhile."""
     leads: Callable[[], bool] = lambda: True
     """Whether this control acts; another one does otherwise."""
+    figures: Figures = field(default_factory=Figures)
+    """What is counted while control runs."""
