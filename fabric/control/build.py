@@ -24,6 +24,7 @@ from fabric.backends.local.backend import LocalBackend
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
+from fabric.control import journal
 from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
@@ -141,7 +142,7 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     hands = FencedBackend(eyes, lease) if lease else eyes
     figures = Figures()
-    watched = WatchedRecords(acts, [figures.changed], SystemClock().now, figures.timing_saves(acts.save))
+    watched = WatchedRecords(acts, [figures.changed, journal.note], SystemClock().now, figures.timing_saves(acts.save))
     loop = Loop(
         watched, hands, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
         decider=figures.timing_decisions(emptying.planned), memory=acts,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fabric.control import journal
 from fabric.control.watched import Change, Listener, WatchedRecords
 from fabric.core.errors import StorageFull
 from fabric.workloads.record import Event
@@ -79,3 +80,18 @@ def test_a_listener_that_fails_stops_neither_the_loop_nor_the_others(caplog: pyt
     seen.save([queued], [])
     assert len(told) == 1
     assert "a was not taken in" in caplog.text
+
+
+def test_each_move_is_a_line_that_names_workload_project_and_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    queued = record(job("train", project="alpha"))
+    failed = replace(queued, state=State.FAILED, message="out of memory")
+    for change in (
+        Change(None, queued, 0.0),
+        Change(queued, replace(queued, waits_for="x"), 1.0),
+        Change(queued, failed, 2.0),
+    ):
+        journal.note(change)
+    lines = [(line.levelname, line.getMessage(), line.__dict__["workload"]) for line in caplog.records]
+    assert lines == [("INFO", "queued: submitted", "train"), ("WARNING", "failed: out of memory", "train")]
+    assert {(line.__dict__["project"], line.__dict__["attempt"]) for line in caplog.records} == {("alpha", 1)}
