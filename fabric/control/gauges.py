@@ -7,6 +7,7 @@ names of workloads, so that their number is bounded.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -20,6 +21,8 @@ from fabric.scheduler.snapshot import Node
 from fabric.scheduler.staging import Artifact, Holds, Kind, Line, Stage, Wanted, predict
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
+
+K = TypeVar("K", bound=tuple[str, ...])
 
 _RESOURCES = ("cpus", "gpus", "memory_bytes")
 
@@ -57,9 +60,7 @@ def _one(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(name, about, value=value)
 
 
-def _many(
-    name: str, about: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float] | Counter[tuple[str, ...]]
-) -> Metric:
+def _many(name: str, about: str, labels: tuple[str, ...], values: Mapping[K, float]) -> Metric:
     family = GaugeMetricFamily(name, about, labels=labels)
     for key, value in sorted(values.items()):
         family.add_metric(key, float(value))

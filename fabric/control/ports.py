@@ -104,6 +104,10 @@ class Reports(Protocol):
         """What was told so far."""
         ...
 
+    def reported_at(self) -> Mapping[str, float]:
+        """When those that run last told anything in their present attempt, by name, in seconds since the epoch."""
+        ...
+
 
 class Packages(Protocol):
     """Uploaded working directories and modules."""
@@ -140,6 +144,10 @@ class Logs(Protocol):
 
     def is_complete(self, workload: str, attempt: int) -> bool:
         """Whether the last byte of that attempt is there."""
+        ...
+
+    def written_at(self, workload: str, attempt: int) -> float | None:
+        """When the last piece of an attempt's output came, in seconds since the epoch; None before the first."""
         ...
 
     def delete(self, workload: str) -> None:

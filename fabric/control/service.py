@@ -26,6 +26,7 @@ from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
 from fabric.control.ports import Ports
+from fabric.control.signs import Signs
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
@@ -82,6 +83,8 @@ class Service:
         """What was asked for of late."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
+        self.signs = Signs(ports.reports, ports.logs, site.warnings)
+        """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
 
@@ -231,7 +234,7 @@ class Service:
             workload=self.view(record, caller),
             missing=read(record.waits_for or message_of(record)) if queued else "",
             expected_start=record.expected_start if queued else None,
-            notices=self.drains.notices(record),
+            notices=(*self.drains.notices(record), *self.signs.warnings([record], self._ports.clock.now()).values()),
             events=tuple(event_view(event, read) for event in self._ports.reports.events(name)),
         )
 

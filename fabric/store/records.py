@@ -15,6 +15,7 @@ from fabric.store.drains import SqlDrains
 from fabric.store.history import SqlHistory
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
+from fabric.store.outbox import SqlOutbox
 from fabric.store.people import SqlPeople
 from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, new_row, record_of, storable
@@ -31,7 +32,7 @@ _RUNS = WORKLOADS.c.state.in_([State.STARTING.value, State.RUNNING.value, State.
 _IS_LIVE = WORKLOADS.c.state.in_([state.value for state in State if not state.final])
 
 
-class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains):
+class SqlRecords(SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlOutbox):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`
