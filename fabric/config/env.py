@@ -37,6 +37,8 @@ TRACES = "FABRIC_TRACES"
 """Folder of the public traces that benchmarks read."""
 MLFLOW = "MLFLOW_TRACKING_URI"
 """HTTP address of MLflow, served by control."""
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""Base URL of a collector of OpenTelemetry, to which control sends traces over HTTP; unset sends none."""
 
 VARIABLES: Mapping[str, str] = {
     ADDRESS: "URL of control's HTTP API",
@@ -54,6 +56,7 @@ VARIABLES: Mapping[str, str] = {
     CACHE: "folder of converted assets",
     TRACES: "folder of public traces",
     MLFLOW: "HTTP address of MLflow",
+    OTLP: "collector of traces",
 }
 """Every variable with its meaning; the reference in the README is compared with it."""
 

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from fabric.config.identity import Oidc
 from fabric.config.kubernetes import Architecture, Kubernetes, NodeGroup, check_kubernetes
 from fabric.config.memory import Ram, Superchip, check_memory
+from fabric.config.notices import Notices, Warnings
 from fabric.config.projects import Project, check_projects
 from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
@@ -219,6 +220,12 @@ class Site(Settings):
 
     windows: tuple[Window, ...] = ()
     """Maintenance and capability weeks."""
+
+    notices: Notices | None = None
+    """Who is told of failures, preemptions and nodes that go down; None tells nobody."""
+
+    warnings: Warnings = Warnings()
+    """When work that shows no sign of life is warned of."""
 
     ports: Ports = Ports()
     """Where the fabric listens."""

@@ -4,7 +4,6 @@ Knows nothing of pages: it reads the command and serves. SIGTERM ends it.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,13 @@ from nicegui import ui
 from fabric.config import env
 from fabric.console.app import build
 from fabric.console.settings import ConsoleSettings
+from fabric.telemetry import logs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end; returns the exit code."""
     options = _options(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.begin(sys.stdout)
     settings = ConsoleSettings(
         control=options.control.rstrip("/"),
         gateway=options.gateway.rstrip("/"),

@@ -4,7 +4,6 @@ Knows nothing of the parts; `build` puts them together.
 """
 
 import argparse
-import logging
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from fabric.control.process import StateLock
 from fabric.control.render import rendered
 from fabric.core.errors import BadConfig, BadInput, Conflict, FabricError
 from fabric.scheduler.policy import Policy
+from fabric.telemetry import logs
 from fabric.workloads.spec import WorkloadSpec
 
 SWITCH_S = 0.001
@@ -54,8 +54,7 @@ def main() -> int:
         return _copy(given)
     if given.verb == "render":
         return _render(given)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.begin()
     return keep(given.site, given.state)
 
 
@@ -120,6 +119,7 @@ def _serve(control: Running, site: Site) -> None:
             host=site.host,
             port=site.ports.control,
             log_level="warning",
+            log_config=None,
             timeout_graceful_shutdown=5,
             ws_max_size=2**20,
             # A reader that pauses, such as a pager, must not be dropped.

@@ -35,7 +35,9 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
 from fabric.control.models import Models
+from fabric.control.notices import Notifier
 from fabric.control.oidc import OidcTokens
+from fabric.control.onlookers import Onlookers
 from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
@@ -138,11 +140,13 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
     emptying = Emptying(drains, records.get, Budgets(site, records).planned, backend.observe)
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     hands = FencedBackend(eyes, lease) if lease else eyes
+    onlookers = Onlookers(site)
     loop = Loop(
-        acts, hands, blueprint, clock=SystemClock(), settings=loop_settings(site, records.projects()),
-        decider=emptying.planned, memory=acts,
+        onlookers.watching(acts, SystemClock().now), hands, blueprint,
+        clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        decider=onlookers.figures.timing_decisions(emptying.planned), memory=acts,
     )  # fmt: skip
-    thread = LoopThread(loop.step, changed)
+    thread = LoopThread(loop.step, changed, took=onlookers.figures.step_took)
     endings = Endings(records, hands, thread)
 
     def use_projects() -> None:
@@ -158,6 +162,7 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         backend.start()
         mlflow.start()
         thread.start()
+        notifier.start()
         service.collect_packages()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
@@ -170,11 +175,15 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
+        figures=onlookers.figures,
     )  # fmt: skip
     if isinstance(backend, KubeRayBackend):
         backend.hand_in_at(Adoptions(ports, site))
     http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
+    notifier = Notifier(
+        acts, ports.nodes, service.signs, site=site.name, state=state, now=SystemClock().now, notices=site.notices
+    )
     app = create_app(service, http)
     if candidate is None:
         begin()
@@ -184,11 +193,13 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         yield Running(app if lease is None else Standby(app, ports.leads, lambda: lease.leader().address), endings)
     finally:
         if thread.begun:
+            notifier.end()
             thread.end()
             backend.close()
             mlflow.end()
         if candidate is not None:
             candidate.end()
+        onlookers.close()
 
 
 def lease_of(site: Site, engine: Engine, process: str) -> Lease | None:

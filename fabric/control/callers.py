@@ -51,6 +51,8 @@ class Permission(StrEnum):
     """See workloads."""
     SITE = "site"
     """See nodes, models, projects and usage."""
+    METRICS = "metrics"
+    """See the whole site in figures."""
     CHANGE = "change"
     """Submit, stop and delete workloads, upload packages."""
     REPORT = "report"
@@ -76,6 +78,7 @@ _ROLES: dict[Permission, frozenset[Role]] = {
     Permission.KNOWN: frozenset(Role),
     Permission.LOOK: _SEE | {Role.WORKLOAD},
     Permission.SITE: _SEE,
+    Permission.METRICS: _SEE,
     Permission.CHANGE: _DO,
     Permission.REPORT: frozenset({Role.ADMIN, Role.WORKLOAD}),
     Permission.GATEWAY: frozenset({Role.ADMIN, Role.GATEWAY}),
@@ -85,7 +88,7 @@ _ROLES: dict[Permission, frozenset[Role]] = {
     Permission.ADMIN: frozenset({Role.ADMIN}),
     Permission.ASK: _SEE,
 }
-_WHOLE_SITE = frozenset({Permission.GATEWAY, Permission.OPERATE, Permission.ADMIN})
+_WHOLE_SITE = frozenset({Permission.GATEWAY, Permission.METRICS, Permission.OPERATE, Permission.ADMIN})
 """What nobody has a part in whose key is for one project."""
 _ALWAYS = frozenset({Permission.PUBLIC, Permission.KNOWN})
 """What no scope takes away."""

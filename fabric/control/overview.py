@@ -4,11 +4,11 @@ Knows nothing of stores or HTTP: values in, values out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from fabric.api.admin import ProgressView, WorkloadView
-from fabric.api.overview import Amounts, PromisesView, TierView
+from fabric.api.overview import Amounts, Overview, PromisesView, TierView
 from fabric.control.discretion import Reads
 from fabric.control.views import workload_view
 from fabric.core.resources import Resources
@@ -19,6 +19,43 @@ from fabric.workloads.states import State
 
 MOST_STARTS = 10_000
 """Newest starts whose promises are looked at."""
+
+MOST_QUEUED = 100
+"""Waiting workloads that an overview lists; the others are counted."""
+
+
+def overview_of(
+    site: str,
+    now: float,
+    mine: Sequence[Record],
+    *,
+    tiers: tuple[TierView, ...],
+    starts: Iterable[tuple[float, float]],
+    endpoint: Callable[[Record], str | None],
+    read: Reads,
+) -> Overview:
+    """The site at one glance.
+
+    Args:
+        site: Its name.
+        now: Seconds since the epoch.
+        mine: The active records that the reader may see.
+        tiers: Every tier.
+        starts: Promised and actual starts, in seconds since the epoch.
+        endpoint: Where a service answers; None where it does not.
+        read: What the reader is shown of a text.
+    """
+    queue = queue_of(mine)
+    return Overview(
+        site=site,
+        at=now,
+        tiers=tiers,
+        num_waiting=len(queue),
+        queue=tuple(brief_view(record, read=read) for record in queue[:MOST_QUEUED]),
+        services=tuple(brief_view(record, endpoint(record), read) for record in services_of(mine)),
+        running=running_by_class(mine),
+        promises=promises_view(starts),
+    )
 
 
 def tier_views(nodes: Iterable[Node], records: Iterable[Record]) -> tuple[TierView, ...]:

@@ -4,11 +4,12 @@ Knows nothing of who implements them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.control.draining import Drains
+from fabric.control.figures import Figures
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.core.clock import Clock
 from fabric.core.numa import Note
@@ -116,6 +117,10 @@ class Reports(Protocol):
         """The same of many workloads by name; names that nobody has are left out."""
         ...
 
+    def reported_at(self) -> Mapping[str, float]:
+        """When those that run last told anything in their present attempt, by name, in seconds since the epoch."""
+        ...
+
 
 class Packages(Protocol):
     """Uploaded working directories and modules."""
@@ -165,6 +170,10 @@ class Logs(Protocol):
 
     def mark(self, workload: str) -> LogMark:
         """What changes whenever there is more to read; much cheaper than reading."""
+        ...
+
+    def written_at(self, workload: str, attempt: int) -> float | None:
+        """When the last piece of an attempt's output came, in seconds since the epoch; None before the first."""
         ...
 
     def delete(self, workload: str) -> None:
@@ -241,3 +250,5 @@ class Ports:
     """Whether this control acts; another one does otherwise."""
     notes: Callable[[], Mapping[str, Note]] = dict
     """What the backend says of nodes, by name."""
+    figures: Figures = field(default_factory=Figures)
+    """What is counted while control runs."""

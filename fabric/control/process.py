@@ -56,12 +56,25 @@ class StateLock:
             os.close(self._held)
 
 
+Took = Callable[[float, bool], None]
+"""Told how many seconds something took, and whether it failed."""
+
+
 class LoopThread(threading.Thread):
     """Takes the loop's steps: at once when something changes, otherwise every second."""
 
-    def __init__(self, step: Callable[[], bool], changed: threading.Event) -> None:
+    def __init__(
+        self, step: Callable[[], bool], changed: threading.Event, *, took: Took = lambda seconds, failed: None
+    ) -> None:
+        """Take no step yet.
+
+        Args:
+            step: Says whether the next one should be soon.
+            changed: Set by whoever knows of news.
+            took: Told the seconds of each step, and whether it failed.
+        """
         super().__init__(name="loop", daemon=True)
-        self._step = step
+        self._step, self._took = step, took
         self._changed = changed
         self._over = threading.Event()
         self._finished_at = time.monotonic()
@@ -95,17 +108,24 @@ class LoopThread(threading.Thread):
         while not self._over.is_set():
             self._changed.clear()
             began = time.monotonic()
-            try:
-                pause = _RESTLESS_S if self._step() else _CALM_S
-                self._finished_at = time.monotonic()
-            except FabricError as error:
-                _log.error("the loop's step failed: %s", error.message)
-                pause = _AFTER_ERROR_S
-            except Exception:
-                _log.exception("the loop's step failed")
-                pause = _AFTER_ERROR_S
-            self._over.wait(rest_s(time.monotonic() - began))
+            pause = self._try()
+            took_s = time.monotonic() - began
+            self._took(took_s, pause == _AFTER_ERROR_S)
+            self._over.wait(rest_s(took_s))
             self._changed.wait(pause)
+
+    def _try(self) -> float:
+        """Take a step; how long to wait for the next one, in seconds."""
+        try:
+            pause = _RESTLESS_S if self._step() else _CALM_S
+        except FabricError as error:
+            _log.error("the loop's step failed: %s", error.message)
+            return _AFTER_ERROR_S
+        except Exception:
+            _log.exception("the loop's step failed")
+            return _AFTER_ERROR_S
+        self._finished_at = time.monotonic()
+        return pause
 
 
 def rest_s(took_s: float) -> float:

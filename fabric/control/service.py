@@ -18,21 +18,16 @@ from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
 from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
+from fabric.control.figures import Figures
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
+from fabric.control.metrics import Metrics
 from fabric.control.naming import kept
 from fabric.control.oidc import OidcTokens
-from fabric.control.overview import (
-    MOST_STARTS,
-    brief_view,
-    promises_view,
-    queue_of,
-    running_by_class,
-    services_of,
-    tier_views,
-)
+from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
 from fabric.control.ports import LogPart, Ports
+from fabric.control.signs import Signs
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
@@ -56,9 +51,6 @@ LAST_BYTES_S = 15.0
 
 LARGEST_INTEGER = 2**63 - 1
 """Largest whole number that every SQL store takes."""
-
-MOST_QUEUED = 100
-"""Waiting workloads that an overview lists; the others are counted."""
 
 
 class Service:
@@ -84,6 +76,15 @@ class Service:
         """What changes whenever the log of a workload does."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
+        self.signs = Signs(ports.reports, ports.logs, site.warnings)
+        """What of running work is suspicious."""
+        self.metrics = Metrics(ports)
+        """The whole site in figures."""
+
+    @property
+    def figures(self) -> Figures:
+        """What is counted while it is asked."""
+        return self._ports.figures
 
     @property
     def site(self) -> Site:
@@ -228,7 +229,7 @@ class Service:
             workload=self.view(record, caller),
             missing=read(record.waits_for or message_of(record)) if queued else "",
             expected_start=record.expected_start if queued else None,
-            notices=self.drains.notices(record),
+            notices=(*self.drains.notices(record), *self.signs.warnings([record], self._ports.clock.now()).values()),
             events=tuple(event_view(event, read) for event in self._ports.reports.events(name)),
         )
 
@@ -312,16 +313,14 @@ class Service:
         """The site at one glance; of workloads those within the caller's reach."""
         active = self._active()
         mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
-        queue, read = queue_of(mine), self.discretion.towards(caller)
-        return Overview(
-            site=self._site.name,
-            at=self._ports.clock.now(),
+        return overview_of(
+            self._site.name,
+            self._ports.clock.now(),
+            mine,
             tiers=tier_views(self._ports.nodes(), active),
-            num_waiting=len(queue),
-            queue=tuple(brief_view(record, read=read) for record in queue[:MOST_QUEUED]),
-            services=tuple(brief_view(record, self._endpoint(record), read) for record in services_of(mine)),
-            running=running_by_class(mine),
-            promises=promises_view(self._ports.workloads.starts(caller.project, MOST_STARTS)),
+            starts=self._ports.workloads.starts(caller.project, MOST_STARTS),
+            endpoint=self._endpoint,
+            read=self.discretion.towards(caller),
         )
 
     def decision(self, caller: Caller) -> str:

@@ -18,6 +18,7 @@ from fabric.gateway.app import Gateway, build
 from fabric.gateway.follow import Follower
 from fabric.gateway.settings import GatewaySettings
 from fabric.gateway.upstream import make_client
+from fabric.telemetry import logs
 
 _EX_CANTCREAT = 73
 
@@ -50,9 +51,7 @@ def token_for(folder: Path) -> str | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end; returns the exit code."""
     options = _options(arguments)
-    # httpx logs every request at INFO; only what goes wrong is worth a line.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.begin(sys.stdout)
     settings = GatewaySettings(grace_s=options.grace)
     try:
         options.state.mkdir(parents=True, exist_ok=True)
@@ -64,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host=options.host,
         port=options.port,
         log_level="warning",
+        log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(settings.grace_s),
         timeout_keep_alive=75,

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,8 +24,10 @@ from fabric.api.gateway import SERVED
 from fabric.api.openai import answer_to, error_object
 from fabric.api.people import PROJECT_HEADER
 from fabric.config.identity import looks_like_token
-from fabric.core.errors import BadInput, FabricError
+from fabric.core.errors import BadInput, Denied, FabricError
+from fabric.gateway.counts import to_ask_for
 from fabric.gateway.description import description_of
+from fabric.gateway.figures import Figures
 from fabric.gateway.follow import Follower
 from fabric.gateway.passing import METHODS, pass_on
 from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
@@ -33,6 +36,7 @@ from fabric.gateway.table import Caller
 from fabric.gateway.tokens import Tokens
 from fabric.gateway.upstream import Upstream
 from fabric.gateway.uses import UsedKeys
+from fabric.telemetry.http import METRICS, Timed
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = "X-Request-Id"
@@ -65,6 +69,8 @@ class Gateway:
         self._settings = settings
         self._services = services
         self.upstream = Upstream(services, settings)
+        self.figures = Figures(self.upstream.in_flight.total, lambda: follower.problem is None)
+        """What is counted while it answers."""
 
     def health(self) -> Mapping[str, Any]:
         """The table's version, and whether control answers.
@@ -119,12 +125,26 @@ class Gateway:
         # Whoever has no key gets no byte read.
         await self._let_in(request)
         body = await self._body(request)
-        asked = _model_of(body)
-        model = self._follower.table.model(asked)
-        if asked != model.id:
-            body = json.dumps(json.loads(body) | {"model": model.id}).encode()
+        asked = _asked_in(body)
+        model = self._follower.table.model(asked["model"])
+        more = to_ask_for(asked)
+        if more or asked["model"] != model.id:
+            body = json.dumps(asked | more | {"model": model.id}).encode()
         headers = {"Content-Type": "application/json", _REQUEST_ID: request.state.id}
-        return Relayed(self.upstream, Route(model.endpoints, request.url.path, body, headers), self._settings)
+        route = Route(model.endpoints, request.url.path, body, headers, counts_hidden=bool(more))
+        return Relayed(self.upstream, route, self._settings, self.figures.meter(model.id))
+
+    async def metrics(self, request: Request) -> Response:
+        """The gateway in figures.
+
+        Raises:
+            Unauthenticated: If the caller may not ask.
+            Denied: If the caller is of one project.
+        """
+        caller = await self._let_in(request)
+        if not caller.everywhere:
+            raise Denied(f"key {caller.key} is for project {caller.project}, and these figures are the whole site's.")
+        return Response(self.figures.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def pass_on(self, request: Request) -> Response:
         """Pass a request on to a project's own Serve applications.
@@ -164,21 +184,22 @@ class Gateway:
         return bytes(body)
 
 
-def _model_of(body: bytes) -> str:
-    """The `model` of a request.
+def _asked_in(body: bytes) -> dict[str, Any]:
+    """A request that names a `model`.
 
     Raises:
-        BadInput: If it has none.
+        BadInput: If it names none.
     """
     try:
-        model = json.loads(body)["model"]
+        asked = json.loads(body)
+        model = asked["model"]
     except ValueError:
         raise BadInput("the body is no JSON") from None
     except (KeyError, TypeError):
         raise BadInput("model: is required", param="model") from None
     if not isinstance(model, str):
         raise BadInput("model: must be a text", param="model")
-    return model
+    return dict(asked)
 
 
 def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient, ...] = ()) -> FastAPI:
@@ -208,6 +229,7 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
     app = FastAPI(openapi_url=None, lifespan=lifespan, exception_handlers=dict(_HANDLERS))
 
     app.add_middleware(_Numbered)
+    app.add_middleware(Timed, took=lambda: gateway.figures.requests)
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -225,6 +247,7 @@ def build(gateway: Gateway, follower: Follower, clients: tuple[httpx.AsyncClient
     async def description(request: Request) -> JSONResponse:
         return JSONResponse(await gateway.description(request))
 
+    app.add_route(METRICS, gateway.metrics, ["GET"])
     app.add_route("/v1/chat/completions", gateway.relay, ["POST"])
     app.add_route("/v1/completions", gateway.relay, ["POST"])
     app.add_route(f"{SERVED}/{{project}}/{{deployment}}", gateway.pass_on, METHODS)

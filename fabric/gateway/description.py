@@ -12,6 +12,7 @@ import fabric
 from fabric.api.description import MEANING, OPENAPI, Refs, json_body, schemas_of
 from fabric.api.openai import ChatRequest, CompletionRequest, ErrorObject, ModelAnswer, ModelCard, ModelCards
 from fabric.config.settings import Settings
+from fabric.telemetry.http import METRICS
 
 ABOUT = """
 OpenAI's API for every model that the fabric serves. Keys, and tokens of the site's provider, are sent as
@@ -40,6 +41,7 @@ def description_of() -> Mapping[str, Any]:
         "paths": {
             "/health": {"get": health | {"security": []}},
             OPENAPI: {"get": _operation(refs, "This description", None, (401, 403, 503))},
+            METRICS: {"get": _figures(refs)},
             "/v1/models": {"get": _operation(refs, "Every served model", ModelCards, (401, 403, 503))},
             "/v1/models/{name}": {"get": _of_name(_operation(refs, "One model", ModelCard, (401, 403, 404, 503)))},
             "/v1/chat/completions": {"post": _generation(refs, "Go on with a conversation", ChatRequest)},
@@ -55,6 +57,12 @@ def _operation(refs: Refs, summary: str, answer: type[Settings] | None, refusals
     wrong = {"application/json": {"schema": dict(refs[ErrorObject])}}
     answers |= {str(status): {"description": MEANING[status], "content": wrong} for status in refusals}
     return {"summary": summary, "responses": answers}
+
+
+def _figures(refs: Refs) -> Operation:
+    operation = _operation(refs, "Prometheus' figures, for keys of the whole site", None, (401, 403, 503))
+    operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return operation
 
 
 def _of_name(operation: Operation) -> Operation:

@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 from fabric.api.gateway import EndpointView
 from fabric.api.openai import DONE, answer_to, error_object, event
 from fabric.core.errors import FabricError, Unavailable
+from fabric.gateway.counts import counts_of, noted
+from fabric.gateway.figures import Meter
 from fabric.gateway.settings import GatewaySettings
 from fabric.gateway.upstream import Upstream
 
@@ -41,17 +43,20 @@ class Route:
     """As they shall get it."""
     headers: Mapping[str, str]
     """Besides the service's secret."""
+    counts_hidden: bool = False
+    """Whether the stream ends with token counts that the client did not ask for."""
 
 
 class Relayed(Response):
     """The answer to one request; it is fetched while it is being sent."""
 
-    def __init__(self, upstream: Upstream, route: Route, settings: GatewaySettings) -> None:
+    def __init__(self, upstream: Upstream, route: Route, settings: GatewaySettings, meter: Meter) -> None:
         """Nothing is asked before the response is sent."""
         super().__init__()
         self._upstream = upstream
         self._route = route
         self._settings = settings
+        self._meter = meter
         self._client_left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +66,9 @@ class Relayed(Response):
         try:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
             self._client_left = not passing.done()
-            if passing.done():
+            if self._client_left:
+                self._meter.left()
+            else:
                 passing.result()
         finally:
             gone.cancel()
@@ -74,10 +81,13 @@ class Relayed(Response):
             async with self._upstream.open(route.endpoints, route.path, route.body, route.headers) as response:
                 kind = response.headers.get("content-type", "")
                 if kind.startswith(_EVENTS) and response.is_success:
-                    return await self._stream(response, send)
+                    self._meter.answered(response.status_code)
+                    with self._meter.streaming():
+                        return await self._stream(response, send)
                 answer = await self._whole(response)
         except (FabricError, httpx.HTTPError) as error:
             answer = _failure(error)
+        self._meter.answered(answer.status_code)
         await answer(scope, receive, send)
 
     async def _stream(self, response: httpx.Response, send: Send) -> None:
@@ -96,6 +106,8 @@ class Relayed(Response):
                 if (end := _last_boundary(tail)) > 0:
                     events, tail = tail[:end], tail[end:]
                     done = events.rstrip().endswith(b"[DONE]")
+                    events, counts = noted(events, hidden=self._route.counts_hidden)
+                    self._meter.event(counts)
                     await send({"type": "http.response.body", "body": events, "more_body": True})
         except httpx.HTTPError as error:
             _log.warning("a stream broke off: %s: %s", type(error).__name__, error)
@@ -123,6 +135,7 @@ class Relayed(Response):
             kind = "server_error" if response.is_server_error else "invalid_request_error"
             message = f"the service answered {response.status_code}: {bytes(body[:200]).decode(errors='replace')}"
             return JSONResponse(error_object(message, kind), response.status_code, _retry_after(response.status_code))
+        self._meter.whole(counts_of(bytes(body)))
         return Response(bytes(body), response.status_code, _headers(response, *_PASSED_ON))
 
 

@@ -114,6 +114,14 @@ class Logs:
         files = _files(self._attempt_folder(workload, attempt))
         return files[-1].end if files else 0
 
+    def written_at(self, workload: str, attempt: int) -> float | None:
+        """When the last piece of an attempt's output came, in seconds since the epoch; None before the first."""
+        files = _files(self._attempt_folder(workload, attempt))
+        try:
+            return files[-1].path.stat().st_mtime if files and files[-1].size else None
+        except FileNotFoundError:  # deleted meanwhile
+            return None
+
     def mark_complete(self, workload: str, attempt: int, total: int | None = None) -> None:
         """Remember, durably, that nothing follows.
 

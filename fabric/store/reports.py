@@ -14,6 +14,7 @@ from fabric.core.errors import Conflict, NotFound
 from fabric.scheduler.snapshot import Told
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.schema import PROGRESS, STAGES, WORKLOADS
+from fabric.workloads.states import State
 
 _SHORTEST_S = 1e-3
 """Two reports are taken to be at least so far apart, in seconds."""
@@ -89,6 +90,14 @@ class SqlReports(SqlTables):
             told = [row["id"] for row in rows if row["workload_id"] is not None]
             stages = _stages_of_present(connection, told) if told else {}
         return {row["name"]: _view(row, stages.get(row["id"], {})) for row in rows}
+
+    def reported_at(self) -> Mapping[str, float]:
+        """When those that run last told anything in their present attempt, by name, in seconds since the epoch."""
+        present = (PROGRESS.c.workload_id == WORKLOADS.c.id) & (PROGRESS.c.attempt == WORKLOADS.c.attempt)
+        told = select(WORKLOADS.c.name, PROGRESS.c.at).join(PROGRESS, present)
+        with reading(self._engine) as connection:
+            rows = connection.execute(told.where(WORKLOADS.c.state == State.RUNNING.value))
+            return {name: at for name, at in rows}
 
     def stages(self, name: str, attempt: int) -> Mapping[str, float]:
         """When each stage of an attempt first began, in order of time, in seconds since the epoch.

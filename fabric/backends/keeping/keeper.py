@@ -22,6 +22,7 @@ from fabric.backends.keeping.ports import DriverLogs, Output, Packages, RayNodes
 from fabric.backends.keeping.resizing import Resizing
 from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
+from fabric.telemetry.logs import about
 
 _log = logging.getLogger(__name__)
 
@@ -135,13 +136,14 @@ class Keeper(threading.Thread, Generic[N]):
 
     def run(self) -> None:
         """Look and act until told to leave, then take everything away."""
-        while not self._leave.is_set():
-            self.turn()
-            wish_s = _SOON_S if self.view.outcome in _UNASKED else _CALM_S
-            self._nudge.wait(self._around.pace.pause_s(self.layout.name, wish_s))
-            self._nudge.clear()
-        self._around.pace.leave(self.layout.name)
-        self._take_away()
+        with about(workload=self.layout.workload, attempt=self.layout.attempt):
+            while not self._leave.is_set():
+                self.turn()
+                wish_s = _SOON_S if self.view.outcome in _UNASKED else _CALM_S
+                self._nudge.wait(self._around.pace.pause_s(self.layout.name, wish_s))
+                self._nudge.clear()
+            self._around.pace.leave(self.layout.name)
+            self._take_away()
 
     def turn(self) -> None:
         """Look once and do what follows; whatever goes wrong shows in the view."""

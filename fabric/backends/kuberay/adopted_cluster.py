@@ -85,7 +85,8 @@ class AdoptedCluster:
         except FabricError as error:
             self._publish(phase=Phase.BROKEN, problem=error.message)
         except Exception as error:  # a mistake of ours must show on the workload, not end all the others
-            _log.exception("%s", self._layout.name)
+            told = {"workload": self._layout.workload, "attempt": self._layout.attempt}
+            _log.exception("%s", self._layout.name, extra=told)
             self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
 
     def _step(self) -> None:

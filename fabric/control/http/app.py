@@ -20,6 +20,7 @@ from fabric.control.http.jobs import jobs_router
 from fabric.control.http.lanes import Lanes, lanes_of
 from fabric.control.http.lists import lists_router
 from fabric.control.http.logs import logs_router
+from fabric.control.http.metrics import metrics_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.nodes import nodes_router
 from fabric.control.http.packages import packages_router
@@ -28,6 +29,7 @@ from fabric.control.http.people import keys_router, people_router
 from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
+from fabric.telemetry.http import Timed
 
 
 def create_app(
@@ -65,10 +67,12 @@ def create_app(
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
+    app.include_router(metrics_router(service, guard))
     app.include_router(mlflow.router(guard))
     app.include_router(description_router(app, guard))
     require_declared(app.routes)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=(f"{PACKAGES}/", f"{PREFIX}/"))
     app.add_middleware(Lanes, lanes=lanes_of(settings))
+    app.add_middleware(Timed, took=lambda: service.figures.requests)
     return app

@@ -80,6 +80,7 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("POST", "/api/gateway/callers", {"token": "ey.a.b"}, Permission.GATEWAY),
     ("POST", "/api/gateway/uses", {"at": {}}, Permission.GATEWAY),
+    ("GET", "/metrics", None, Permission.METRICS),
     ("GET", "/openapi.json", None, Permission.KNOWN),
     ("GET", "/mlflow/", None, Permission.LOOK),
 ]
@@ -96,10 +97,11 @@ FILLED = {
 }
 """What stands in a path for a parameter; all of it belongs to project alpha."""
 SEE = {Permission.LOOK, Permission.SITE, Permission.OWN, Permission.ASK}
-WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.OPERATE}
+WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.METRICS, Permission.OPERATE}
 CALLERS: dict[str, set[Permission]] = {
     "admin": set(Permission),
-    "operator": {*SEE, Permission.CHANGE, Permission.OPERATE},
+    "operator": {*SEE, Permission.CHANGE, Permission.METRICS, Permission.OPERATE},
+    "prometheus": {Permission.METRICS},
     "project-admin": set(Permission) - WHOLE_SITE,
     "project-operator": {*SEE, Permission.CHANGE},
     "member": {*SEE, Permission.CHANGE},
@@ -134,6 +136,7 @@ def guarded(make_world: Callable[..., World]) -> World:
     world.records.add_user("ann")
     world.person("admin", "admin")
     world.person("operator", "operator")
+    world.issue("prometheus", "viewer", scopes=("metrics",))
     world.person("project-admin", "admin", "alpha")
     world.person("project-operator", "operator", "alpha")
     world.person("member", "member", "alpha")

@@ -28,6 +28,7 @@ from fabric.control.service import Service
 from fabric.core.numa import Note
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
@@ -130,6 +131,7 @@ class World:
         self.models = FakeModels()
         self.views: dict[str, ClusterView] = {}
         self.notes: dict[str, Note] = {}
+        self.decision: Decision | None = None
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
@@ -152,6 +154,7 @@ class World:
             drains=self.drains,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
             notes=lambda: self.notes,
+            decision=lambda: self.decision,
         )
         self.service = Service(ports, SITE, settings.pop("tokens", None))
         settings = {"anonymous": True, "follow_interval_s": 0.01, "max_failed_logins": 10_000, **settings}

@@ -44,7 +44,7 @@ def test_every_answer_is_one_that_the_description_declares(tmp_path: Path, reque
     asked = asking.all(Informed(world), description_of())
     assert asked.problems == {}
     reads = {"GET /health", "GET /openapi.json", "GET /v1/models", "GET /v1/models/{name}"}
-    assert asked.statuses.keys() == {*reads, "POST /v1/chat/completions", "POST /v1/completions"}
+    assert asked.statuses.keys() == {*reads, "GET /metrics", "POST /v1/chat/completions", "POST /v1/completions"}
     assert {label for label in reads if 200 not in asked.statuses[label]} == set()
 
 

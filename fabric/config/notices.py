@@ -1,0 +1,52 @@
+"""Whom a site tells what happened, and what it calls suspicious.
+
+Knows nothing of how either is found out.
+"""
+
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from fabric.config.settings import Settings
+
+Happening = Literal["failed", "lost", "preempted", "warning", "node_down"]
+"""A workload failed for good, lost an attempt, was asked to leave for others, looks idle or stuck; a node went down."""
+
+
+class Notices(Settings):
+    """A web hook."""
+
+    url: str
+    """Where notices are posted as JSON; every one at least once, so the receiver compares their ids."""
+
+    events: tuple[Happening, ...] = ("failed", "lost", "preempted", "warning", "node_down")
+    """What is told."""
+
+    timeout_s: float = Field(default=10.0, gt=0, le=60)
+    """Longest wait for the receiver, in seconds."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            # Without the address, which may hold a secret.
+            raise ValueError("url must begin with http:// or https:// and name a host")
+        if not self.events:
+            raise ValueError("events: name at least one, or leave `notices` out")
+        if len(set(self.events)) != len(self.events):
+            raise ValueError("events: each one once")
+        return self
+
+
+class Warnings(Settings):
+    """From when on work that shows no sign of life is worth a warning; None never warns.
+
+    A sign of life is a report through the SDK, or a line of output.
+    """
+
+    idle_gpus_s: float | None = Field(default=1800.0, gt=0)
+    """Seconds, for a job that holds accelerators; half an hour is a choice."""
+
+    stalled_s: float | None = Field(default=7200.0, gt=0)
+    """Seconds, for any other job; two hours are a choice."""
