@@ -34,7 +34,7 @@ from fabric.config import env
 from fabric.config.site import Site
 from fabric.core.errors import Unavailable
 from fabric.scheduler.machines import nodes_of
-from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedCluster
+from fabric.scheduler.ports import ClusterView, Door, Outcome, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
 from fabric.store.files import write_atomically
@@ -93,6 +93,10 @@ class FakeRayBackend:
 
     def close(self) -> None:
         """Nothing; what sleeps sleeps on."""
+
+    def door(self, cluster: str) -> Door | None:
+        """None: nothing answers for a head that sleeps."""
+        return None
 
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site."""

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from fabric.config.settings import Settings
 from fabric.core.errors import BadInput, Denied, FabricError, NotFound, Unauthenticated, Unavailable
+from fabric.core.failures import TooOften
 
 MAX_STOPS = 16
 """Stop strings in one request; each is searched for in every piece of text."""
@@ -306,6 +307,7 @@ _STATUS: tuple[tuple[type[FabricError], int, str, str | None], ...] = (
     (NotFound, 404, "invalid_request_error", "model_not_found"),
     (Unauthenticated, 401, "authentication_error", "invalid_api_key"),
     (Denied, 403, "permission_error", "denied"),
+    (TooOften, 429, "rate_limit_error", "too_many_failed_logins"),
     (Unavailable, 503, "service_unavailable", "unavailable"),
 )
 """Status, type and code by error, more special ones before their bases; OpenAI's client raises by status."""

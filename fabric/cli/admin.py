@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import exits, sites
+from fabric.cli import exits, show, sites
+from fabric.cli.jobs import Json
 from fabric.cli.local import LocalFabric
+from fabric.cli.session import session
 from fabric.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from fabric.api.site import ReloadView
 
 admin = typer.Typer(
     name="admin",
-    help="Keep a fabric: back it up while it runs, and restore it.",
+    help="Keep a fabric: back it up while it runs, restore it, and let it read its site file again.",
     epilog=exits.TABLE,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 """The group of commands for whoever keeps a fabric."""
+
+RELOADS = ("AT", "BY", "CHANGED", "WAITS FOR A RESTART", "REFUSED")
+"""Heads of the list of readings of the site file."""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 
@@ -43,6 +52,72 @@ def restore(
 ) -> None:
     """Make everything that of a backup; the fabric must be down."""
     _control("restore", file, site, state, *(("--force",) if force else ()))
+
+
+@admin.command(epilog=exits.TABLE)
+def reload(
+    ctx: typer.Context,
+    past: Annotated[bool, typer.Option("--past", help="Only list when that was done, and what came of it.")] = False,
+    site: sites.SiteFile = None,
+    state: sites.StateFolder = None,
+    sets: sites.Sets = None,
+    json: Json = False,
+) -> None:
+    """Read the site file again, and go by its policy, projects, windows and defaults without a restart.
+
+    Control reads the file that it was started with. Of a `fabric up` on this machine that is a copy, so name the file
+    that it was made from; what `--set` said then is to be said again.
+    """
+    with session(ctx).client(state) as client:
+        if past:
+            _print_reloads(client.reloads(), json)
+            return
+        # Said here too, because the copy that control reads holds nothing that waits.
+        waiting = _copy(site, state, sets) if site is not None else ()
+        done = client.reload()
+    if json:
+        show.as_json(done.model_copy(update={"waiting": tuple(sorted({*done.waiting, *waiting}))}))
+        return
+    typer.echo(f"changed: {', '.join(done.changed) or 'nothing'}")
+    if later := sorted({*done.waiting, *waiting}):
+        show.note(f"waits for a restart: {', '.join(later)}")
+
+
+def _copy(site: Path, state: Path | None, sets: list[str] | None) -> tuple[str, ...]:
+    """Write what may change without a restart into the file that control of a local fabric reads; names of the rest.
+
+    Raises:
+        BadInput: If there is no local fabric, or the file is wrong.
+    """
+    from fabric.config.load import load
+    from fabric.config.site import Site
+    from fabric.config.site_file import merged
+
+    local = LocalFabric(sites.state_folder(state))
+    if local.running() is None:
+        raise BadInput("--site: no `fabric up` runs here; control reads the file that it was started with")
+    changed, _, waiting = merged(load(Site, local.site_file), sites.read_site(site, sets))
+    local.rewrite(changed)
+    return waiting
+
+
+def _print_reloads(found: Sequence[ReloadView], json: bool) -> None:
+    if json:
+        from fabric.api.site import ReloadList
+
+        show.as_json(ReloadList(reloads=tuple(found)))
+        return
+    rows = (
+        (
+            show.clock(each.at),
+            each.by,
+            ", ".join(each.changed) or "-",
+            ", ".join(each.waiting) or "-",
+            each.refused or "-",
+        )
+        for each in found
+    )
+    show.console().print(show.table(RELOADS, rows))
 
 
 def _control(verb: str, file: Path, site: Path | None, state: Path | None, *more: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fabric.cli.show import size
+from fabric.core.errors import BadConfig
 from fabric.core.quantity import Bytes
 
 if TYPE_CHECKING:
@@ -271,11 +272,27 @@ def system(name: str | None = None) -> Check:
     return _graded("system", found, advice, failed=False, warning=found != "Linux")
 
 
+def encryption(site: Site | None) -> Check:
+    """Whether keys are safe on their way here, and clients take the site's certificate."""
+    if site is None or (site.tls is None and site.on_loopback):
+        return Check("tls", "ok", "not needed: only this machine is listened to")
+    if site.tls is None:
+        advice = "keys cross the network unencrypted: give --tls-cert and --tls-key, or let a proxy end TLS before it"
+        return Check("tls", "warning", f"{site.host} is listened on without", advice)
+    from fabric.config.tls import check_tls
+
+    try:
+        check_tls(site.tls, site.address)
+    except BadConfig as error:
+        return Check("tls", "failed", error.message, f"clients call {site.address}; `tls.name` may say another name")
+    return Check("tls", "ok", f"{site.tls.cert} is taken for {site.address}")
+
+
 def quick(site: Site | None, state: Path) -> list[Check]:
     """Every check that takes no time and needs no port."""
     return [
         system(), python(), packages(), memory(site), disk(state), shared_memory(), gpus(site), open_files(),
-        temporary_folder(),
+        temporary_folder(), encryption(site),
     ]  # fmt: skip
 
 

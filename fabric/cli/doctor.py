@@ -49,7 +49,9 @@ def ports(to: Session, site: Site | None) -> list[Check]:
 
     numbers, host = (site.ports, site.host) if site else (Ports(), "127.0.0.1")
     free = {port: checks.port_is_free(host, port) for port in numbers.by_name.values()}
-    ours = not free[numbers.control] and _is_fabric(to, f"http://{host}:{numbers.control}")
+    ours = not free[numbers.control] and _is_fabric(
+        to, site.url(numbers.control) if site else f"http://{host}:{numbers.control}"
+    )
     return [checks.port(name, number, host, free=free[number], ours=ours) for name, number in numbers.by_name.items()]
 
 

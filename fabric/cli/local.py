@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fabric.cli import sites
 from fabric.cli.processes import Lock, Running, write_whole
+from fabric.config import env
 from fabric.sdk.target import ADDRESS_FILE
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class LocalFabric:
         self.site_file = folder / "site.yaml"
         """The site as it is in force, overrides included."""
         self._pid_file, self._address_file = folder / "up.pid", folder / ADDRESS_FILE
+        self._ca_file = folder / env.CA_FILE
 
     def log(self, name: str) -> Path:
         """Where a program's output goes."""
@@ -43,16 +44,24 @@ class LocalFabric:
         return self._pid_file.exists()
 
     def remember(self, site: Site) -> None:
-        """Write down who runs here, and with which site."""
-        from ruamel.yaml import YAML
-
+        """Write down who runs here, with which site, and whose certificates clients should believe."""
         self._address_file.unlink(missing_ok=True)
+        if site.tls is None:
+            self._ca_file.unlink(missing_ok=True)
+        else:
+            write_whole(self._ca_file, Path(site.tls.believed).read_text(encoding="utf-8"))
         mine = Running.now(os.getpid())
         if mine is not None:
             mine.write(self._pid_file)
+        self.rewrite(site)
+
+    def rewrite(self, site: Site) -> None:
+        """Write down the site as control is to read it."""
+        from ruamel.yaml import YAML
+
         beside = self.site_file.with_suffix(".new")
         with beside.open("w", encoding="utf-8") as out:
-            out.write("# The site in force, written by `fabric up`; changes here are lost.\n")
+            out.write("# The site in force, written by `fabric up` and `fabric admin reload`; changes here are lost.\n")
             YAML(typ="safe", pure=True).dump(site.model_dump(mode="json"), out)
         beside.replace(self.site_file)
 
@@ -75,7 +84,7 @@ class LocalFabric:
         if (announced := self.address()) or not self.site_file.exists():
             return announced
         site = load(Site, self.site_file)
-        return sites.url(site, site.ports.control)
+        return site.url(site.ports.control)
 
     def forget(self) -> None:
         """Remove what was written down, if it was us."""

@@ -12,6 +12,7 @@ import typer
 
 from fabric.cli import exits
 from fabric.cli.admin import admin
+from fabric.cli.dashboard import dashboard
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
@@ -20,6 +21,7 @@ from fabric.cli.nodes import drain, nodes
 from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
+from fabric.cli.shell import shell
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
 from fabric.cli.top import top
@@ -39,8 +41,8 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, top, nodes, drain, models, deploy, replay, render,
-    usage,
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, dashboard, shell, top, nodes, drain, models, deploy,
+    replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 _groups = (projects, users, keys, admin, simulate)

@@ -59,9 +59,3 @@ def state_folder(given: Path | None) -> Path:
     from fabric.config import env
 
     return (given or env.state_folder()).expanduser().absolute()
-
-
-def url(site: Site, port: int) -> str:
-    """Where a program of this machine reaches `port`."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(site.host, site.host)  # noqa: S104 - compared, not listened on
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

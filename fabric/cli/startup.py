@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fabric.cli import checks, show, sites
+from fabric.cli import checks, show
 from fabric.cli.doctor import line
 from fabric.cli.local import LocalFabric
 from fabric.cli.supervisor import Program, Supervisor
@@ -79,7 +79,10 @@ def programs(site: Site, local: LocalFabric) -> tuple[Program, ...]:
     folder, python = str(local.folder), (sys.executable, "-m")
     control = (*python, "fabric.control", "serve", "--site", str(local.site_file), "--state", folder)
     listen = ("--host", site.host, "--port", str(site.ports.gateway))
-    gateway = (*python, "fabric.gateway", *listen, "--control", sites.url(site, site.ports.control), "--state", folder)
+    gateway = (
+        *python, "fabric.gateway", *listen, "--control", site.url(site.ports.control), "--state", folder,
+        *_certificate(site),
+    )  # fmt: skip
     console = _console(site, folder)
     return (
         Program("control", control, local.log("control"), ends_all=True),
@@ -93,25 +96,33 @@ def _console(site: Site, folder: str) -> tuple[str, ...]:
     if site.ports.console is None:
         return ()
     listen = ("--host", site.host, "--port", str(site.ports.console))
-    others = ("--control", sites.url(site, site.ports.control), "--gateway", sites.url(site, site.ports.gateway))
+    others = ("--control", site.url(site.ports.control), "--gateway", site.url(site.ports.gateway))
     trusted = ("--anonymous",) if site.anonymous else ()
-    return (sys.executable, "-m", "fabric.console", *listen, *others, "--state", folder, *trusted)
+    return (sys.executable, "-m", "fabric.console", *listen, *others, "--state", folder, *trusted, *_certificate(site))
+
+
+def _certificate(site: Site) -> tuple[str, ...]:
+    """Words of a command that answers https where the site does."""
+    return ("--tls-cert", site.tls.cert, "--tls-key", site.tls.key) if site.tls else ()
 
 
 def healthy(site: Site) -> bool:
     """Whether control and gateway both answer."""
     from fabric.api.admin import HEALTH
 
-    control = _status_of(sites.url(site, site.ports.control) + HEALTH)
-    return control == 200 and 0 < _status_of(sites.url(site, site.ports.gateway) + "/health") < 500  # noqa: PLR2004 - HTTP
+    ca = site.tls.believed if site.tls else None
+    control = _status_of(site.url(site.ports.control) + HEALTH, ca)
+    return control == 200 and 0 < _status_of(site.url(site.ports.gateway) + "/health", ca) < 500  # noqa: PLR2004 - HTTP
 
 
-def _status_of(url: str) -> int:
+def _status_of(url: str, ca: str | None) -> int:
     """Status of an answer; 0 if there is none."""
     import httpx
 
+    from fabric.config.trust import trust
+
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False, verify=url.startswith("https:")).status_code
+        return httpx.get(url, timeout=2.0, trust_env=False, verify=trust(url, ca)).status_code
     except httpx.HTTPError:
         return 0
 

@@ -19,7 +19,7 @@ from fabric.cli import exits, show, sites, startup
 from fabric.cli.local import LocalFabric
 from fabric.cli.session import Session, session
 from fabric.cli.supervisor import Supervisor
-from fabric.core.errors import Conflict, FabricError
+from fabric.core.errors import BadInput, Conflict, FabricError
 from fabric.core.quantity import Bytes
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ def up(
     site: sites.SiteFile = None,
     state: sites.StateFolder = None,
     sets: sites.Sets = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Answer https with this certificate, in PEM.", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, in PEM.", show_default=False)
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once it is up; it goes on in the background.")
     ] = False,
@@ -42,11 +49,12 @@ def up(
 
     Jobs and services outlive it, and the next `fabric up` adopts them.
     """
+    sets = [*(sets or ()), *_certificate(tls_cert, tls_key)]
     read = sites.read_site(site, sets)
     local = LocalFabric(sites.state_folder(state))
     local.folder.mkdir(parents=True, exist_ok=True)
     if detach:
-        _in_background(local, site, sets or ())
+        _in_background(local, site, sets)
         return
     if not local.lock.take():
         _leave_already_up(local)
@@ -55,6 +63,21 @@ def up(
     finally:
         local.forget()
         local.lock.release()
+
+
+def _certificate(cert: Path | None, key: Path | None) -> list[str]:
+    """The flags as overrides of the site.
+
+    Raises:
+        BadInput: If one of them is missing.
+    """
+    import json
+
+    if cert is None and key is None:
+        return []
+    if cert is None or key is None:
+        raise BadInput("--tls-cert and --tls-key: give both, or name them in the site file as tls.cert and tls.key")
+    return [f"tls.{name}={json.dumps(str(file.absolute()))}" for name, file in (("cert", cert), ("key", key))]
 
 
 def _leave_already_up(local: LocalFabric) -> NoReturn:
@@ -81,7 +104,7 @@ def _supervise(to: Session, site: Site, local: LocalFabric, asked: Asked) -> Non
     try:
         startup.wait_until_healthy(supervisor, lambda: bool(asked), lambda: startup.healthy(site))
         if not asked:
-            local.announce(sites.url(site, site.ports.control))
+            local.announce(site.url(site.ports.control))
             typer.echo(status(site, local))
         _keep(supervisor, asked)
         going_on = _active(to, site, local) if asked else None
@@ -120,7 +143,7 @@ def _keep(supervisor: Supervisor, asked: Asked) -> None:
 
 def _active(to: Session, site: Site, local: LocalFabric) -> int | None:
     """How many workloads go on; None if control does not say."""
-    control = sites.url(site, site.ports.control)
+    control = site.url(site.ports.control)
     try:
         with Session(to.transport, patience_s=0.0, timeout_s=2.0).own_client(local.folder, control) as client:
             return client.health().active
@@ -140,9 +163,9 @@ def status(site: Site, local: LocalFabric) -> str:
     elsewhere = local.folder != sites.state_folder(None)
     return "\n".join((
         f"fabric {site.name} is up",
-        f"  control  {sites.url(site, site.ports.control)}     `ray job submit --address` and `fabric` talk to it",
-        f"  gateway  {sites.url(site, site.ports.gateway)}/v1  OpenAI API",
-        *((f"  console  {sites.url(site, console)}     pages to look at",) if console else ()),
+        f"  control  {site.url(site.ports.control)}     `ray job submit --address` and `fabric` talk to it",
+        f"  gateway  {site.url(site.ports.gateway)}/v1  OpenAI API",
+        *((f"  console  {site.url(console)}     pages to look at",) if console else ()),
         f"  tiers    {tiers}",
         f"  records  {local.folder}" + (f"     tell clients: export FABRIC_STATE={local.folder}" if elsewhere else ""),
         "  Ctrl-C ends the fabric and leaves its work running; `fabric down` drains the work too",

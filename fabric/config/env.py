@@ -11,6 +11,8 @@ ADDRESS = "FABRIC_ADDRESS"
 """URL of control's HTTP API, told to every workload and read by SDK and command line."""
 TOKEN = "FABRIC_TOKEN"  # noqa: S105
 """Bearer token sent with every request; a workload's own is limited to that workload and expires with it."""
+CA = "FABRIC_CA"
+"""File of certificates, in PEM, that clients of the fabric believe beside the system's."""
 WORKLOAD = "FABRIC_WORKLOAD"
 """Name of the workload this process belongs to."""
 ATTEMPT = "FABRIC_ATTEMPT"
@@ -43,6 +45,7 @@ OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 VARIABLES: Mapping[str, str] = {
     ADDRESS: "URL of control's HTTP API",
     TOKEN: "bearer token",
+    CA: "certificates to believe",
     WORKLOAD: "name of the workload",
     ATTEMPT: "number of the attempt, from 1",
     USER: "who submitted the workload",
@@ -62,6 +65,9 @@ VARIABLES: Mapping[str, str] = {
 
 ADMIN_KEY_FILE = "admin.key"
 """File in the state folder with the local administrator's key."""
+
+CA_FILE = "ca.pem"
+"""File in the state folder with the certificates that clients of a local fabric should believe."""
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8270"
 """Where control listens if nobody says otherwise: the port that `configs/sites/laptop.yaml` has too."""
@@ -99,6 +105,14 @@ def admin_key(state: Path) -> str | None:
         return (state / ADMIN_KEY_FILE).read_text(encoding="utf-8").strip().partition("\n")[0] or None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def authority(state: Path) -> Path | None:
+    """The file of certificates to believe beside the system's: `FABRIC_CA`, else the local fabric's; None for none."""
+    if given := get(CA):
+        return Path(given)
+    own = state / CA_FILE
+    return own if own.exists() else None
 
 
 def cache_folder() -> Path:

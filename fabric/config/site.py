@@ -15,6 +15,7 @@ from fabric.config.projects import Project, check_projects
 from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
 from fabric.config.store import Store
+from fabric.config.tls import Tls
 from fabric.config.windows import Window, check_windows
 from fabric.core.ids import check_name
 from fabric.core.limits import MOST_PACKAGE, WHY_NO_LARGER
@@ -233,6 +234,9 @@ class Site(Settings):
     host: str = "127.0.0.1"
     """Address to listen on."""
 
+    tls: Tls | None = None
+    """Certificate to answer https with; None answers http."""
+
     anonymous: bool = False
     """Whether a request without a key is taken as the local administrator's; only sensible on loopback."""
 
@@ -259,6 +263,23 @@ class Site(Settings):
     def _name(cls, name: str) -> str:
         return checked(check_name, name, "site")
 
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def address(self) -> str:
+        """Where clients on this machine reach it: the name in its certificate, or what it listens on."""
+        if self.tls is not None and self.tls.name is not None:
+            return self.tls.name
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not listened on
+
+    def url(self, port: int) -> str:
+        """Where such clients reach one of its ports."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'http' if self.tls is None else 'https'}://{host}:{port}"
+
     @field_validator("max_package_bytes")
     @classmethod
     def _reaches_a_head(cls, num_bytes: int) -> int:
@@ -281,6 +302,6 @@ class Site(Settings):
         check_kubernetes(self.kubernetes, kept, wanted=self.backend == "kuberay")
         nodes = {tier.name: tier.node_names for tier in self.tiers}
         check_windows(self.windows, nodes, [project.name for project in self.projects])
-        if self.anonymous and self.host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.anonymous and not self.on_loopback:
             raise ValueError(f"anonymous access needs a loopback host, not {self.host}")
         return self

@@ -14,6 +14,10 @@ from fabric.core.errors import BadConfig
 
 S = TypeVar("S", bound=Settings)
 
+RELOADED = ("policy", "projects", "windows", "defaults", "usage_half_life_s", "overhead_s")
+"""Settings of a site that may change while it runs. Everything else is what clusters, listeners and stores were made
+from, and waits for the next start."""
+
 
 def load_site(path: Path, sets: Sequence[str] = (), *, policy: type[Settings]) -> Site:
     """Read a site; in the answer a policy file has been replaced by what is in it, so that it can be written elsewhere.
@@ -46,6 +50,19 @@ def policy_of(site: Site, policy: type[S], where: str = "") -> S:
     if isinstance(site.policy, str):
         raise BadConfig(f"{where or site.name}: policy: {site.policy} is a file; read the site with `load_site`")
     return decode(policy, site.policy or {}, f"{where or site.name}: policy")
+
+
+def merged(present: Site, read: Site) -> tuple[Site, tuple[str, ...], tuple[str, ...]]:
+    """The site in force after a reading, and which settings changed and which wait for a restart.
+
+    Raises:
+        BadConfig: If what may change does not fit what stays, such as a share of a tier that is not there yet.
+    """
+    differing = [name for name in Site.model_fields if getattr(present, name) != getattr(read, name)]
+    changed = tuple(name for name in differing if name in RELOADED)
+    waiting = tuple(name for name in differing if name not in RELOADED)
+    document = present.model_dump(mode="json") | {name: read.model_dump(mode="json")[name] for name in changed}
+    return decode(Site, document, "the site as far as it may change now"), changed, waiting
 
 
 def _with_policy(document: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gateway=options.gateway.rstrip("/"),
         anonymous=options.anonymous,
         refresh_s=options.refresh,
+        ca=env.authority(options.state),
     )
     build(settings, options.state)
     ui.run(
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reload=False,
         tailwind=False,
         show_welcome_message=False,
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
         access_log=False,
         timeout_graceful_shutdown=2,
     )
@@ -49,6 +52,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--control", default=env.DEFAULT_ADDRESS, help="base URL of control")
     parser.add_argument("--gateway", default="http://127.0.0.1:8271", help="base URL of the gateway")
     parser.add_argument("--state", type=Path, default=env.state_folder(), help="folder of a local fabric's records")
+    parser.add_argument("--tls-cert", help="certificate to answer https with, in PEM")
+    parser.add_argument("--tls-key", help="its private key, in PEM")
     parser.add_argument("--refresh", type=float, default=2.0, help="seconds between two looks of an open page")
     parser.add_argument(
         "--anonymous",

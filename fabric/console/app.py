@@ -31,7 +31,7 @@ def build(settings: ConsoleSettings, state: Path) -> None:
     sessions = Sessions(settings.idle_s)
 
     def client(key: str) -> AsyncClient:
-        return AsyncClient(settings.control, key, patience_s=0.0)
+        return AsyncClient(settings.control, key, state=state, patience_s=0.0)
 
     doors = Doors(settings, sessions, state, client)
     app.add_static_files("/static", STATIC)

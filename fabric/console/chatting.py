@@ -5,9 +5,11 @@ Knows nothing of pages.
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import httpx
 
+from fabric.config.trust import trust
 from fabric.core.errors import FabricError, Unavailable
 
 CONNECT_S, SILENCE_S = 5.0, 300.0
@@ -23,15 +25,19 @@ Turn = tuple[str, str]
 class Chatting:
     """Asks the gateway with a person's key."""
 
-    def __init__(self, gateway: str, key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, gateway: str, key: str, transport: httpx.AsyncBaseTransport | None = None, *, ca: Path | None = None
+    ) -> None:
         """Remember whom to ask; nothing is opened before the first call.
 
         Args:
             gateway: Base URL of the gateway.
             key: The person's key.
             transport: What carries the requests instead of the network; for tests.
+            ca: File of certificates that are believed beside the system's.
         """
         self._gateway, self._key, self._transport = gateway, key, transport
+        self._verify = trust(gateway, ca)
 
     def _http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -40,6 +46,7 @@ class Chatting:
             timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S),
             transport=self._transport,
             trust_env=False,
+            verify=self._verify,
         )
 
     async def models(self) -> tuple[str, ...]:

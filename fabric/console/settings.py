@@ -3,6 +3,8 @@
 Knows nothing of pages.
 """
 
+from pathlib import Path
+
 from pydantic import Field
 
 from fabric.config.settings import Settings
@@ -19,6 +21,9 @@ class ConsoleSettings(Settings):
 
     anonymous: bool = False
     """Whether a person on this machine may come in as the local administrator, without showing a key."""
+
+    ca: Path | None = None
+    """File of certificates that are believed of both, beside the system's."""
 
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Names in a `Host` header under which such a person is believed to be on this machine."""

@@ -4,6 +4,7 @@ Knows nothing of the parts; `build` puts them together.
 """
 
 import argparse
+import logging
 import signal
 import sys
 import threading
@@ -98,9 +99,13 @@ def keep(site_file: Path, state: Path, outside: Outside | None = None) -> int:
         The exit code.
     """
     try:
-        site = load_site(site_file, policy=Policy)
+
+        def read() -> Site:
+            return load_site(site_file, policy=Policy)
+
+        site = read()
         alone = StateLock(state) if site.store.url is None else nullcontext()
-        with alone, running(site, state.resolve(), outside) as control:
+        with alone, running(site, state.resolve(), outside, read) as control:
             _serve(control, site)
     except Conflict as error:
         return _say(error, EXIT_LOCKED)
@@ -118,6 +123,8 @@ def _serve(control: Running, site: Site) -> None:
             control.app,  # type: ignore[arg-type]
             host=site.host,
             port=site.ports.control,
+            ssl_certfile=site.tls.cert if site.tls else None,
+            ssl_keyfile=site.tls.key if site.tls else None,
             log_level="warning",
             log_config=None,
             timeout_graceful_shutdown=5,
@@ -134,11 +141,25 @@ def _serve(control: Running, site: Site) -> None:
         control.endings.over.wait()
         server.should_exit = True
 
+    def reload(signum: int, frame: FrameType | None) -> None:
+        threading.Thread(target=_reload, args=(control,), name="reload", daemon=True).start()
+
     threading.Thread(target=leave_when_over, daemon=True).start()
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     sys.setswitchinterval(SWITCH_S)
+    signal.signal(signal.SIGHUP, reload)
     server.run()
+
+
+def _reload(control: Running) -> None:
+    """Read the site file again; what comes of it is kept and logged, and what is wrong with it changes nothing."""
+    try:
+        control.reloading.reload("SIGHUP")
+    except BadInput:
+        return  # logged and kept where it was found
+    except FabricError as error:
+        logging.getLogger(__name__).error("the site file was not read again: %s", error.message)
 
 
 def _say(error: FabricError, code: int) -> int:

@@ -26,6 +26,10 @@ class Adoptions:
         self._discretion = Discretion(ports.workloads)
         self._possible = Possible(site.head.resources)
 
+    def use(self, site: Site) -> None:
+        """Go by another reading of the site from the next object on."""
+        self._site = site
+
     def take_in(self, spec: WorkloadSpec) -> Standing:
         """Let an object's workload be queued; one that is known already is shown as it stands, ended ones too.
 

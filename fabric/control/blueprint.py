@@ -19,6 +19,9 @@ from fabric.store.errors import file_errors
 from fabric.store.keys import Key
 from fabric.workloads.record import Record
 
+MLFLOW_CA = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+"""MLflow's own name for a file of certificates to believe."""
+
 ServeConfig = Callable[[Record, Path, str], Mapping[str, Any]]
 """From a service's record, its model's folder and its secret to a Serve configuration."""
 
@@ -131,12 +134,15 @@ def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, st
         token: Its own key.
     """
     pods = site.kubernetes.control_url if site.kubernetes else None
-    address = pods or f"http://{site.host}:{site.ports.control}"
+    address = pods or site.url(site.ports.control)
+    # A path of this machine, which pods do not see: their images know whom to believe.
+    believed = {} if site.tls is None or pods else {env.CA: site.tls.believed, MLFLOW_CA: site.tls.believed}
     return {
         env.REVISION: _package_of(record.spec.runtime_env),
         **record.spec.env,
         env.ADDRESS: address,
         env.TOKEN: token,
+        **believed,
         env.WORKLOAD: record.name,
         env.ATTEMPT: str(record.attempt),
         env.USER: record.submitted_by,

@@ -35,6 +35,10 @@ class Budgets:
         self._used = used
         self._read_at, self._accounts = float("-inf"), dict[str, Account]()
 
+    def use(self, projects: tuple[Project, ...]) -> None:
+        """Go by other budgets from the next decision on; from any thread."""
+        self._projects, self._read_at = projects, float("-inf")
+
     def planned(self, snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         """A decision within all budgets."""
         return decide_within(self.accounts(now), snapshot, policy, now, decider=decide)

@@ -42,12 +42,13 @@ from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
 from fabric.control.projects import listed_projects
+from fabric.control.reloading import Reloading, Source
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
-from fabric.scheduler.ports import Backend
+from fabric.scheduler.ports import Backend, Door
 from fabric.scheduler.quota import tree
 from fabric.store.database import open_store
 from fabric.store.files import write_atomically
@@ -69,6 +70,8 @@ class Running:
     """ASGI application."""
     endings: Endings
     """How and when it ends."""
+    reloading: Reloading
+    """Reads the site file again."""
 
 
 class Clusters(Backend, Protocol):
@@ -80,6 +83,10 @@ class Clusters(Backend, Protocol):
 
     def close(self) -> None:
         """Look no more; clusters stay."""
+        ...
+
+    def door(self, cluster: str) -> Door | None:
+        """Where the head of a cluster answers; None if nobody knows."""
         ...
 
 
@@ -116,10 +123,18 @@ class Outside:
 
 
 @contextmanager
-def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator[Running]:
+def running(
+    site: Site, state: Path, outside: Outside | None = None, read: Callable[[], Site] | None = None
+) -> Iterator[Running]:
     """Open the store and act: adopt what exists, start loop and MLflow; end them on leaving, workloads stay.
 
     Where several controls share a database, only the one that leads acts, and this one may come to that later.
+
+    Args:
+        site: As its file says.
+        state: Folder of records, packages and logs.
+        outside: What runs beside it, where that is not what the site says.
+        read: Reads the file again; where nobody says how, it is taken to say the same for ever.
 
     Raises:
         FabricError: If the store cannot be opened, or Kubernetes does not let us look.
@@ -137,7 +152,8 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
     models = Models(mlflow.url, acts)
     blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
     drains = Drains(records, SystemClock().now)
-    emptying = Emptying(drains, records.get, Budgets(site, records).planned, backend.observe)
+    budgets = Budgets(site, records)
+    emptying = Emptying(drains, records.get, budgets.planned, backend.observe)
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     hands = FencedBackend(eyes, lease) if lease else eyes
     onlookers = Onlookers(site)
@@ -150,7 +166,14 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
     endings = Endings(records, hands, thread)
 
     def use_projects() -> None:
-        loop.use_tree(tree(listed_projects(site, records.projects())))
+        loop.use(loop_settings(service.site, records.projects()))
+
+    def use_site(other: Site) -> None:
+        settings = loop_settings(other, records.projects())
+        budgets.use(other.projects)
+        adoptions.use(other)
+        service.use_site(other)
+        loop.use(settings)
 
     def begin() -> None:
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
@@ -159,10 +182,8 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         for correction in acts.reconcile():
             _log.warning("the ledger was brought to what is held: %s", correction)
         use_projects()
-        backend.start()
-        mlflow.start()
-        thread.start()
-        notifier.start()
+        for part in (backend, mlflow, thread, notifier):
+            part.start()
         service.collect_packages()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
@@ -170,44 +191,44 @@ def running(site: Site, state: Path, outside: Outside | None = None) -> Iterator
         workloads=records, reports=records, keys=records, people=records, ledger=records,
         packages=packages, logs=logs, models=models,
         # Without a word to Kubernetes: that is the loop's.
-        nodes=lambda: drains.shown(backend.nodes()), views=backend.observe,
+        nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,
+        reloads=records, source=Source(read or (lambda: site), use_site),
     )  # fmt: skip
+    adoptions = Adoptions(ports, site)
     if isinstance(backend, KubeRayBackend):
-        backend.hand_in_at(Adoptions(ports, site))
-    http = HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
+        backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
     notifier = Notifier(
         acts, ports.nodes, service.signs, site=site.name, state=state, now=SystemClock().now, notices=site.notices
     )
-    app = create_app(service, http)
-    if candidate is None:
-        begin()
-    else:
-        candidate.start()
+    app = create_app(service, _http_settings(site, mlflow))
+    begin() if candidate is None else candidate.start()
     try:
-        yield Running(app if lease is None else Standby(app, ports.leads, lambda: lease.leader().address), endings)
+        answers = app if lease is None else Standby(app, ports.leads, lambda: lease.leader().address)
+        yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            notifier.end()
-            thread.end()
-            backend.close()
-            mlflow.end()
+            for end in (notifier.end, thread.end, backend.close, mlflow.end):
+                end()
         if candidate is not None:
             candidate.end()
         onlookers.close()
+
+
+def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:
+    return HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
 
 
 def lease_of(site: Site, engine: Engine, process: str) -> Lease | None:
     """What lets one of several controls lead; None where the records are in a folder, which only one can hold."""
     if site.store.url is None:
         return None
-    address = f"http://{site.host}:{site.ports.control}"
-    return Lease(engine, process, address=address, lease_s=site.store.lease_s)
+    return Lease(engine, process, address=site.url(site.ports.control), lease_s=site.store.lease_s)
 
 
 def backend_of(site: Site, around: Surroundings) -> LocalBackend | KubeRayBackend:

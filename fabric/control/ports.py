@@ -11,9 +11,10 @@ from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.control.draining import Drains
 from fabric.control.figures import Figures
 from fabric.control.people_ports import Keys, Ledger, People
+from fabric.control.reloading import Reloads, Source
 from fabric.core.clock import Clock
 from fabric.core.numa import Note
-from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.ports import ClusterView, Door
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record
@@ -242,6 +243,12 @@ class Ports:
     """So many random bytes."""
     drains: Drains
     """Nodes out of service."""
+    reloads: Reloads
+    """When the site file was read again."""
+    source: Source
+    """Where the site comes from, and who goes by it."""
+    door: Callable[[str], Door | None] = lambda cluster: None
+    """Where the head of a cluster answers; None while nobody knows, or for what is none of ours."""
     decision: Callable[[], Decision | None] = lambda: None
     """What the loop decided last."""
     projects_changed: Callable[[], None] = lambda: None

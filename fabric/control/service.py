@@ -16,9 +16,9 @@ from fabric.control.accounts import Accounts
 from fabric.control.admission import Possible, admitted, packages_of
 from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
+from fabric.control.dashboards import Dashboards
 from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
-from fabric.control.figures import Figures
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.metrics import Metrics
@@ -27,6 +27,7 @@ from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
 from fabric.control.ports import LogPart, Ports
+from fabric.control.reloading import Reloading
 from fabric.control.signs import Signs
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
@@ -58,7 +59,6 @@ class Service:
 
     def __init__(self, ports: Ports, site: Site, tokens: OidcTokens | None = None) -> None:
         self._ports = ports
-        self._site = site
         self._feed = Feed(ports, site.anonymous)
         self._logins = Logins(ports, tokens)
         self._possible = Possible(site.head.resources)
@@ -66,12 +66,6 @@ class Service:
         """Who asks at the gateway."""
         self.discretion = Discretion(ports.workloads)
         """What of a text each may read."""
-        self.accounts = Accounts(ports, site)
-        """People, projects and keys."""
-        self.drains = NodeDrains(ports, site)
-        """Nodes out of service."""
-        self.past = Past(ports, site)
-        """What was asked for of late."""
         self.log_mark = ports.logs.mark
         """What changes whenever the log of a workload does."""
         self.lists = Lists(ports.workloads, self.discretion)
@@ -80,11 +74,23 @@ class Service:
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
-
-    @property
-    def figures(self) -> Figures:
+        self.figures = ports.figures
         """What is counted while it is asked."""
-        return self._ports.figures
+        self.dashboards = Dashboards(self.get, self.cluster, ports.door)
+        """Ray's own pages of single workloads."""
+        self.reloading = Reloading(ports.source, lambda: self.site, ports.reloads, ports.clock)
+        """Reads the site file again."""
+        self.use_site(site)
+
+    def use_site(self, site: Site) -> None:
+        """Go by a site, or by another reading of it, from the next request on."""
+        self._site = site
+        self.accounts = Accounts(self._ports, site)
+        """People, projects and keys."""
+        self.drains = NodeDrains(self._ports, site)
+        """Nodes out of service."""
+        self.past = Past(self._ports, site)
+        """What was asked for of late."""
 
     @property
     def site(self) -> Site:
@@ -215,7 +221,7 @@ class Service:
             return None
         serve = record.spec.serve
         path = f"{SERVED}/{record.spec.project}/{serve.deployment}" if serve else "/v1"
-        return f"http://{self._site.host}:{self._site.ports.gateway}{path}"
+        return self._site.url(self._site.ports.gateway) + path
 
     def explain(self, name: str, caller: Caller) -> ExplanationView:
         """Why a workload is where it is.

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fabric.api.admin import GATEWAY
+from fabric.api.dashboard import DASHBOARD, VISIT
 from fabric.control.http.errors import answer_to
 from fabric.control.http.mlflow import PREFIX
 from fabric.core.errors import FabricError, Unavailable
@@ -17,8 +18,8 @@ from fabric.core.errors import FabricError, Unavailable
 QUESTIONS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 
-OF_THE_LEADER = (GATEWAY, PREFIX)
-"""How paths begin whose answers are in no records: where services answer, and MLflow."""
+OF_THE_LEADER = (GATEWAY, PREFIX, DASHBOARD, VISIT)
+"""How paths begin whose answers are in no records: where services answer, MLflow, and Ray's own pages."""
 
 
 class Standby:

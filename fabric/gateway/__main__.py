@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from fabric.config import env
+from fabric.config.trust import trust
 from fabric.gateway.app import Gateway, build
 from fabric.gateway.follow import Follower
 from fabric.gateway.settings import GatewaySettings
@@ -37,7 +38,10 @@ def compose(control: str, folder: Path, settings: GatewaySettings) -> FastAPI:
         if token := token_for(folder):
             request.headers["Authorization"] = f"Bearer {token}"
 
-    asking = httpx.AsyncClient(base_url=control, event_hooks={"request": [sign]}, trust_env=False)
+    asking = httpx.AsyncClient(
+        base_url=control, event_hooks={"request": [sign]}, trust_env=False,
+        verify=trust(control, env.authority(folder)),
+    )  # fmt: skip
     services = make_client(settings)
     follower = Follower(asking, folder, settings)
     return build(Gateway(follower, services, settings, asking), follower, (asking, services))
@@ -64,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=options.port,
         log_level="warning",
         log_config=None,
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
         access_log=False,
         timeout_graceful_shutdown=int(settings.grace_s),
         timeout_keep_alive=75,
@@ -77,6 +83,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--control", default=env.DEFAULT_ADDRESS, help="base URL of control")
     parser.add_argument("--state", type=Path, required=True, help="folder in which the last snapshot is kept")
+    parser.add_argument("--tls-cert", help="certificate to answer https with, in PEM")
+    parser.add_argument("--tls-key", help="its private key, in PEM")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds that answers under way get after SIGTERM")
     return parser.parse_args(arguments)
 

@@ -24,7 +24,8 @@ from fabric.api.gateway import SERVED
 from fabric.api.openai import answer_to, error_object
 from fabric.api.people import PROJECT_HEADER
 from fabric.config.identity import looks_like_token
-from fabric.core.errors import BadInput, Denied, FabricError
+from fabric.core.errors import BadInput, Denied, FabricError, Unauthenticated
+from fabric.core.failures import FailedLogins
 from fabric.gateway.counts import to_ask_for
 from fabric.gateway.description import description_of
 from fabric.gateway.figures import Figures
@@ -63,6 +64,7 @@ class Gateway:
             control: Talks to control; its base URL and key are set.
         """
         self._tokens = Tokens(control)
+        self._failures = FailedLogins(settings.max_failed_logins)
         self.used = UsedKeys(control)
         """What control is told of keys."""
         self._follower = follower
@@ -164,13 +166,32 @@ class Gateway:
 
         Raises:
             Denied: If a person may not ask models.
+            TooOften: If too many keys that open nothing came from where this one comes from.
             Unauthenticated: If the caller may not.
             Unavailable: If nobody can say whose a token is.
         """
-        shown, now = request.headers.get("authorization"), time.time()
-        scheme, _, token = (shown or "").partition(" ")
+        shown = request.headers.get("authorization")
+        if not shown:
+            return self._follower.table.caller(None, time.time())
+        address = request.client.host if request.client else ""
+        self._failures.check(address, shown, time.monotonic())
+        try:
+            caller = await self._recognised(shown, request.headers.get(PROJECT_HEADER), time.time())
+        except Unauthenticated:
+            self._failures.failed(address, time.monotonic())
+            raise
+        self._failures.got_in(address, shown, time.monotonic())
+        return caller
+
+    async def _recognised(self, shown: str, project: str | None, now: float) -> Caller:
+        """Who shows such a header, in the project that he names.
+
+        Raises:
+            Unauthenticated: If nobody does.
+        """
+        scheme, _, token = shown.partition(" ")
         if scheme.lower() == "bearer" and looks_like_token(token.strip()):
-            return await self._tokens.caller(token.strip(), request.headers.get(PROJECT_HEADER), now)
+            return await self._tokens.caller(token.strip(), project, now)
         caller = self._follower.table.caller(shown, now)
         self.used.note(caller.key, now)
         return caller
@@ -277,7 +298,7 @@ class _Numbered:
 async def _tell_fabric(_: Request, error: Exception) -> Response:
     status, body = answer_to(error if isinstance(error, FabricError) else FabricError(str(error)))
     status = 413 if isinstance(error, TooLarge) else status
-    return JSONResponse(body, status, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)  # noqa: PLR2004
+    return JSONResponse(body, status, {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None)
 
 
 async def _tell_http(request: Request, error: Exception) -> Response:

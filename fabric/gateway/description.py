@@ -23,7 +23,7 @@ was sent.
 """
 """What is said of all operations together."""
 
-_ASKS = (400, 401, 403, 404, 413, 503, 504)
+_ASKS = (400, 401, 403, 404, 413, 429, 503, 504)
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 
 Operation = dict[str, Any]
@@ -40,10 +40,10 @@ def description_of() -> Mapping[str, Any]:
         "security": [{"key": []}],
         "paths": {
             "/health": {"get": health | {"security": []}},
-            OPENAPI: {"get": _operation(refs, "This description", None, (401, 403, 503))},
+            OPENAPI: {"get": _operation(refs, "This description", None, (401, 403, 429, 503))},
             METRICS: {"get": _figures(refs)},
-            "/v1/models": {"get": _operation(refs, "Every served model", ModelCards, (401, 403, 503))},
-            "/v1/models/{name}": {"get": _of_name(_operation(refs, "One model", ModelCard, (401, 403, 404, 503)))},
+            "/v1/models": {"get": _operation(refs, "Every served model", ModelCards, (401, 403, 429, 503))},
+            "/v1/models/{name}": {"get": _of_name(_operation(refs, "One model", ModelCard, (401, 403, 404, 429, 503)))},
             "/v1/chat/completions": {"post": _generation(refs, "Go on with a conversation", ChatRequest)},
             "/v1/completions": {"post": _generation(refs, "Go on with a text", CompletionRequest)},
         },

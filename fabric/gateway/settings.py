@@ -27,3 +27,5 @@ class GatewaySettings(Settings):
     """How long control is asked to wait for a change, in seconds."""
     grace_s: float = Field(default=20.0, ge=0)
     """How long answers under way may go on after SIGTERM, in seconds."""
+    max_failed_logins: int = Field(default=20, ge=1)
+    """Keys that open nothing which may come from one address within a minute."""

@@ -117,13 +117,18 @@ class Loop:
         self.last_decision: Decision | None = None
 
     @property
+    def settings(self) -> Settings:
+        """What it goes by."""
+        return self._settings
+
+    @property
     def last_plan(self) -> Plan:
         """What was decided last."""
         return self.last_decision.plan if self.last_decision else Plan()
 
-    def use_tree(self, tree: Tree) -> None:
-        """Work with other projects from now on, or from `recheck_s` on if a step is under way; from any thread."""
-        self._settings, self._checked_at = replace(self._settings, tree=tree), -math.inf
+    def use(self, settings: Settings) -> None:
+        """Go by other settings from now on, or from `recheck_s` on if a step is under way; from any thread."""
+        self._settings, self._checked_at = settings, -math.inf
 
     def step(self) -> bool:
         """Observe, advance, decide, record, act.

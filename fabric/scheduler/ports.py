@@ -79,6 +79,16 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """Where the head of a Ray cluster answers, for who opens it to people."""
+
+    url: str
+    """Base URL of its dashboard and REST API."""
+    token: str = field(repr=False)
+    """The cluster's own Ray token, which is shown to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class WantedCluster:
     """A Ray cluster that should be: a recorded grant and what runs on it."""
 

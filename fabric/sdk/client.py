@@ -16,11 +16,13 @@ from urllib.parse import quote
 
 from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
+from fabric.sdk.dashboards import AsyncDashboards
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
 from fabric.sdk.past import AsyncPast
 from fabric.sdk.people import AsyncPeople
+from fabric.sdk.site import AsyncSite
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
 
@@ -60,7 +62,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient(AsyncLists, AsyncNodes, AsyncPast):
+class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncSite):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

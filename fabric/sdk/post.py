@@ -10,14 +10,17 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from fabric.config import env
+from fabric.core.errors import BadConfig
 from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
     import httpx
 
     from fabric.api import admin
+    from fabric.config import trust
 else:
-    admin, httpx = Later("fabric.api.admin"), Later("httpx")
+    admin, httpx, trust = Later("fabric.api.admin"), Later("httpx"), Later("fabric.config.trust")
 
 TIMEOUT_S = 5.0
 """Longest wait for control to take a report, in seconds."""
@@ -69,7 +72,7 @@ class Post:
         path = f"{address}{admin.WORKLOADS}/{quote(workload, safe='')}/report"
         try:
             answer = self._client().post(path, json=fields, params={"attempt": attempt} if attempt else {})
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, BadConfig):
             return False
         status = answer.status_code
         if status >= 500 or status in {408, 429}:  # noqa: PLR2004 - HTTP: the server's side, or later
@@ -90,7 +93,7 @@ class Post:
             answer = self._client().get(f"{address}{admin.WORKLOADS}/{quote(workload, safe='')}/size")
             if answer.is_success:
                 return admin.SizeView.model_validate_json(answer.content)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, BadConfig, ValueError):
             return None
         return admin.SizeView() if answer.is_client_error else None
 
@@ -104,7 +107,7 @@ class Post:
                     timeout=TIMEOUT_S,
                     transport=self._carrier,
                     trust_env=False,
-                    verify=address.startswith("https:"),
+                    verify=trust.trust(address, env.get(env.CA)),
                 )
             return self._http
 

@@ -3,7 +3,7 @@
 Knows nothing of requests.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +13,8 @@ from fabric.core.errors import BadInput
 ADDRESS_FILE = "address"
 """File in the state folder with control's URL, written while a local fabric is up."""
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Names by which a machine means itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class Target:
     """URL of control, without a slash at the end."""
     token: str | None = field(default=None, repr=False)
     """Bearer token; None asks without a key."""
+    ca: Path | None = None
+    """File of certificates that are believed beside the system's."""
 
     @property
     def local(self) -> bool:
         """Whether it is on this machine."""
-        return urlsplit(self.address).hostname in _LOOPBACK
+        return urlsplit(self.address).hostname in LOOPBACK
 
 
 def target(address: str | None = None, token: str | None = None, state: Path | None = None) -> Target:
@@ -48,9 +51,9 @@ def target(address: str | None = None, token: str | None = None, state: Path | N
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise BadInput(f"{url!r} is no address of a fabric. Write it like {env.DEFAULT_ADDRESS}.", address=url)
-    found = Target(url, token or env.get(env.TOKEN))
+    found = Target(url, token or env.get(env.TOKEN), env.authority(folder))
     if found.token is None and found.local:
-        return Target(url, env.admin_key(folder))
+        return replace(found, token=env.admin_key(folder))
     return found
 
 

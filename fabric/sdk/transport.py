@@ -12,6 +12,7 @@ import httpx
 from pydantic import ValidationError
 
 from fabric.config.settings import Settings
+from fabric.config.trust import trust
 from fabric.core.errors import FabricError
 from fabric.sdk.failures import error_of, misunderstood, unreachable
 from fabric.sdk.target import Target
@@ -46,8 +47,7 @@ class Transport:
             transport=transport,
             # A proxy of the environment cannot reach this machine's own ports.
             trust_env=not to.local,
-            # Certificates take 30 ms to load, and plain HTTP needs none.
-            verify=to.address.startswith("https:"),
+            verify=trust(to.address, to.ca),
         )
 
     async def ask(self, method: str, path: str, *, patience_s: float = 0.0, **request: Any) -> httpx.Response:

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from fabric.config import env
+from fabric.config.trust import trust
 from fabric.core.errors import BadInput, Conflict, Denied, FabricError, NotFound, Unauthenticated, Unavailable
 from fabric.store.mlflow_registry import Row, Run
 
@@ -47,7 +49,10 @@ class MlflowHttp:
         self._now = now
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S)
-        self._http = httpx.Client(base_url=f"{self._place}/api/2.0/mlflow/", headers=headers, timeout=timeout)
+        self._http = httpx.Client(
+            base_url=f"{self._place}/api/2.0/mlflow/", headers=headers, timeout=timeout,
+            verify=trust(self._place, env.get(env.CA)),
+        )  # fmt: skip
 
     def make_model(self, name: str) -> None:
         """Make a model without versions; one that is there stays as it is."""

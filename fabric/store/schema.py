@@ -253,6 +253,19 @@ DRAINS = Table(
 )
 """Nodes that people take out of service."""
 
+RELOADS = Table(
+    "reloads",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", Text, nullable=False),
+    # Lists of names, as JSON.
+    Column("changed", Text, nullable=False),
+    Column("waiting", Text, nullable=False),
+    Column("refused", Text, nullable=False),
+)
+"""When the site file was read again, and what came of it; rows are only ever added."""
+
 LEASES = Table(
     "leases",
     METADATA,

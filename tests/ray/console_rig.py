@@ -34,7 +34,7 @@ def control_of(folder: Path) -> Iterator[tuple[World, str]]:
     """A world whose app answers on a socket; and its URL."""
     engine = open_store(folder)
     # With a transport of its own the world has an app of its own, too, beside those of other worlds.
-    world = World(folder, engine, anonymous=False, mlflow_transport=httpx.AsyncHTTPTransport())
+    world = World(folder, engine, anonymous=False, carrier=httpx.AsyncHTTPTransport())
     world.issue(KEY, "admin")
     config = uvicorn.Config(world.app, host="127.0.0.1", port=free_port(), log_level="warning")
     server = uvicorn.Server(config)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from fabric.backends.local import processes
 from fabric.backends.local.layout import Layout
 from fabric.config import env
 from fabric.config.load import decode, read_yaml
+from fabric.config.trust import trust
 from fabric.workloads.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,8 @@ class Live:
     """Where it listens."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `fabric up` finds in its environment besides."""
+    words: tuple[str, ...] = ()
+    """What else is typed behind `fabric up`."""
 
     @property
     def state(self) -> Path:
@@ -62,14 +66,24 @@ class Live:
         return self.folder / "state"
 
     @property
+    def scheme(self) -> str:
+        """Whether it has a certificate."""
+        return "https" if "--tls-cert" in self.words else "http"
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """Whose certificates are believed."""
+        return trust(self.address, env.authority(self.state))
+
+    @property
     def address(self) -> str:
         """Of control."""
-        return f"http://{self.host}:{self.ports[0]}"
+        return f"{self.scheme}://{self.host}:{self.ports[0]}"
 
     @property
     def gateway(self) -> str:
         """Of the OpenAI API."""
-        return f"http://{self.host}:{self.ports[1]}/v1"
+        return f"{self.scheme}://{self.host}:{self.ports[1]}/v1"
 
     @property
     def key(self) -> str:
@@ -95,7 +109,7 @@ class Live:
             f"grace_s={self.grace_s:g}",
             *(word for change in self.sets for word in ("--set", change)),
         ]
-        command = [str(BIN / "fabric"), "up", "--site", self.site, "--state", str(self.state), *sets]
+        command = [str(BIN / "fabric"), "up", "--site", self.site, "--state", str(self.state), *sets, *self.words]
         log = self.folder / "up.log"
         begins = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
@@ -139,7 +153,9 @@ class Live:
         if len(found) != 1 or found[0] == old:
             return False
         try:
-            return httpx.get(self.address + "/api/fabric/health", timeout=2, trust_env=False).is_success
+            return httpx.get(
+                self.address + "/api/fabric/health", timeout=2, trust_env=False, verify=self.verify
+            ).is_success
         except httpx.HTTPError:
             return False
 
@@ -165,7 +181,9 @@ class Live:
     def get(self, path: str) -> Any:
         """JSON of the admin API."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        answer = httpx.get(self.address + path, timeout=30, trust_env=False, headers=headers)
+        answer = httpx.get(
+            self.address + path, timeout=30, trust_env=False, headers=headers, verify=self.verify
+        )  # fmt: skip
         answer.raise_for_status()
         return answer.json()
 

@@ -20,6 +20,7 @@ from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.draining import Drains
 from fabric.control.ports import Ports
+from fabric.control.reloading import Source
 from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
@@ -59,6 +60,7 @@ class Cluster:
             packages=packages, logs=logs, models=models,  # type: ignore[arg-type]
             nodes=self.backend.nodes, views=self.backend.observe,
             process=FakeProcess(), clock=self.clock, entropy=bytes, drains=Drains(self.records, self.clock.now),
+            reloads=self.records, source=Source(lambda: SITE, lambda site: None),
         )  # fmt: skip
         blueprint = SiteBlueprint(SITE, self.folder, self.folder, self.records, models, lambda *_: {})  # type: ignore[arg-type]
         settings = Settings(head=SITE.head.resources, grace_s=0.0, policy=Policy(), review_s=0.0)

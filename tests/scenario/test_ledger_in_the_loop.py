@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -112,6 +113,6 @@ def test_a_project_that_is_made_while_the_loop_runs_gets_its_turn(engine: Engine
     fabric.submit("new", project="gamma")
     fabric.steps(8.0)
     assert fabric.state("new") is State.QUEUED
-    fabric.loop.use_tree(tree((Project(name="alpha"), Project(name="gamma"))))
+    fabric.loop.use(replace(fabric.loop.settings, tree=tree((Project(name="alpha"), Project(name="gamma")))))
     fabric.steps(8.0)
     assert fabric.state("new") is State.RUNNING

@@ -10,7 +10,7 @@ from typing import Generic
 
 from fabric.backends.keeping.keeper import Keeper, N, Surroundings
 from fabric.core.errors import Unavailable
-from fabric.scheduler.ports import ClusterView, Phase, Sight, WantedCluster
+from fabric.scheduler.ports import ClusterView, Door, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.workloads.record import Slice
 
@@ -30,6 +30,12 @@ class KeptClusters(ABC, Generic[N]):
             for name in [name for name, keeper in self._keepers.items() if keeper.done]:
                 del self._keepers[name]
             return {name: keeper.view for name, keeper in self._keepers.items()}
+
+    def door(self, cluster: str) -> Door | None:
+        """Where the head of a cluster answers; None if it has none, or nobody knows where yet."""
+        keeper = self._keepers.get(cluster)
+        url, token = keeper.slices.head() if keeper else ("", "")
+        return Door(url, token) if url and token else None
 
     def changes(self, since: int) -> Sight:
         """The clusters that changed after the look `since`; for the loop alone."""

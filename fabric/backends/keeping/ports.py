@@ -24,6 +24,10 @@ class RayNodes(Protocol):
         """Base URL of its Serve proxy."""
         ...
 
+    def head(self) -> tuple[str, str]:
+        """URL of the head's REST API, and the cluster's token; empty while they are not known."""
+        ...
+
     @property
     def start_timeout_s(self) -> float:
         """How long slices may take to join before the attempt is given up, in seconds."""

@@ -71,6 +71,10 @@ class Slices:
         """Base URL of its Serve proxy."""
         return self._layout.serve_url
 
+    def head(self) -> tuple[str, str]:
+        """URL of the head's REST API, and the cluster's token."""
+        return self._layout.dashboard_url, self._layout.token
+
     def listening(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A Serve configuration that listens on the cluster's own port."""
         return on_port(config, "127.0.0.1", self._layout.ports["serve"])

@@ -29,7 +29,7 @@ def add(console: Console) -> None:
     async def models(request: Request) -> None:
         visit = console.visit(request)
         with console.page(visit, "Models", "/models"):
-            talk = _Talk(visit, Chatting(console.settings.gateway, visit.session.key))
+            talk = _Talk(visit, Chatting(console.settings.gateway, visit.session.key, ca=console.settings.ca))
             shown = part()
 
             async def refresh() -> None:

@@ -5,7 +5,7 @@ Knows nothing of how decisions are made.
 
 import time
 from collections import deque
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from nicegui import background_tasks, ui
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from fabric.console.pages.queue import start_of
 from fabric.console.pages.workloads import ran_for
 from fabric.console.words import amounts, bar, duration, facts, heading, number, state, table, when
 from fabric.core.errors import FabricError
+from fabric.sdk.target import LOOPBACK
 from fabric.workloads.states import FINAL
 
 MOST_LINES = 500
@@ -33,7 +34,9 @@ def add(console: Console) -> None:
         visit = console.visit(request)
         with console.page(visit, name):
             told = part()
-            stop = _stop_button(visit, name)
+            with ui.row():
+                stop = _stop_button(visit, name)
+                look_inside = _dashboard_button(visit, name, request.url.hostname or "")
             rest = part()
             log = _Log(visit, name)
             curves = Curves()
@@ -43,6 +46,7 @@ def add(console: Console) -> None:
                 curves.told(found.workload.progress)
                 told.show(now_of(found, time.time()))
                 stop.set_visibility(found.workload.state not in FINAL)
+                look_inside.set_visibility(found.workload.cluster_ready_at is not None and stop.visible)
                 rest.show(
                     join(
                         progress_of(found.workload.progress, curves),
@@ -72,6 +76,30 @@ def _stop_button(visit: Visit, name: str) -> ui.button:
             ui.button("Stop it", on_click=stop, color="negative")
             ui.button("Leave it", on_click=dialog.close).props("flat autofocus")
     return ui.button("Stop…", on_click=dialog.open).props("outline dense no-caps padding='xs md'").classes("act")
+
+
+def _dashboard_button(visit: Visit, name: str, host: str) -> ui.button:
+    """A button that opens what the workload's own Ray cluster shows, in another tab."""
+
+    async def look() -> None:
+        try:
+            link = await visit.session.client.dashboard(name)
+        except FabricError as error:
+            ui.notify(error.message, type="negative")
+            return
+        ui.navigate.to(from_outside(visit.session.client.address, host) + link.path, new_tab=True)
+
+    button = ui.button("Ray dashboard", on_click=look)
+    return button.props("outline dense no-caps padding='xs md'").classes("act")
+
+
+def from_outside(address: str, host: str) -> str:
+    """A server's URL as a browser reaches it that found this console at `host`: `address` may be for this machine."""
+    parts = urlsplit(address)
+    if not host or parts.hostname not in LOOPBACK:
+        return address
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 class _Log:

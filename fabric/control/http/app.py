@@ -14,6 +14,7 @@ from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
 from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
+from fabric.control.http.dashboard import DashboardProxy
 from fabric.control.http.description import description_router
 from fabric.control.http.gateway import gateway_router
 from fabric.control.http.jobs import jobs_router
@@ -28,29 +29,31 @@ from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
 from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
+from fabric.control.http.site import site_file_router
+from fabric.control.http.terminal import terminal_router
 from fabric.control.service import Service
 from fabric.telemetry.http import Timed
 
 
-def create_app(
-    service: Service, settings: HttpSettings, mlflow_transport: httpx.AsyncBaseTransport | None = None
-) -> FastAPI:
+def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBaseTransport | None = None) -> FastAPI:
     """Every route of control.
 
     Args:
         service: The use cases.
         settings: Limits and neighbours.
-        mlflow_transport: What carries requests to MLflow instead of the network; for tests.
+        carrier: What carries requests to MLflow and to Ray heads instead of the network; for tests.
 
     Raises:
         ValueError: If a route declares no permission.
     """
-    mlflow = MlflowProxy(settings.mlflow_port, mlflow_transport)
+    mlflow = MlflowProxy(settings.mlflow_port, carrier)
+    dashboards = DashboardProxy(service, carrier)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await mlflow.close()
+        await dashboards.close()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     guard = Guard(service, settings)
@@ -61,14 +64,17 @@ def create_app(
     app.include_router(workloads_router(service, guard))
     app.include_router(lists_router(service, guard))
     app.include_router(telling_router(service, guard))
+    app.include_router(terminal_router(service, guard))
     app.include_router(site_router(service, guard))
     app.include_router(nodes_router(service, guard))
+    app.include_router(site_file_router(service, guard))
     app.include_router(past_router(service, guard))
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(metrics_router(service, guard))
     app.include_router(mlflow.router(guard))
+    app.include_router(dashboards.router(guard))
     app.include_router(description_router(app, guard))
     require_declared(app.routes)
     errors.install(app)

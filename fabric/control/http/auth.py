@@ -16,12 +16,16 @@ from starlette.routing import BaseRoute
 
 from fabric.api.people import PROJECT_HEADER
 from fabric.control.callers import LOCAL_ADMIN, Caller, Permission, Role
-from fabric.control.http.failures import FailedLogins
+from fabric.control.http.failures import SharedFailures
 from fabric.control.http.settings import HttpSettings
+from fabric.control.visits import Visits
 from fabric.core.errors import Denied, Unauthenticated
 
 HEADERS = ("authorization", "x-ray-authorization")
 """Where a key may be, the first one first; the second passes through proxies that use the first themselves."""
+
+VISIT_COOKIE = "fabric-visit"
+"""Cookie with the word of a visit; for the paths of one workload only."""
 
 _BEARER = "bearer "
 
@@ -43,7 +47,7 @@ class Needs:
     """A dependency that lets in callers with one permission, and gives the route its caller."""
 
     def __init__(
-        self, permission: Permission, service: FindsCallers, settings: HttpSettings, failures: FailedLogins
+        self, permission: Permission, service: FindsCallers, settings: HttpSettings, failures: SharedFailures
     ) -> None:
         self.permission = permission
         self._service = service
@@ -60,7 +64,7 @@ class Needs:
         """
         key = key_of(connection)
         if key is not None:
-            caller = await run_sync(self._recognised, connection, key)
+            caller = await run_sync(self._recognised, connection, key, connection.headers.get(PROJECT_HEADER))
         elif self.permission is Permission.PUBLIC:
             return NOBODY
         else:
@@ -68,8 +72,8 @@ class Needs:
         caller.require(self.permission)
         return caller
 
-    def _recognised(self, connection: HTTPConnection, key: str) -> Caller:
-        """Who presents a key.
+    def _recognised(self, connection: HTTPConnection, key: str, project: str | None) -> Caller:
+        """Who presents a key, in the project that he names.
 
         Raises:
             TooOften: If too many failed from there.
@@ -78,7 +82,7 @@ class Needs:
         address = connection.client.host if connection.client else ""
         self._failures.check(address, key)
         try:
-            caller = self._service.caller_of(key, connection.headers.get(PROJECT_HEADER))
+            caller = self._service.caller_of(key, project)
         except Unauthenticated:
             self._failures.failed(address)
             raise
@@ -97,6 +101,28 @@ class Needs:
             )
         _require_no_web_page(connection, self._settings.hosts)
         return LOCAL_ADMIN
+
+
+class NeedsVisit(Needs):
+    """The same for what browsers show of one workload, the path's `name`: the word of a visit does for a key."""
+
+    visits: Visits
+
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        """The caller of `connection`, or on whose behalf it comes.
+
+        Raises:
+            Unauthenticated: If there is neither a valid key nor a visit where one is needed.
+            Denied: If the caller may not do what the route does.
+            TooOften: If too many keys that open nothing came from where it comes from.
+        """
+        name = connection.path_params["name"]
+        visit = self.visits.find(connection.cookies.get(VISIT_COOKIE, ""), name)
+        if visit is not None and key_of(connection) is None:
+            caller = await run_sync(self._recognised, connection, visit.key, visit.project)
+            caller.require(self.permission)
+            return caller
+        return await super().__call__(connection)
 
 
 NOBODY = Caller("nobody", Role.VIEWER, project="", workload="")
@@ -163,11 +189,17 @@ class Guard:
     def __init__(self, service: FindsCallers, settings: HttpSettings) -> None:
         self._service = service
         self._settings = settings
-        self._failures = FailedLogins(settings.max_failed_logins)
+        self._failures = SharedFailures(settings.max_failed_logins)
 
     def needs(self, permission: Permission) -> Any:
         """Let in callers with `permission` and give the route its caller."""
         return Depends(Needs(permission, self._service, self._settings, self._failures))
+
+    def needs_visit(self, permission: Permission, visits: Visits) -> Any:
+        """The same on routes of one workload, its `name` in the path, where browsers come with the word of a visit."""
+        needs = NeedsVisit(permission, self._service, self._settings, self._failures)
+        needs.visits = visits
+        return Depends(needs)
 
 
 def require_declared(routes: Iterable[BaseRoute]) -> None:

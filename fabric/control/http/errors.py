@@ -18,7 +18,6 @@ from starlette.routing import Match
 from fabric.api.admin import ErrorBody
 from fabric.api.jobs import JOBS, PACKAGES, VERSION
 from fabric.api.serve import APPLICATIONS, DEPLOYMENTS, SERVE_VERSION
-from fabric.control.http.failures import TooOften
 from fabric.core.errors import (
     BadInput,
     Conflict,
@@ -28,6 +27,7 @@ from fabric.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from fabric.core.failures import TooOften
 
 STATUS: Mapping[type[FabricError], int] = {
     Unauthenticated: 401,

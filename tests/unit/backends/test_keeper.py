@@ -87,8 +87,8 @@ class FakeSlices:
     looks_to_end: int = 1
     serve_url: str = "http://127.0.0.1:2"
     start_timeout_s: float = 300.0
-    why: str = ""
-    """Why slices have not joined."""
+    head: Any = None
+    why: str = ""  # slices have not joined
 
     def tend(self) -> None:
         pass

@@ -1,12 +1,20 @@
 """The group `admin` passes on to control, and passes on what it says."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from fabric.api.site import RELOADS, ReloadList, ReloadView
+from fabric.cli.local import LocalFabric
 from fabric.cli.main import app
+from fabric.config.load import load
+from fabric.config.site import Site
+from tests.unit.cli.conftest import Run
+from tests.unit.sdk.fakes import FakeControl as FakeHttp
+from tests.unit.sdk.fakes import answer, refusal
 
 
 class FakeControl:
@@ -51,3 +59,57 @@ def test_what_control_complains_of_is_told_in_one_line(
     monkeypatch.setattr(subprocess, "run", FakeControl(code, "", "noise\nerror: b.tar is no backup\n").run)
     done = CliRunner().invoke(app, ["admin", "restore", "b.tar", "--state", str(tmp_path), "--site", "s.yaml"])
     assert (done.exit_code, done.stderr) == (ours, "error: b.tar is no backup\n")
+
+
+DONE = ReloadView(at=0.0, by="ada", changed=("policy",), waiting=("grace_s",))
+TIER = "tiers: [{name: all, nodes: 1, capacity: {cpus: 4, memory: 6 GiB}, heads: true}]"
+
+
+def test_a_reload_says_what_changed_and_what_waits(control: FakeHttp, run: Run) -> None:
+    control.on(f"POST {RELOADS}", answer(DONE))
+    said = run("admin", "reload")
+    assert (said.stdout, said.stderr) == ("changed: policy\n", "waits for a restart: grace_s\n")
+    assert json.loads(run("admin", "reload", "--json").stdout)["changed"] == ["policy"]
+
+
+def test_a_file_that_control_refuses_is_told_with_its_words(control: FakeHttp, run: Run) -> None:
+    control.on(f"POST {RELOADS}", refusal(400, "bad_config", "site.yaml: policy: protects: unknown key"))
+    said = run("admin", "reload")
+    assert (said.exit_code, said.stderr) == (2, "error: site.yaml: policy: protects: unknown key\n")
+
+
+def test_past_reloads_are_listed(control: FakeHttp, run: Run) -> None:
+    control.on(f"GET {RELOADS}", answer(ReloadList(reloads=(DONE,))))
+    assert "policy" in run("admin", "reload", "--past").stdout
+    assert json.loads(run("admin", "reload", "--past", "--json").stdout)["reloads"][0]["by"] == "ada"
+
+
+def test_the_file_of_a_local_fabric_gives_control_what_may_change_and_nothing_else(
+    control: FakeHttp, run: Run, tmp_path: Path
+) -> None:
+    control.on(f"POST {RELOADS}", answer(DONE.model_copy(update={"waiting": ()})))
+    local = LocalFabric(tmp_path / "state")
+    local.folder.mkdir()
+    first, later = tmp_path / "first.yaml", tmp_path / "later.yaml"
+    first.write_text(f"name: s\n{TIER}\n")
+    later.write_text(f"name: s\n{TIER}\ngrace_s: 5.0\npolicy: {{protect: 3}}\n")
+    assert "no `fabric up` runs here" in run("admin", "reload", "--site", str(later)).stderr
+    local.remember(load(Site, first))
+    said = run("admin", "reload", "--site", str(later))
+    assert (said.exit_code, said.stderr) == (0, "waits for a restart: grace_s\n")
+    read = load(Site, local.site_file)
+    assert (read.policy, read.grace_s) == ({"protect": 3}, 20.0)
+
+
+def test_a_wrong_file_of_a_local_fabric_is_refused_before_control_is_asked(
+    control: FakeHttp, run: Run, tmp_path: Path
+) -> None:
+    local = LocalFabric(tmp_path / "state")
+    local.folder.mkdir()
+    file = tmp_path / "site.yaml"
+    file.write_text(f"name: s\n{TIER}\n")
+    local.remember(load(Site, file))
+    file.write_text(f"name: s\n{TIER}\npolicy: {{protects: 3}}\n")
+    said = run("admin", "reload", "--site", str(file))
+    assert (said.exit_code, "unknown key" in said.stderr, control.asked) == (2, True, [])
+    assert load(Site, local.site_file).policy is None

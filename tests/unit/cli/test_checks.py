@@ -4,6 +4,7 @@ import errno
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,13 +13,15 @@ from fabric.api import admin
 from fabric.cli import checks
 from fabric.cli.checks import GIB, Check
 from fabric.config.site import Capacity, Site, Tier
+from fabric.config.tls import Tls
+from tests.certificates import Certificate
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer
 
 
-def site(*, gpus: float = 0.0, pretend: bool = False) -> Site:
+def site(*, gpus: float = 0.0, pretend: bool = False, **more: Any) -> Site:
     tier = Tier(name="t", nodes=2, capacity=Capacity(cpus=4, gpus=gpus, memory="6 GiB"), heads=True, pretend=pretend)
-    return Site(name="s", tiers=(tier,))
+    return Site(name="s", tiers=(tier,), **more)
 
 
 @pytest.mark.parametrize(
@@ -164,3 +167,28 @@ def test_the_site_of_doctor_must_be_right(run: Run, tmp_path: Path, machine: Non
     said = run("doctor", "--site", "site.yaml")
     assert said.exit_code == 2
     assert said.stderr.startswith("error: site.yaml: tiers: ")
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "status", "found"),
+    [
+        ("127.0.0.1", False, "ok", "not needed: only this machine is listened to"),
+        ("0.0.0.0", False, "warning", "0.0.0.0 is listened on without"),
+        ("fabric.example", True, "ok", "a.example.pem is taken for a.example"),
+        ("127.0.0.1", True, "ok", "a.example.pem is taken for a.example"),
+    ],
+)
+def test_keys_are_not_sent_over_a_network_unencrypted_without_a_warning(
+    tmp_path: Path, host: str, tls: bool, status: str, found: str
+) -> None:
+    made = Certificate.make(tmp_path, "a.example")
+    named = Tls(cert=str(made.cert), key=str(made.key), name="a.example") if tls else None
+    check = checks.encryption(site(host=host, tls=named))
+    assert (check.status, check.found.endswith(found)) == (status, True), check
+
+
+def test_a_certificate_that_clients_would_refuse_is_a_failure(tmp_path: Path) -> None:
+    made = Certificate.make(tmp_path, "a.example")
+    check = checks.encryption(site(tls=Tls(cert=str(made.cert), key=str(made.key))))
+    assert (check.status, check.advice) == ("failed", "clients call 127.0.0.1; `tls.name` may say another name")
+    assert "IP address mismatch" in check.found

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from fabric.cli import checks, down, startup
 from fabric.cli.checks import Check
 from fabric.cli.local import LocalFabric
 from fabric.cli.processes import Running
-from fabric.cli.sites import url
 from fabric.cli.supervisor import Program, Supervisor
 from fabric.cli.up import farewell
 from fabric.config import env
@@ -24,60 +22,15 @@ from fabric.config.load import load
 from fabric.config.site import Capacity, Site, Tier
 from fabric.core.errors import Conflict, Unavailable
 from fabric.sdk.target import target
-from tests.unit.cli.conftest import Run
-from tests.unit.cli.test_processes import SLEEP, until
+from tests.unit.cli.conftest import SITE, Run, interrupt, once_up
+from tests.unit.cli.test_processes import SLEEP
 from tests.unit.sdk.fakes import FakeControl, answer
 
-SITE = """\
-name: tiny
-tiers: [{name: all, nodes: 2, capacity: {cpus: 4, gpus: 2, memory: 6 GiB}, heads: true, pretend: true}]
-"""
 HEALTH = "GET /api/fabric/health"
 
 
 def health(active: int) -> httpx.Response:
     return answer(admin.Health(status="ok", site="tiny", version="0.1.0", active=active, loop_age_s=0.1))
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> LocalFabric:
-    (tmp_path / "site.yaml").write_text(SITE)
-    (tmp_path / "state").mkdir()
-    return LocalFabric(tmp_path / "state")
-
-
-@pytest.fixture
-def small(local: LocalFabric, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put programs, given as source, in the place of control and gateway; the machine has all that is needed."""
-    monkeypatch.setattr(checks, "quick", lambda site, state: [Check("memory", "warning", "little", "buy some")])
-    monkeypatch.setattr(checks, "port_is_free", lambda host, number: True)
-    monkeypatch.setattr(startup, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(startup, "PREDECESSOR_S", 0.05)
-
-    def put(control: str = SLEEP, gateway: str = SLEEP, healthy: Callable[[], bool] = lambda: True) -> None:
-        sources = {"control": control, "gateway": gateway}
-        programs = tuple(
-            Program(name, (sys.executable, "-IS", "-c", source), local.log(name), ends_all=name == "control")
-            for name, source in sources.items()
-        )
-        monkeypatch.setattr(startup, "programs", lambda site, local: programs)
-        monkeypatch.setattr(startup, "healthy", lambda site: healthy())
-
-    return put
-
-
-def once_up(local: LocalFabric, then: Callable[[], object]) -> None:
-    """Do something once the fabric says where it answers."""
-
-    def watch() -> None:
-        until(lambda: local.address() is not None)
-        then()
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_up_tells_where_it_is_and_after_ctrl_c_that_work_goes_on(
@@ -271,7 +224,7 @@ def test_a_site_may_have_no_console_and_one_that_trusts_its_machine_says_so(loca
 )
 def test_a_host_that_means_every_address_is_reached_on_this_machine(host: str, address: str) -> None:
     tier = Tier(name="t", nodes=1, capacity=Capacity(cpus=4, memory="6 GiB"), heads=True)
-    assert url(Site(name="s", host=host, tiers=(tier,)), 1) == address
+    assert Site(name="s", host=host, tiers=(tier,)).url(1) == address
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from fabric.config.load import decode, load
 from fabric.config.site import Site
-from fabric.config.site_file import load_site, policy_of
+from fabric.config.site_file import load_site, merged, policy_of
 from fabric.core.errors import BadConfig
 from fabric.scheduler.policy import Policy
 from tests.architecture.tree import ROOT
@@ -76,3 +76,12 @@ def test_a_site_whose_policy_file_was_not_read_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "configs" / "sites").glob("*.yaml")), ids=lambda file: file.name)
 def test_the_policies_of_our_sites_can_be_read(file: Path) -> None:
     assert isinstance(policy_of(load_site(file, policy=Policy), Policy), Policy)
+
+
+def test_of_a_file_that_is_read_again_only_what_may_change_holds(folder: Path) -> None:
+    present = load_site(written(folder, "overhead_s: 1.0"), policy=Policy)
+    read = load_site(written(folder, "policy: {protect: 2}\ngrace_s: 3.0"), policy=Policy)
+    assert merged(present, present) == (present, (), ())
+    site, changed, waiting = merged(present, read)
+    assert (changed, waiting) == (("policy", "overhead_s"), ("grace_s",))
+    assert (site.policy, site.overhead_s, site.grace_s) == ({"protect": 2}, read.overhead_s, present.grace_s)

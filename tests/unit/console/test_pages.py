@@ -19,7 +19,7 @@ from fabric.console.pages.overview import overview_of
 from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
 from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
-from fabric.console.pages.workload import history_of, now_of, progress_of
+from fabric.console.pages.workload import from_outside, history_of, now_of, progress_of
 from fabric.console.pages.workloads import list_of, states_of
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import WorkloadSpec
@@ -273,3 +273,17 @@ def test_use_is_drawn_day_by_day_without_gaps() -> None:
     assert 'aria-label="CPU hours a day: now 3, from 0 to 3"' in shown
     assert "GPU hours a day" not in shown
     assert "It used nothing" in use_of(UsageView(since=day, until=NOW, rows=()), day)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "url"),
+    [
+        ("http://127.0.0.1:8270", "127.0.0.1", "http://127.0.0.1:8270"),
+        ("https://127.0.0.1:8270", "login3.centre.example", "https://login3.centre.example:8270"),
+        ("http://localhost:8270", "fd00::1", "http://[fd00::1]:8270"),
+        ("https://fabric.centre.example", "login3.centre.example", "https://fabric.centre.example"),
+        ("http://127.0.0.1:8270", "", "http://127.0.0.1:8270"),
+    ],
+)
+def test_a_browser_elsewhere_is_sent_to_where_it_found_the_console(address: str, host: str, url: str) -> None:
+    assert from_outside(address, host) == url

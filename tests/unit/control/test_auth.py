@@ -41,10 +41,14 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("POST", "/api/fabric/workloads/{name}/scale", {"workers": 2}, Permission.CHANGE),
     ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),
     ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
+    ("WS", "/api/fabric/workloads/{name}/terminal", None, Permission.CHANGE),
+    ("WS", "/api/fabric/workloads/{name}/terminal/served", None, Permission.REPORT),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("POST", "/api/fabric/nodes/{node}/drain", {}, Permission.OPERATE),
     ("DELETE", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
+    ("POST", "/api/fabric/site/reloads", None, Permission.OPERATE),
+    ("GET", "/api/fabric/site/reloads", None, Permission.OPERATE),
     ("GET", "/api/fabric/past", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
@@ -83,6 +87,11 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/metrics", None, Permission.METRICS),
     ("GET", "/openapi.json", None, Permission.KNOWN),
     ("GET", "/mlflow/", None, Permission.LOOK),
+    ("POST", "/api/fabric/workloads/{name}/dashboard", None, Permission.CHANGE),
+    ("GET", "/dashboard/{name}", None, Permission.CHANGE),
+    ("GET", "/dashboard/{name}/{path}", None, Permission.CHANGE),
+    ("HEAD", "/dashboard/{name}/{path}", None, Permission.CHANGE),
+    ("GET", "/visit/{ticket}", None, Permission.PUBLIC),
 ]
 """Method, path, body and permission of every route: what the application says is compared with it."""
 FILLED = {
@@ -94,6 +103,8 @@ FILLED = {
     "node": "gpu-0",
     "deployment": "shop",
     "application": "default",
+    "ticket": "unheard-of",
+    "path": "nodes",
 }
 """What stands in a path for a parameter; all of it belongs to project alpha."""
 SEE = {Permission.LOOK, Permission.SITE, Permission.OWN, Permission.ASK}
@@ -177,9 +188,13 @@ def ask(world: World, method: str, path: str, body: Any, *, key: str | None = No
         return refused.status_code
 
 
+def path_of(route: Any) -> str:
+    return str(route.path).rstrip("/").replace(":path}", "}")
+
+
 def test_the_table_names_every_route_and_its_permission(world: World) -> None:
     declared = {
-        (method, route.path.rstrip("/"), permission_of(route))  # type: ignore[attr-defined]
+        (method, path_of(route), permission_of(route))
         for route in world.app.routes
         for method in getattr(route, "methods", None) or {"WS"}
         if "mlflow" not in getattr(route, "path", "")
@@ -213,9 +228,9 @@ def test_a_key_that_is_not_valid_opens_nothing(guarded: World, key: str) -> None
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
 
 
-def test_without_a_key_only_health_is_told(guarded: World) -> None:
+def test_without_a_key_only_health_is_told_and_tickets_are_looked_at(guarded: World) -> None:
     open_to_all = [path for method, path, body, _ in PATHS if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
-    assert open_to_all == ["/api/fabric/health"]
+    assert open_to_all == ["/api/fabric/health", "/visit/unheard-of"]
 
 
 def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:

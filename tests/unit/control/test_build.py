@@ -9,6 +9,7 @@ from fabric.config.store import Store
 from fabric.config.windows import Window
 from fabric.control.build import Outside, lease_of, loop_settings, running
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.ports import Door
 from fabric.store.database import open_store
 from fabric.store.packages import TEMPORARY
 from tests.builders import tiny_site
@@ -28,6 +29,9 @@ class FakeClusters(FakeBackend):
 
     def close(self) -> None:
         self.life.append("ended")
+
+    def door(self, cluster: str) -> Door | None:
+        return None
 
 
 def test_a_control_alone_acts_at_once_and_sweeps_uploads_that_ended_with_an_earlier_one(tmp_path: Path) -> None:

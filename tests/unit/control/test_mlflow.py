@@ -29,7 +29,7 @@ def world_with(make_world: Callable[..., World], seen: list[httpx.Request]) -> C
             seen.append(request)
             return answer(request)
 
-        return make_world(mlflow_port=5000, mlflow_transport=httpx.MockTransport(handle))
+        return make_world(mlflow_port=5000, carrier=httpx.MockTransport(handle))
 
     return make
 

@@ -53,3 +53,10 @@ async def test_errors_arrive_as_what_they_were(world: World) -> None:
     async with connected(world, "wrong") as stranger:
         with pytest.raises(Unauthenticated, match="issued by nobody"):
             await stranger.nodes()
+
+
+async def test_a_link_to_a_dashboard_is_asked_for(world: World) -> None:
+    world.job("mine")
+    world.open("mine")
+    async with connected(world, world.issue("key", "member", "default")) as client:
+        assert (await client.dashboard("mine")).path.startswith("/visit/")

@@ -7,7 +7,7 @@ import hashlib
 import io
 import itertools
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,10 +24,11 @@ from fabric.control.draining import Drains
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.ports import Ports
+from fabric.control.reloading import Source
 from fabric.control.service import Service
 from fabric.core.numa import Note
 from fabric.core.resources import Resources
-from fabric.scheduler.ports import ClusterView
+from fabric.scheduler.ports import ClusterView, Door, Phase
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.store.keys import Key
@@ -94,30 +95,30 @@ class FakeModels:
 
 
 class _Present(httpx.AsyncBaseTransport):
-    """Stands for the service and the way to MLflow of the present test, so that one app serves many tests."""
+    """Stands for the service and the way to other servers of the present test, so that one app serves many tests."""
 
     service: Service
-    to_mlflow: httpx.AsyncBaseTransport | None = None
+    carrier: httpx.AsyncBaseTransport | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.service, name)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.to_mlflow is None:
-            raise httpx.ConnectError("there is no MLflow here", request=request)
-        return await self.to_mlflow.handle_async_request(request)
+        if self.carrier is None:
+            raise httpx.ConnectError("there is no other server here", request=request)
+        return await self.carrier.handle_async_request(request)
 
 
 _APPS: dict[HttpSettings, tuple[FastAPI, _Present]] = {}
 
 
-def _app_for(service: Service, settings: HttpSettings, to_mlflow: httpx.AsyncBaseTransport | None) -> FastAPI:
+def _app_for(service: Service, settings: HttpSettings, carrier: httpx.AsyncBaseTransport | None) -> FastAPI:
     """An app takes a tenth of a second to make, so it is kept for the next test with the same settings."""
     if settings not in _APPS:
         present = _Present()
         _APPS[settings] = (create_app(cast("Service", present), settings, present), present)
     app, present = _APPS[settings]
-    present.service, present.to_mlflow = service, to_mlflow
+    present.service, present.carrier = service, carrier
     return app
 
 
@@ -132,6 +133,8 @@ class World:
         self.views: dict[str, ClusterView] = {}
         self.notes: dict[str, Note] = {}
         self.decision: Decision | None = None
+        self.doors: dict[str, Door] = {}
+        self.file: Callable[[], Site] = lambda: SITE
         self.records = SqlRecords(engine, self.clock.now)
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
@@ -149,16 +152,19 @@ class World:
             models=self.models,
             nodes=lambda: self.drains.shown(NODES),
             views=lambda: self.views,
+            door=self.doors.get,
             process=self.process,
             clock=self.clock,
             drains=self.drains,
+            reloads=self.records,
+            source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
             notes=lambda: self.notes,
             decision=lambda: self.decision,
         )
         self.service = Service(ports, SITE, settings.pop("tokens", None))
         settings = {"anonymous": True, "follow_interval_s": 0.01, "max_failed_logins": 10_000, **settings}
-        transport = settings.pop("mlflow_transport", None)
+        transport = settings.pop("carrier", None)
         self.app = _app_for(self.service, HttpSettings(**settings), transport)
 
     def client(self, key: str | None = None, **headers: str) -> TestClient:
@@ -206,6 +212,13 @@ class World:
         grant = Grant((Slice("workers-0", "workers", node, node.rpartition("-")[0], 1, held, head=True),))
         instants = {"granted": self.clock.at + 1, "cluster_ready": self.clock.at + 2, "running": self.clock.at + 3}
         return self.change(name, State.RUNNING, grant=grant, message="running", at=instants)
+
+    def open(self, name: str, url: str = "http://head:8265") -> Record:
+        """Let it run, its Ray head answer at `url`."""
+        record = self.run(name)
+        self.views[record.cluster] = ClusterView(record.cluster, Phase.READY, born=record.at.submitted)
+        self.doors[record.cluster] = Door(url, "the-clusters-own")
+        return record
 
     def end(self, name: str, state: State = State.SUCCEEDED) -> Record:
         """Let it end, its log complete."""
