@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -38,6 +39,8 @@ def make_client(settings: GatewaySettings, transport: httpx.AsyncBaseTransport |
         trust_env=False,
         # Bytes are passed on as they come, so they must not come compressed.
         headers={"accept-encoding": "identity"},
+        # One caller's cookies must not go out with another's request, so none is kept.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         timeout=httpx.Timeout(settings.silence_s, connect=settings.connect_s),
         # Let go of an idle connection well before the service does.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEP_ALIVE_S / 3),

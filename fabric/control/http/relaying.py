@@ -5,6 +5,7 @@ Knows nothing of who may ask, or of what is asked.
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from fastapi import Request
@@ -47,7 +48,15 @@ class Relay:
             transport: What carries the requests instead of the network; for tests.
         """
         # Plain HTTP: certificates take 30 ms to load, and a proxy of the environment could not reach these servers.
-        self._http = httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False, verify=False)  # noqa: S501
+        # One's cookies must not go out with another's request, so none is kept.
+        none_kept = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        self._http = httpx.AsyncClient(
+            timeout=timeout,
+            transport=transport,
+            trust_env=False,
+            verify=False,
+            cookies=none_kept,  # noqa: S501
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -83,6 +83,15 @@ def test_pages_are_kept_to_their_own_paths(showing: MakeWorld) -> None:
     assert headers["X-More"] == "yes"
 
 
+def test_a_cookie_of_a_head_does_not_go_out_with_anothers_request(
+    showing: MakeWorld, seen: list[httpx.Request]
+) -> None:
+    world = showing(lambda request: httpx.Response(200, content=once(b""), headers={"Set-Cookie": "of=member"}))
+    for _ in range(2):
+        world.client("member").get("/dashboard/mine/")
+    assert [request.headers.get("cookie") for request in seen] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("to", "location"),
     [

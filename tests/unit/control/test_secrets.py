@@ -1,14 +1,16 @@
 """No key is ever in a line of a log, whatever is asked and whatever goes wrong."""
 
+import hashlib
 import io
 import logging
 from collections.abc import Callable
 
 import pytest
 
+from fabric.store.keys import Key
 from fabric.telemetry.logs import handler_for
 from tests.unit.control.test_auth import PATHS
-from tests.unit.control.world import World
+from tests.unit.control.world import START, World
 
 GOOD, WRONG, TOKEN = "fab-good-key-0123456789", "no-such-key-0123456789", "ey0123456789.0123456789.no-one"
 
@@ -38,7 +40,7 @@ async def test_no_route_logs_the_key_with_which_it_is_asked(
     make_world: Callable[..., World], said: pytest.LogCaptureFixture
 ) -> None:
     world = make_world(anonymous=False, max_wait_s=0.01)
-    world.issue(GOOD, "admin")
+    world.records.add_key(hashlib.sha256(GOOD.encode()).hexdigest(), Key("ann's", "admin", "", created=START))
     world.job("mine", project="alpha")
     for shown in (GOOD, WRONG, TOKEN):
         async with world.asynchronous(shown) as client:

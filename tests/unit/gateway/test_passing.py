@@ -51,6 +51,17 @@ def run(where: World, method: str, path: str, **more: Any) -> httpx.Response:
     return asyncio.run(ask(where, method, path, **more))
 
 
+def test_a_cookie_that_one_caller_was_given_does_not_go_out_with_anothers_request(tmp_path: Path) -> None:
+    async def one_after_the_other() -> httpx.Response:
+        gateway = await world(tmp_path).ready()
+        for _ in range(2):
+            async with client(gateway, **AUTH) as somebody:
+                answer = await somebody.get("/serve/physics/shop/")
+        return answer
+
+    assert "cookie" not in asyncio.run(one_after_the_other()).json()["headers"]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_every_method_is_passed_on_with_path_query_and_body_as_they_were(tmp_path: Path, method: str) -> None:
     answer = run(world(tmp_path), method, "/serve/physics/shop/a%2Fb/c?q=1&q=2", content=b"body")
