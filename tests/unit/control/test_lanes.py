@@ -105,6 +105,7 @@ def test_who_hangs_up_while_waiting_keeps_nobody_out(turn_came: bool) -> None:
         ("GET /mlflow/api", HELD),
         ("PUT /api/packages/gcs/_ray_pkg_1.zip", HELD),
         ("GET /api/fabric/health", None),
+        ("GET /metrics", None),
     ],
 )
 def test_new_work_questions_and_what_stays_open_do_not_stand_in_each_others_way(asked: str, kind: str | None) -> None:
