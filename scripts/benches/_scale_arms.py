@@ -40,6 +40,8 @@ from scripts.rigging.processes import Processes
 from scripts.rigging.rig import Rig
 
 POLL_S = 0.2
+BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+"""What the fabric answers to who should come again later."""
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kuberay-operator", "kwok")
 """What works in every run."""
 
@@ -110,7 +112,7 @@ def by_the_door(stage: Stage) -> Iterator[Playing]:
     with our_control(stage) as (_, client, pids):
 
         def submit(name: str) -> None:
-            client.post(WORKLOADS, json={"spec": gang_spec(name)}).raise_for_status()
+            asked(client, WORKLOADS, {"spec": gang_spec(name)})
 
         yield Playing(
             lambda: at_once(submit, stage.world.gangs), pids, lambda: granted_at(client, lambda w: f"{w['name']}-1")
@@ -141,6 +143,17 @@ def by_kueue(stage: Stage) -> Iterator[Playing]:
 
 WAYS: Mapping[str, Way] = {"door": by_the_door, "adoption": by_adoption, "kueue": by_kueue}
 """Every way, by its name in tables."""
+
+
+def asked(client: httpx.Client, path: str, body: Mapping[str, Any] | None) -> None:
+    """Ask the fabric for something, again as long as it says that it has too much to do.
+
+    Raises:
+        httpx.HTTPStatusError: If it refuses.
+    """
+    while (answer := client.post(path, json=body)).status_code in BUSY:
+        time.sleep(float(answer.headers.get("Retry-After", POLL_S)))
+    answer.raise_for_status()
 
 
 def create_all(stage: Stage, labels: Mapping[str, str]) -> None:

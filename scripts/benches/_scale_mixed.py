@@ -18,7 +18,7 @@ from fabric.api.admin import WORKLOADS
 from fabric.api.overview import DECISION
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.replay import read_decision
-from scripts.benches._scale_arms import POLL_S, Stage, our_control, pauses, standing, times
+from scripts.benches._scale_arms import POLL_S, Stage, asked, our_control, pauses, standing, times
 from scripts.benches._scale_costs import Costs, about_placement, by_the_fabric, request_counts
 from scripts.benches._scale_gangs import Gangs
 from scripts.benches._scale_watching import Watching
@@ -126,8 +126,8 @@ class Play:
                 return f"{len(self._seen)} of {len(self._by_cluster)} gangs were ready after {PATIENCE_S:.0f} s"
             self._turn(began, now)
             time.sleep(POLL_S)
-        for asked in self._asked:
-            asked.result()
+        for each in self._asked:
+            each.result()
         while any(not _has_ended(each) for each in workloads(self._client)):
             if time.time() > began + PATIENCE_S:
                 return "not all that were stopped have ended"
@@ -161,7 +161,7 @@ class Play:
             self._decision = self._client.get(DECISION).raise_for_status().text
 
     def _ask(self, path: str, body: Any) -> None:
-        self._asked.append(self._hands.submit(lambda: self._client.post(path, json=body).raise_for_status()))
+        self._asked.append(self._hands.submit(asked, self._client, path, body))
 
 
 def spec_of(come: Come) -> dict[str, Any]:

@@ -102,9 +102,16 @@ def _seconds(rows: Sequence[Mapping[str, Any]], way: str) -> list[float]:
 
 def provenance() -> dict[str, Any]:
     """Machine and commit of a run."""
-    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    return {"commit": commit, "cpus": os.cpu_count(), "at": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())}
+    commit, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--", ".", f":!{RESULTS}")
+    return {
+        "commit": f"{commit}-dirty" if changed else commit,
+        "cpus": os.cpu_count(),
+        "at": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()),
+    }
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def kept(file: Path, run: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fabric.backends.kuberay.adoption import spec_of
@@ -12,6 +13,7 @@ from fabric.backends.kuberay.foreign import Foreign
 from fabric.config.site_file import load_site
 from fabric.scheduler.policy import Policy
 from fabric.workloads.spec import WorkloadSpec
+from scripts.benches._scale_arms import asked
 from scripts.benches._scale_costs import about_placement, by_the_fabric, request_counts
 from scripts.benches._scale_gangs import Gangs, amount, quantile, requests
 from scripts.benches._scale_kueue import QUEUE, cluster_queue, configuration, definition
@@ -176,12 +178,8 @@ def test_the_door_and_adoption_are_asked_for_the_same(tmp_path: Path) -> None:
     site = load_site(site_file(World(1000), tmp_path), policy=Policy)
     item = gang_object("gang-1", {"fabric/project": "default"})
     item["metadata"]["uid"] = "uid-1"
-    adopted, asked = (
-        spec_of(Foreign("RayCluster", item), site),
-        WorkloadSpec.model_validate_json(json.dumps(gang_spec("gang-1"))),
-    )
-    (mine,) = asked.groups
-    head, workers = adopted.groups
+    (mine,) = WorkloadSpec.model_validate_json(json.dumps(gang_spec("gang-1"))).groups
+    head, workers = spec_of(Foreign("RayCluster", item), site).groups
     assert (workers.count, workers.tier, workers.request) == (mine.count, mine.tier, mine.request)
     assert (head.tier, head.request) == ("commodity", site.head.resources)
     assert {tier.name: tier.nodes for tier in site.tiers} == {"gpu": 200, "commodity": 800}
@@ -243,3 +241,25 @@ def test_what_did_not_run_once_and_stop_is_told() -> None:
         {"name": "again", "state": "cancelled", "attempt": 2, "message": "lost"},
     ]
     assert lost(plan, found) == ["missing is lost", "again is cancelled in attempt 2: lost"]
+
+
+def answering(*answers: httpx.Response) -> tuple[httpx.Client, list[str]]:
+    """A client of a fabric that gives these answers, and what it was asked."""
+    left, heard = list(answers), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        heard.append(request.url.path)
+        return left.pop(0)
+
+    return httpx.Client(transport=httpx.MockTransport(answer), base_url="http://fabric"), heard
+
+
+def test_a_fabric_that_has_too_much_to_do_is_asked_again_and_one_that_refuses_is_not() -> None:
+    busy = [httpx.Response(status, headers={"Retry-After": "0"}) for status in (429, 503)]
+    client, heard = answering(*busy, httpx.Response(200))
+    asked(client, "/work", None)
+    assert heard == ["/work"] * 3
+    client, heard = answering(httpx.Response(400))
+    with pytest.raises(httpx.HTTPStatusError):
+        asked(client, "/work", None)
+    assert heard == ["/work"]
