@@ -18,6 +18,7 @@ from fabric.control.http.errors import answer_to
 from fabric.control.http.mlflow import PREFIX
 from fabric.control.http.settings import HttpSettings
 from fabric.core.errors import Unavailable
+from fabric.telemetry.http import METRICS
 
 SUBMISSIONS, QUESTIONS, HELD = "submissions", "questions", "held"
 """New work; everything else that is answered soon; what is held back or flows as long as its reader likes."""
@@ -111,14 +112,14 @@ def _expire(turn: asyncio.Future[bool]) -> None:
 
 
 def lane_of(scope: Scope) -> str | None:
-    """The kind of a request; None for those that are always let in: whether control is well, and words that are none.
+    """The kind of a request; None for those that are always let in: how control is, and words that are none.
 
     Args:
         scope: What ASGI tells of it.
     """
     if scope["type"] == "websocket":
         return HELD
-    if scope["type"] != "http" or scope["path"] == HEALTH:
+    if scope["type"] != "http" or scope["path"] in {HEALTH, METRICS}:
         return None
     path, method = scope["path"], scope["method"]
     if (method, path) in _NEW:

@@ -54,8 +54,8 @@ class Relay:
             timeout=timeout,
             transport=transport,
             trust_env=False,
-            verify=False,
-            cookies=none_kept,  # noqa: S501
+            verify=False,  # noqa: S501
+            cookies=none_kept,
         )
 
     async def close(self) -> None:
