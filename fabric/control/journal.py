@@ -17,5 +17,7 @@ def note(change: Change) -> None:
     if not change.moved:
         return
     level = logging.WARNING if record.state in {State.FAILED, State.RECOVERING} else logging.INFO
+    if change.before is None:
+        level = logging.DEBUG  # hundreds may come in a second, and each is in the records
     about = {"workload": record.name, "project": record.spec.project, "attempt": record.attempt}
     _log.log(level, "%s: %s", record.state, record.message or "submitted", extra=about)

@@ -83,7 +83,7 @@ def test_a_listener_that_fails_stops_neither_the_loop_nor_the_others(caplog: pyt
 
 
 def test_each_move_is_a_line_that_names_workload_project_and_attempt(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     queued = record(job("train", project="alpha"))
     failed = replace(queued, state=State.FAILED, message="out of memory")
     for change in (
@@ -93,5 +93,5 @@ def test_each_move_is_a_line_that_names_workload_project_and_attempt(caplog: pyt
     ):
         journal.note(change)
     lines = [(line.levelname, line.getMessage(), line.__dict__["workload"]) for line in caplog.records]
-    assert lines == [("INFO", "queued: submitted", "train"), ("WARNING", "failed: out of memory", "train")]
+    assert lines == [("DEBUG", "queued: submitted", "train"), ("WARNING", "failed: out of memory", "train")]
     assert {(line.__dict__["project"], line.__dict__["attempt"]) for line in caplog.records} == {("alpha", 1)}
