@@ -115,7 +115,9 @@ class Live:
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
-                env={**os.environ, **self.variables},
+                # NiceGUI behaves otherwise where it is tested itself.
+                env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+                | dict(self.variables),
             )  # fmt: skip
         until(lambda: self._said_up(log, begins), START_S, lambda: f"`fabric up` is not up:\n{log.read_text()[-3000:]}")
 

@@ -46,7 +46,7 @@ class Person:
 
 
 def test_a_shell_runs_in_its_slice_and_its_end_ends_the_workload(live: Live) -> None:
-    person = Person([str(BIN / "fabric"), "shell", "--name", "typed", "--cpus", "0.5"], live.environment())
+    person = Person([str(BIN / "fabric"), "shell", "--name", "typed", "--cpus", "1"], live.environment())
     try:
         person.sees("typed is")
         person.types("echo I-am-in-$FABRIC_WORKLOAD-$((40+2))\n")
@@ -61,7 +61,7 @@ def test_a_shell_runs_in_its_slice_and_its_end_ends_the_workload(live: Live) -> 
 
 def test_a_shell_outlives_its_connection_and_ends_when_nothing_is_typed(live: Live) -> None:
     command = [str(BIN / "fabric"), "shell"]
-    first = Person([*command, "--name", "left", "--cpus", "0.5", "--idle", "20s"], live.environment())
+    first = Person([*command, "--name", "left", "--cpus", "1", "--idle", "20s"], live.environment())
     try:
         first.types("x=still-there\n")
         first.types("echo $x-once\n")
