@@ -1,7 +1,7 @@
 """The kills of a tier, many times over; about 5 minutes a round.
 
 On this machine's own processes: control, the supervisor, a raylet. With `--on cluster`, in pods of the rig: control, a
-training's pod, its Ray head, a whole node, and the operator, the API server and etcd for 30 seconds each.
+training's pod, a whole node, and the operator, the API server and etcd for 30 seconds each.
 
 Each kill comes at an instant drawn from a seed that the table shows (`--seed` repeats one), and each run asserts from
 outside that nothing is lost: operating system processes, bytes of the log, steps on the disk. A run that has ended is a
@@ -38,8 +38,7 @@ TESTS = {
 """What is killed, and the test that does it."""
 CLUSTER_TESTS = {
     "control, pods": ON_RIG + "test_training_takes_steps_over_both_nodes_and_a_killed_control_finds_it_again",
-    "pod of a trainer": f"{LOST_POD}[trainers-0-/raylet/raylet ]",
-    "Ray head": f"{LOST_POD}[head-/gcs/gcs_server ]",
+    "pod of a trainer": LOST_POD,
     "node": ON_RIG + "test_a_lost_node_is_told_and_its_training_goes_on_from_its_checkpoint_when_the_node_is_back",
     **{f"{part} for 30 s": f"{DEAD_PART}[{part}]" for part in ("kuberay-operator", "kube-apiserver", "etcd")},
 }
