@@ -64,6 +64,10 @@ class _Milli(Quantity):
         """The amount in devices."""
         return self.count / 1000
 
+    def devices(self) -> int:
+        """Whole devices that hold the amount; a Ray node offers no other number of them."""
+        return -(-self.count // 1000)
+
     def __str__(self) -> str:
         return f"{self.count / 1000:g} {self.unit}"
 

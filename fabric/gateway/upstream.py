@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from fabric.api.gateway import EndpointView
 from fabric.core.errors import Unavailable
 from fabric.gateway.settings import GatewaySettings
+from fabric.relay import no_cookies
 from fabric.serve.endpoints import KEEP_ALIVE_S, SECRET_HEADER
 from fabric.serve.routing import order
 
@@ -39,8 +39,7 @@ def make_client(settings: GatewaySettings, transport: httpx.AsyncBaseTransport |
         trust_env=False,
         # Bytes are passed on as they come, so they must not come compressed.
         headers={"accept-encoding": "identity"},
-        # One caller's cookies must not go out with another's request, so none is kept.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        cookies=no_cookies(),
         timeout=httpx.Timeout(settings.silence_s, connect=settings.connect_s),
         # Let go of an idle connection well before the service does.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEP_ALIVE_S / 3),

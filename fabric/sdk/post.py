@@ -52,8 +52,6 @@ class Post:
             transport: What carries the requests instead of the network; for tests.
         """
         self._to = (address.rstrip("/"), token, workload, attempt)
-        # Asked of now what the first call needs of our own package: later, a job's folder was seen not to be there.
-        trust.trust  # noqa: B018
         self._carrier = transport
         self._http: httpx.Client | None = None
         self._refused: set[int] = set()

@@ -83,6 +83,9 @@ class Training:
         before = self.step
         self.until(lambda: self.step >= before + 5)
         assert {rank["world_size"] for rank in self.ranks()} == {ranks}
+        for rank in self.ranks():
+            folder = Path(f"/proc/{rank['pid']}/cwd").readlink()
+            assert folder.is_dir(), f"a node that joined took the working directory from under rank {rank}: {folder}"
 
     def until(self, wish: Callable[[], bool]) -> None:
         """Wait, and say on failure how it stands."""

@@ -27,7 +27,6 @@ SECRET_VARIABLES = (env.TOKEN, "MLFLOW_TRACKING_TOKEN")
 DRAIN_MARGIN_S = 10
 """Seconds between the end of Ray's drain and the kubelet's SIGKILL."""
 
-_MILLI = 1000
 _BUSY_MACHINE = {
     # A busy machine starts Ray's agents slowly; the defaults of 15 to 30 s end the node for it.
     "RAY_agent_register_timeout_ms": "120000",
@@ -84,8 +83,8 @@ def start_params(part: Slice, home: Home) -> dict[str, str]:
     tier, _ = home.tier(part)
     sizes = pod_amounts(part, terms(tier))
     params = {
-        "num-cpus": "0" if part.only_head else str(part.resources.cpus.count // _MILLI),
-        "num-gpus": "0" if part.only_head else str(part.resources.gpus.count // _MILLI),
+        "num-cpus": "0" if part.only_head else str(part.resources.cpus.devices()),
+        "num-gpus": "0" if part.only_head else str(part.resources.gpus.devices()),
         "memory": str(sizes.application.count),
         "object-store-memory": str(sizes.object_store.count),
     }
@@ -152,7 +151,7 @@ def _container(
 def _amounts(part: Slice, group: NodeGroup, sizes: PodAmounts) -> dict[str, str]:
     held = {"cpu": f"{part.resources.cpus.count}m", "memory": str(sizes.memory.count)}
     if part.resources.gpus:
-        held[group.gpu_resource] = str(part.resources.gpus.count // _MILLI)
+        held[group.gpu_resource] = str(part.resources.gpus.devices())
     if group.profile:
         held |= {name: str(count) for name, count in group.profile.resources.items()}
     return held
@@ -180,7 +179,6 @@ def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmoun
         _field("POD_NODE", "spec.nodeName"),
         _field("POD_UID", "metadata.uid"),
         {"name": "RAY_OVERRIDE_LABELS", "value": _ray_labels(part)},
-        *_fraction(part),
         *({"name": name, "value": plain[name].replace("$(", "$$(")} for name in sorted(plain)),
         *({"name": name, "valueFrom": {"secretKeyRef": _key(wanted, name)}} for name in secrets),
     ]
@@ -196,13 +194,6 @@ def _ray_labels(part: Slice) -> str:
         "fabric/start": "$(POD_UID)",
     }
     return "{" + ", ".join(f'"{key}": "{value}"' for key, value in known.items()) + "}"
-
-
-def _fraction(part: Slice) -> list[dict[str, Any]]:
-    """A number of CPUs that is not whole, which the command line of Ray does not take."""
-    if part.only_head or part.resources.cpus.count % _MILLI == 0:
-        return []
-    return [{"name": "RAY_OVERRIDE_RESOURCES", "value": f'{{"CPU": {part.resources.cpus.whole():g}}}'}]
 
 
 def _field(name: str, path: str) -> dict[str, Any]:

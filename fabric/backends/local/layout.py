@@ -106,8 +106,8 @@ def node_launch(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores
         layout: Its ports and folders.
         num_cores: Cores that this machine really has; thread pools are not made larger.
     """
-    cpus = 0.0 if part.only_head else part.resources.cpus.whole()
-    gpus = 0.0 if part.only_head else part.resources.gpus.whole()
+    cpus = 0 if part.only_head else part.resources.cpus.devices()
+    gpus = 0 if part.only_head else part.resources.gpus.devices()
     memory = part.resources.memory.count
     store = max(MIN_OBJECT_STORE_BYTES, int(memory * OBJECT_STORE_SHARE))
     params: dict[str, Any] = {
@@ -136,6 +136,9 @@ def node_launch(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores
         }
     else:
         params["gcs_address"] = address
+        # Each node unpacks working directories anew, and deletes what lies there: in one folder for all, a node that
+        # joins would take the files from under who runs. The head has Ray's own folder, where drivers put packages.
+        params["runtime_env_dir_name"] = f"runtime_resources_{part.name}.{layout.start_of(part.name)}"
     config = {"head": part.head, "address": address, "modules": DASHBOARD_MODULES, "params": params}
     return NodeLaunch(config, _environment(part, wanted, layout, num_cores=num_cores))
 

@@ -113,9 +113,10 @@ def test_a_head_that_works_too_is_the_first_worker_slice() -> None:
     assert spec["workerGroupSpecs"] == []
 
 
-def test_a_fraction_of_a_cpu_is_told_to_ray_and_a_fraction_of_an_accelerator_is_refused() -> None:
-    loaders = [t for t in templates(rendered(asked())) if '"loaders"' in variables(t)["RAY_OVERRIDE_LABELS"]]
-    assert [variables(t)["RAY_OVERRIDE_RESOURCES"] for t in loaders] == ['{"CPU": 2.5}']
+def test_ray_is_told_whole_cpus_that_hold_a_fraction_and_a_fraction_of_an_accelerator_is_refused() -> None:
+    groups = rendered(asked())["spec"]["workerGroupSpecs"]
+    loaders = [g for g in groups if '"loaders"' in variables(g["template"])["RAY_OVERRIDE_LABELS"]]
+    assert [group["rayStartParams"]["num-cpus"] for group in loaders] == ["3"]
     half = piece("g0", "trainers", Resources.of(1, 0.5, "1 GiB"))
     with pytest.raises(BadInput, match="slice trainers-g0 has 0.5 GPUs, but tier gpu gives pods whole"):
         rendered(asked(HEAD, half))

@@ -151,6 +151,19 @@ def test_nodes_of_a_cluster_that_start_together_share_no_socket() -> None:
         assert len({node[socket] for node in params}) == len(params)
 
 
+def test_a_node_that_joins_unpacks_working_directories_in_a_folder_of_its_own() -> None:
+    cluster, places = wanted("w-1", HEAD, TRAINERS), layout(HEAD, TRAINERS)
+    head, joining = [node_launch(part, cluster, places, num_cores=2).config["params"] for part in (HEAD, TRAINERS)]
+    assert "runtime_env_dir_name" not in head, "drivers put what they upload into Ray's own folder"
+    assert joining["runtime_env_dir_name"] != "runtime_resources"
+
+
+def test_half_a_core_is_one_to_ray_which_takes_no_fraction_of_a_node() -> None:
+    half = Slice("a-0", "a", "c0", "commodity", 1, Resources.of(0.5, 0, "1 GiB"), head=True)
+    params = node_launch(half, wanted("w-1", half), layout(half), num_cores=2).config["params"]
+    assert (params["num_cpus"], params["num_gpus"]) == (1, 0)
+
+
 def marked_child(mark: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
     """A process with a mark in its environment, and one below it in a session of its own."""
     spawn = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', %r], start_new_session=True); "
