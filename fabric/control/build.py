@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from fabric.backends.keeping.keeper import Surroundings
 from fabric.backends.kuberay.backend import KubeRayBackend
+from fabric.backends.kuberay.fenced_api import FencedApi
 from fabric.backends.kuberay.kr8s_api import Kr8sApi
 from fabric.backends.local.backend import LocalBackend
 from fabric.config import env
@@ -147,7 +148,8 @@ def running(
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     changed = threading.Event()
-    backend = outside.backend(site, Surroundings(state, logs, packages, changed))
+    around = Surroundings(state, logs, packages, changed, may_act=lease.check if lease else lambda: None)
+    backend = outside.backend(site, around)
     mlflow = outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
     blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
@@ -235,7 +237,7 @@ def backend_of(site: Site, around: Surroundings) -> LocalBackend | KubeRayBacken
     """What turns the slices of a site into Ray nodes."""
     if site.kubernetes is None:
         return LocalBackend(site, around)
-    return KubeRayBackend(site, around, Kr8sApi(site.kubernetes.namespace))
+    return KubeRayBackend(site, around, FencedApi(Kr8sApi(site.kubernetes.namespace), around.may_act))
 
 
 def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:

@@ -52,6 +52,8 @@ class Surroundings:
     """Set when a view changes in a way that matters, so that the loop looks at once."""
     pace: Pace = field(default_factory=Pace)
     """How often keepers look."""
+    may_act: Callable[[], None] = lambda: None
+    """Raises `Unavailable` while another fabric may act on the same clusters; asked before what others could undo."""
 
 
 N = TypeVar("N", bound=RayNodes)

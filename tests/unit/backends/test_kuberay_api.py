@@ -1,11 +1,13 @@
 """What an API server refuses is told with the verb, the resource and the next step; nodes are what it says they are."""
 
+import copy
 from typing import Any
 
 import httpx
 import pytest
 
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind, refusal
+from fabric.backends.kuberay.fenced_api import FencedApi
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.names import CLUSTER
 from fabric.backends.kuberay.nodes import node_facts, nodes_seen, quantity
@@ -51,6 +53,32 @@ def test_every_refusal_has_its_meaning(
     found = refusal("patch", kind, "fabric/p", status=status, message=said)
     assert type(found) is error
     assert words in found.message
+
+
+def test_who_no_longer_leads_still_looks_and_changes_nothing() -> None:
+    server, leads = FakeApiServer(), [True]
+
+    def check() -> None:
+        if not leads[0]:
+            raise Unavailable("somebody else may lead by now")
+
+    api = FencedApi(server, check)
+    api.create(NODES, kube_node("c0", "commodity"))
+    assert api.patch(NODES, "c0", {"spec": {"unschedulable": True}})["spec"] == {"unschedulable": True}
+    leads[0] = False
+    before = copy.deepcopy(server.objects)
+    for change in (
+        lambda: api.create(NODES, kube_node("c1", "commodity")),
+        lambda: api.patch(NODES, "c0", {"spec": {"unschedulable": False}}),
+        lambda: api.delete(NODES, "c0"),
+    ):
+        with pytest.raises(Unavailable, match="somebody else may lead"):
+            change()
+    (refused,) = api.patch_each(NODES, {"c0": {"spec": {"unschedulable": False}}}).values()
+    assert isinstance(refused, Unavailable)
+    assert server.objects == before
+    assert [node["metadata"]["name"] for node in api.listing(NODES).items] == ["c0"]
+    assert api.get(NODES, "c0")["spec"] == {"unschedulable": True}
 
 
 def test_a_node_has_what_its_tier_says_and_no_more_than_kubernetes_gives() -> None:
