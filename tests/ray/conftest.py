@@ -16,13 +16,8 @@ from tests.ray.live import Live
 def shared() -> Iterator[Live]:
     """A fabric with the laptop site; everything of it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="fab-") as folder:
-        fabric = Live(Path(folder))
-        fabric.up()
-        try:
+        with Live(Path(folder)) as fabric:
             yield fabric
-        finally:
-            fabric.down()
-            assert fabric.cluster_processes() == []
 
 
 @pytest.fixture
@@ -37,13 +32,8 @@ def live(shared: Live) -> Iterator[Live]:
 def own(request: pytest.FixtureRequest) -> Iterator[Live]:
     """A fabric of the test's own, to be killed; its parameter is the grace in seconds, where it matters."""
     with tempfile.TemporaryDirectory(prefix="fab-") as folder:
-        fabric = Live(Path(folder), grace_s=getattr(request, "param", 5.0))
-        fabric.up()
-        try:
+        with Live(Path(folder), grace_s=getattr(request, "param", 5.0)) as fabric:
             yield fabric
-        finally:
-            fabric.down()
-            assert fabric.cluster_processes() == []
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -95,6 +95,20 @@ class Live:
         # `ray.init` of an earlier test turns tokens on for its process; what is started here is somebody else's.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
         return {**kept, env.STATE: str(self.state), env.ADDRESS: self.address, **more}
+
+    def __enter__(self) -> Self:
+        """Up; what does not come up is taken down again."""
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """Down, and no process of its clusters is left."""
+        self.down()
+        assert self.cluster_processes() == []
 
     def up(self) -> None:
         """`fabric up`, until it says that it is."""

@@ -16,13 +16,8 @@ PATIENCE_S = 240
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A fabric of this file's own."""
-    live = Live(tmp_path_factory.mktemp("fab"), grace_s=20.0, sets=("policy.min_run_s=5.0",))
-    live.up()
-    try:
+    with Live(tmp_path_factory.mktemp("fab"), grace_s=20.0, sets=("policy.min_run_s=5.0",)) as live:
         yield live
-    finally:
-        live.down()
-        assert live.cluster_processes() == []
 
 
 def nodes_of(live: Live, name: str) -> set[str]:

@@ -149,13 +149,10 @@ def told(live: Live, name: str) -> str:
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A fabric of this file's own."""
-    live = Live(tmp_path_factory.mktemp("fab"), grace_s=30.0, sets=("policy.min_run_s=30.0", "policy.restart_s=5.0"))
-    live.up()
-    try:
+    with Live(
+        tmp_path_factory.mktemp("fab"), grace_s=30.0, sets=("policy.min_run_s=30.0", "policy.restart_s=5.0")
+    ) as live:
         yield live
-    finally:
-        live.down()
-        assert live.cluster_processes() == []
 
 
 def test_a_job_is_resized_and_preempted_for_others_and_learns_from_every_sample_once(

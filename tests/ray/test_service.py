@@ -30,9 +30,7 @@ MODEL = "small-model"
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A fabric that serves one small model."""
-    live = Live(tmp_path_factory.mktemp("fab"))
-    live.up()
-    try:
+    with Live(tmp_path_factory.mktemp("fab")) as live:
         folder = tmp_path_factory.getbasetemp() / MODEL
         save_tiny_llama(folder)
         seal(folder, {"kind": "model", "name": "small"})
@@ -42,9 +40,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         models.move_alias("small", "champion", models.register(made).version)
         live.fabric("deploy", "small@champion", "--name", "chat", "--engine", "transformers", "--wait")
         yield live
-    finally:
-        live.down()
-        assert live.cluster_processes() == []
 
 
 def is_up(live: Live) -> bool:

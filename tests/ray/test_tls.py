@@ -26,13 +26,8 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     made = Certificate.make(folder, "127.0.0.1")
     console = f"ports.console={free_ports(1)[0]}"
     words = ("--set", console, "--tls-cert", str(made.cert), "--tls-key", str(made.key))
-    live = Live(folder, words=words)
-    live.up()
-    try:
+    with Live(folder, words=words) as live:
         yield live
-    finally:
-        live.down()
-        assert live.cluster_processes() == []
 
 
 def test_all_three_answer_https_with_the_certificate_and_nothing_answers_http(fabric: Live) -> None:

@@ -96,13 +96,8 @@ def train(live: Live, folder: Path, name: str) -> Training:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     """A job that trains, on a fabric of this file's own."""
-    live = Live(tmp_path_factory.mktemp("fab"))
-    live.up()
-    try:
+    with Live(tmp_path_factory.mktemp("fab")) as live:
         yield train(live, tmp_path_factory.mktemp("app"), "steady")
-    finally:
-        live.down()
-        assert live.cluster_processes() == []
 
 
 def test_placements_are_told_as_ray_itself_sees_them(running: Training) -> None:
