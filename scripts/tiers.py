@@ -58,8 +58,9 @@ ANYWHERE = "not ray and not cluster and not gpu"
 CHECKED = tuple(f"--ignore=tests/{folder}" for folder in ("architecture", "docs"))
 NO_SOCKETS = ("--disable-socket", "--allow-unix-socket")
 SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
-# Starting Ray is a chain of processes that wait for each other; two files side by side use the second core.
-PAIRED = ("-p", "no:randomly", "-n", "2", "--dist", "loadfile")
+# Starting Ray is a chain of processes that wait for each other; two files side by side use the second core. Files in
+# the order of tests/ray/conftest.py: by the number of tests, as xdist has it, the longest test comes last and alone.
+PAIRED = ("-p", "no:randomly", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 # Who is done early takes over what the other has not begun.
 STEALING = ("-n", "2", "--dist", "worksteal")
 LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
