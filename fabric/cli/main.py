@@ -12,6 +12,7 @@ import typer
 
 from fabric.cli import exits
 from fabric.cli.admin import admin
+from fabric.cli.artifacts import artifacts
 from fabric.cli.dashboard import dashboard
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
@@ -45,7 +46,7 @@ for _command in (
     replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-_groups = (projects, users, keys, admin, simulate)
+_groups = (artifacts, projects, users, keys, admin, simulate)
 for _group in _groups:
     app.add_typer(_group)
 for _info in (info for part in (app, *_groups) for info in part.registered_commands):

@@ -258,6 +258,10 @@ class Site(Settings):
     """Seconds without use after which a package is removed that no waiting or running work names; a week is a choice.
     At least an hour, so that nobody loses one between uploading and submitting."""
 
+    max_artifact_bytes: int = Field(default=64 * 2**30, ge=1024)
+    """Largest file that people may put among a project's artifacts, in bytes; jobs write theirs without control. 64 GiB
+    are a choice: a checkpoint shard of a model of 30 billion parameters in bf16."""
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:

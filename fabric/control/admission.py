@@ -9,9 +9,8 @@ from typing import Any
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Caller
-from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Models, Packages, Ports, Workloads
-from fabric.control.projects import listed_projects
+from fabric.control.projects import require_open
 from fabric.control.spec_from_serve import check_config
 from fabric.core.errors import BadInput, Denied, NotFound
 from fabric.core.ids import check_name, generated_name
@@ -75,7 +74,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
     """
     name = spec.name or generated_name(spec.kind, ports.entropy(3))
     spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
-    _check_project(spec.project, site, ports.people.projects())
+    require_open(spec.project, site, ports.people.projects(), says="Name one in the workload's `project`")
     if spec.serve is not None:
         check_config(spec.serve.config)
     _check_text(spec)
@@ -104,23 +103,6 @@ def _project(spec: WorkloadSpec, caller: Caller) -> str:
             project=spec.project,
         )
     return caller.project
-
-
-def _check_project(project: str, site: Site, made: Sequence[ProjectRecord]) -> None:
-    """Refuse a project that takes no work, or that a site which lists its projects does not know.
-
-    Raises:
-        BadInput: Saying why, or with the list.
-    """
-    if any(each.name == project and each.closed is not None for each in made):
-        raise BadInput(f"project {project} is closed and takes no more work. Ask the site's administrator.")
-    known = sorted(entry.name for entry in listed_projects(site, made))
-    if known and project not in known:
-        raise BadInput(
-            f"there is no project {project!r} on {site.name}; its projects are {', '.join(known)}. Name one in the "
-            "workload's `project`, or ask the site's administrator for a key of yours.",
-            project=project,
-        )
 
 
 def _check_text(spec: WorkloadSpec) -> None:

@@ -51,6 +51,7 @@ from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Door
 from fabric.scheduler.quota import tree
+from fabric.store.artifacts import Artifacts
 from fabric.store.database import open_store
 from fabric.store.files import write_atomically
 from fabric.store.keys import Key
@@ -152,6 +153,7 @@ def running(
     backend = outside.backend(site, around)
     mlflow = outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
+    artifacts = Artifacts(state / "artifacts", site.max_artifact_bytes)
     blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
     drains = Drains(records, SystemClock().now)
     budgets = Budgets(site, records)
@@ -181,17 +183,18 @@ def running(
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
         # What uploads left that ended with an earlier control; those of others must not be under way any more.
         packages.sweep()
+        artifacts.sweep()
         for correction in acts.reconcile():
             _log.warning("the ledger was brought to what is held: %s", correction)
         use_projects()
         for part in (backend, mlflow, thread, notifier):
             part.start()
-        service.collect_packages()
+        service.packages.collect()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
     ports = Ports(
         workloads=records, reports=records, keys=records, people=records, ledger=records,
-        packages=packages, logs=logs, models=models,
+        packages=packages, artifacts=artifacts, logs=logs, models=models,
         # Without a word to Kubernetes: that is the loop's.
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,

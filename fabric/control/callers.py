@@ -51,10 +51,12 @@ class Permission(StrEnum):
     """See workloads."""
     SITE = "site"
     """See nodes, models, projects and usage."""
+    ARTIFACTS = "artifacts"
+    """List and read the files of projects."""
     METRICS = "metrics"
     """See the whole site in figures."""
     CHANGE = "change"
-    """Submit, stop and delete workloads, upload packages."""
+    """Submit, stop and delete workloads, upload packages and artifacts."""
     REPORT = "report"
     """Say how a workload gets on."""
     GATEWAY = "gateway"
@@ -78,6 +80,7 @@ _ROLES: dict[Permission, frozenset[Role]] = {
     Permission.KNOWN: frozenset(Role),
     Permission.LOOK: _SEE | {Role.WORKLOAD},
     Permission.SITE: _SEE,
+    Permission.ARTIFACTS: _SEE,
     Permission.METRICS: _SEE,
     Permission.CHANGE: _DO,
     Permission.REPORT: frozenset({Role.ADMIN, Role.WORKLOAD}),

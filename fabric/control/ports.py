@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
+from fabric.control.artifacts import Files
 from fabric.control.draining import Drains
 from fabric.control.figures import Figures
 from fabric.control.people_ports import Keys, Ledger, People
@@ -231,6 +232,7 @@ class Ports:
     people: People
     ledger: Ledger
     packages: Packages
+    artifacts: Files
     logs: Logs
     models: Models
     nodes: Callable[[], tuple[Node, ...]]

@@ -3,13 +3,14 @@
 Knows nothing of who may see them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fabric.api.overview import Amounts
 from fabric.api.people import ProjectView
 from fabric.config.projects import Project, guarantees
 from fabric.config.site import Site
 from fabric.control.people_ports import ProjectRecord
+from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
 from fabric.workloads.record import Record
 
@@ -23,6 +24,29 @@ def listed_projects(site: Site, made: Iterable[ProjectRecord]) -> tuple[Project,
         return ()
     theirs = {project.name for project in site.projects}
     return (*site.projects, *(Project(name=project.name) for project in made if project.name not in theirs))
+
+
+def require_open(project: str, site: Site, made: Sequence[ProjectRecord], *, says: str) -> None:
+    """Refuse a project that takes nothing any more, or that a site which lists its projects does not know.
+
+    Args:
+        project: Its name.
+        site: The installation.
+        made: Projects that people made.
+        says: How to name another one.
+
+    Raises:
+        BadInput: Saying why, or with the list.
+    """
+    if any(each.name == project and each.closed is not None for each in made):
+        raise BadInput(f"project {project} is closed and takes no more work. Ask the site's administrator.")
+    known = sorted(entry.name for entry in listed_projects(site, made))
+    if known and project not in known:
+        raise BadInput(
+            f"there is no project {project!r} on {site.name}; its projects are {', '.join(known)}. {says}, or ask the "
+            "site's administrator for a key of yours.",
+            project=project,
+        )
 
 
 def all_projects(

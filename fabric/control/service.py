@@ -13,7 +13,8 @@ from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.accounts import Accounts
-from fabric.control.admission import Possible, admitted, packages_of
+from fabric.control.admission import Possible, admitted
+from fabric.control.artifacts import Artifacts
 from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
 from fabric.control.dashboards import Dashboards
@@ -32,6 +33,7 @@ from fabric.control.signs import Signs
 from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
+from fabric.control.uploaded import UploadedPackages
 from fabric.control.views import ANSWERS, NOTHING_TOLD, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, Unavailable
 from fabric.core.ids import generated_name
@@ -68,6 +70,10 @@ class Service:
         """What of a text each may read."""
         self.log_mark = ports.logs.mark
         """What changes whenever the log of a workload does."""
+        self.packages = UploadedPackages(ports.packages, self._active)
+        """Uploaded working directories."""
+        self.artifacts = Artifacts(ports.artifacts, ports.people.projects, lambda: self.site)
+        """Files of projects."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
         self.signs = Signs(ports.reports, ports.logs, site.warnings)
@@ -374,26 +380,3 @@ class Service:
         """
         caller.require(Permission.ADMIN)
         self._ports.process.shutdown(kill)
-
-    def has_package(self, name: str, caller: Caller) -> bool:
-        """Whether an uploaded package is here for the caller's project."""
-        return self._ports.packages.has(name, caller.project or "")
-
-    def put_package(self, name: str, chunks: Iterable[bytes], caller: Caller, expected_bytes: int = 0) -> None:
-        """Keep an uploaded package for the caller's project, or for all where the caller is of the whole site.
-
-        Raises:
-            BadPackage: If it is too large, truncated, would write outside its folder, or the quota is full.
-        """
-        project, named = caller.project or "", self._named_packages()
-        self._ports.packages.collect(named)
-        self._ports.packages.make_room(project, expected_bytes, named)
-        self._ports.packages.put(name, chunks, project)
-
-    def collect_packages(self) -> int:
-        """Remove packages that nobody needs any more; returns how many bytes became free."""
-        return self._ports.packages.collect(self._named_packages())
-
-    def _named_packages(self) -> set[tuple[str, str]]:
-        """Project and name of every package that work names which has not ended."""
-        return {(record.spec.project, name) for record in self._active() for name in packages_of(record.spec)}

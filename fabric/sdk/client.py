@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
+from fabric.sdk.artifacts import AsyncArtifacts
 from fabric.sdk.dashboards import AsyncDashboards
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
@@ -122,6 +123,11 @@ class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncSite)
     def people(self) -> AsyncPeople:
         """People, projects, keys and usage."""
         return AsyncPeople(lambda: self._control, self._patience_s)
+
+    @property
+    def artifacts(self) -> AsyncArtifacts:
+        """Files of projects."""
+        return AsyncArtifacts(lambda: self._control, self._patience_s)
 
     async def submit(self, spec: WorkloadSpec | Mapping[str, Any]) -> admin.WorkloadView:
         """Hand in a job or a service, and return at once.

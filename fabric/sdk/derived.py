@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Runs(Protocol):
+    """Runs a call to its end."""
+
+    def __call__(self, call: Coroutine[Any, Any, T]) -> T:
+        """What the call returns."""
+        ...
+
+
+class Iterates(Protocol):
+    """Goes through what comes in pieces."""
+
+    def __call__(self, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
+        """The pieces, one at a time."""
+        ...
 
 
 def derived(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Any, P], T]:

@@ -5,12 +5,12 @@ Knows nothing of how a request is sent or repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from fabric.core.errors import BadInput
-from fabric.sdk.derived import derived
+from fabric.sdk.derived import Runs, derived
 from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
@@ -22,15 +22,6 @@ else:
     wire, using = Later("fabric.api.people"), Later("fabric.api.usage")
 
 S = TypeVar("S", bound="Settings")
-T = TypeVar("T")
-
-
-class Runs(Protocol):
-    """Runs a call to its end."""
-
-    def __call__(self, call: Coroutine[Any, Any, T]) -> T:
-        """What the call returns."""
-        ...
 
 
 class AsyncPeople:

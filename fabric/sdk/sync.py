@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from fabric.sdk.artifacts import Artifacts
 from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
 from fabric.sdk.derived import derived, derived_pieces
 from fabric.sdk.people import People
@@ -108,6 +109,11 @@ class Client:
     def people(self) -> People:
         """People, projects, keys and usage."""
         return People(self._client.people, self._run)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Files of projects."""
+        return Artifacts(self._client.artifacts, self._run, self._iterate)
 
     submit = derived(AsyncClient.submit)
     get = derived(AsyncClient.get)

@@ -25,6 +25,7 @@ from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
+from fabric.store.artifacts import Artifacts
 from fabric.store.database import DATABASE, engine_at
 from fabric.store.records import SqlRecords
 from fabric.workloads.record import Record
@@ -57,7 +58,7 @@ class Cluster:
         self.backend = KubeRayBackend(SITE, around, self.api)
         ports: Any = Ports(
             workloads=self.records, reports=self.records, keys=self.records, people=self.records, ledger=self.records,
-            packages=packages, logs=logs, models=models,  # type: ignore[arg-type]
+            packages=packages, artifacts=Artifacts(self.folder, 0), logs=logs, models=models,  # type: ignore[arg-type]
             nodes=self.backend.nodes, views=self.backend.observe,
             process=FakeProcess(), clock=self.clock, entropy=bytes, drains=Drains(self.records, self.clock.now),
             reloads=self.records, source=Source(lambda: SITE, lambda site: None),

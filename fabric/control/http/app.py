@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import FastAPI
 
+from fabric.api.artifacts import ARTIFACTS
 from fabric.api.jobs import PACKAGES
 from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
+from fabric.control.http.artifacts import artifacts_router
 from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.dashboard import DashboardProxy
@@ -59,6 +61,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     guard = Guard(service, settings)
     app.include_router(jobs_router(service, guard))
     app.include_router(packages_router(service, guard, settings))
+    app.include_router(artifacts_router(service, guard))
     app.include_router(serve_router(service, guard))
     app.include_router(logs_router(service, guard, settings))
     app.include_router(workloads_router(service, guard))
@@ -78,7 +81,8 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(description_router(app, guard))
     require_declared(app.routes)
     errors.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=(f"{PACKAGES}/", f"{PREFIX}/"))
+    unlimited = (f"{PACKAGES}/", f"{ARTIFACTS}/", f"{PREFIX}/")
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=unlimited)
     app.add_middleware(Lanes, lanes=lanes_of(settings))
     app.add_middleware(Timed, took=lambda: service.figures.requests)
     return app

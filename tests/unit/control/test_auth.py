@@ -30,6 +30,9 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("WS", "/api/jobs/{job}/logs/tail", None, Permission.LOOK),
     ("GET", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
     ("PUT", "/api/packages/{protocol}/{name}", None, Permission.CHANGE),
+    ("GET", "/api/fabric/artifacts/{project}", None, Permission.ARTIFACTS),
+    ("GET", "/api/fabric/artifacts/{project}/{path}", None, Permission.ARTIFACTS),
+    ("PUT", "/api/fabric/artifacts/{project}/{path}", None, Permission.CHANGE),
     ("GET", "/api/fabric/workloads", None, Permission.LOOK),
     ("POST", "/api/fabric/workloads", {"spec": JOB}, Permission.CHANGE),
     ("GET", "/api/fabric/workloads/{name}", None, Permission.LOOK),
@@ -107,7 +110,7 @@ FILLED = {
     "path": "nodes",
 }
 """What stands in a path for a parameter; all of it belongs to project alpha."""
-SEE = {Permission.LOOK, Permission.SITE, Permission.OWN, Permission.ASK}
+SEE = {Permission.LOOK, Permission.SITE, Permission.ARTIFACTS, Permission.OWN, Permission.ASK}
 WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.METRICS, Permission.OPERATE}
 CALLERS: dict[str, set[Permission]] = {
     "admin": set(Permission),

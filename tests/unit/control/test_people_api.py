@@ -28,7 +28,7 @@ def make(world: World, by: str, **request: Any) -> Any:
 def test_one_is_told_who_one_is_and_what_one_may(world: World) -> None:
     told = world.client("ann").get(ME).json()
     assert (told["user"], told["role"], told["project"]) == ("ann", "member", "alpha")
-    assert told["permissions"] == ["ask", "change", "known", "look", "own", "public", "site"]
+    assert told["permissions"] == ["artifacts", "ask", "change", "known", "look", "own", "public", "site"]
 
 
 def test_a_new_key_opens_what_its_maker_may_and_is_never_told_again(world: World) -> None:

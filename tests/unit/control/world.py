@@ -31,6 +31,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView, Door, Phase
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
+from fabric.store.artifacts import Artifacts
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
 from fabric.store.records import SqlRecords
@@ -140,6 +141,7 @@ class World:
         self.drains = Drains(self.records, self.clock.now)
         limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
         self.packages = Shelves(folder / "packages", limits, self.clock.now)
+        self.artifacts = Artifacts(folder / "artifacts", SITE.max_artifact_bytes)
         entropy = itertools.count(1)
         ports = Ports(
             workloads=self.records,
@@ -148,6 +150,7 @@ class World:
             people=self.records,
             ledger=self.records,
             packages=self.packages,
+            artifacts=self.artifacts,
             logs=self.logs,
             models=self.models,
             nodes=lambda: self.drains.shown(NODES),

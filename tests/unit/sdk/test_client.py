@@ -10,6 +10,7 @@ import pytest
 from fabric.api import admin
 from fabric.core.errors import BadInput, Unavailable
 from fabric.sdk import AsyncClient, Client
+from fabric.sdk.artifacts import Artifacts, AsyncArtifacts
 from fabric.sdk.package import pack
 from fabric.sdk.people import AsyncPeople, People
 from fabric.workloads.spec import Group, WorkloadSpec
@@ -212,7 +213,9 @@ def _public(kind: type) -> dict[str, inspect.Signature]:
     return {name: inspect.signature(method) for name, method in methods if not name.startswith("_")}
 
 
-@pytest.mark.parametrize(("awaits", "plain"), [(AsyncClient, Client), (AsyncPeople, People)])
+@pytest.mark.parametrize(
+    ("awaits", "plain"), [(AsyncClient, Client), (AsyncPeople, People), (AsyncArtifacts, Artifacts)]
+)
 def test_what_needs_no_await_has_the_same_methods_with_the_same_parameters(awaits: type, plain: type) -> None:
     assert {name: list(signature.parameters.values()) for name, signature in _public(plain).items()} == {
         name: list(signature.parameters.values()) for name, signature in _public(awaits).items()
