@@ -1,5 +1,6 @@
 """The install manifests give control exactly the rights that it uses, and start the programs that exist."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from fabric.backends.kuberay.cordons import Cordons
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.config.site import Ports
 from tests.foreign import ray_cluster, ray_job, workers
-from tests.kustomized import BASE, built
+from tests.kustomized import BASE, FOLDERS, built
 from tests.preflights import shows
 from tests.unit.backends.test_adopted_cluster import Theirs, life_of
 from tests.unit.backends.test_kuberay_manifest import TRAINERS
@@ -35,6 +36,16 @@ def test_every_file_is_installed_in_the_namespace_that_is_wanted_with_its_image(
     (deployment,) = [item for item in made if item["kind"] == "Deployment"]
     images = {container["image"] for container in deployment["spec"]["template"]["spec"]["containers"]}
     assert images == {"images.example.org/fabric/control:0.1.0"}
+
+
+def test_the_dashboard_is_installed_where_grafana_looks_for_it() -> None:
+    (dashboard,) = [item for folder in FOLDERS for item in built(folder, "elsewhere") if item["kind"] == "ConfigMap"]
+    assert dashboard["metadata"] == {
+        "name": "fabric-dashboard",
+        "namespace": "elsewhere",
+        "labels": {"grafana_dashboard": "1"},
+    }
+    assert json.loads(dashboard["data"]["dashboard.json"])["panels"]
 
 
 def preflights() -> set[tuple[str, str]]:
