@@ -74,8 +74,6 @@ class SiteBlueprint:
         spec = record.spec
         held = {"num_cpus": spec.entrypoint_cpus, "num_gpus": spec.entrypoint_gpus, "memory": spec.entrypoint_memory}
         secret = self._service_secret(record)
-        # The pods of somebody's object are as he wrote them, and are told nothing.
-        told = {} if spec.adopted else self._told(record)
         return WantedCluster(
             name=record.cluster,
             workload=record.name,
@@ -84,7 +82,7 @@ class SiteBlueprint:
             grant=record.grant,
             entrypoint=spec.entrypoint,
             runtime_env=spec.runtime_env,
-            env=told,
+            env=self._told(record),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,

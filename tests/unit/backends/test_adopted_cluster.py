@@ -1,6 +1,7 @@
 """An object of somebody's is started by one patch, watched, and suspended as it was; the API server is in memory."""
 
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_cluster import AdoptedCluster
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
-from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, Kind, Object
+from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, SECRETS, Kind, Object
 from fabric.backends.kuberay.foreign import Foreign
 from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_layout
 from fabric.backends.kuberay.mirror import Mirror
@@ -27,6 +28,7 @@ from tests.foreign import ray_cluster, ray_job, template, workers
 from tests.unit.backends.test_kuberay_manifest import pods_site
 
 HEAD = replace(piece("c0", "head", Resources.of(1, 0, "1 GiB"), head=True), name="head")
+TOLD = {"FABRIC_ADDRESS": "http://control:8270", "FABRIC_TOKEN": "its key"}
 SMALL = replace(piece("g0", "small", Resources.of(2, 2, "2 GiB")), name="small-0", workers=2)
 
 
@@ -53,14 +55,20 @@ class Theirs:
         """A grant for an object that is made now."""
         self.api.add(kind, item)
         meta = item["metadata"]
+        self.api.operate(kind, meta["name"])
         adopted = AdoptedSpec(kind=item["kind"], name=meta["name"], uid=meta["uid"])
-        return wanted("w-1", *(parts or (HEAD, SMALL)), adopted=adopted, born=7.0)
+        return wanted("w-1", *(parts or (HEAD, SMALL)), adopted=adopted, born=7.0, env=TOLD)
 
     def cluster(self, kind: Kind, item: Object, *parts: Slice) -> AdoptedCluster:
         """An object with a grant that has yet to be started."""
         asked = self.granted(kind, item, *parts)
-        self.until(lambda: any(one.name == item["metadata"]["name"] for one in self.surface.objects()))
+        name = item["metadata"]["name"]
+        self.until(lambda: any(one.name == name and self.is_latest(kind, one) for one in self.surface.objects()))
         return AdoptedCluster(adopted_layout_of(asked), self.surface, lambda: None, wanted=asked)
+
+    def is_latest(self, kind: Kind, one: Foreign) -> bool:
+        """Whether an object was heard as the server has it."""
+        return one.version == self.api.get(kind, one.name)["metadata"]["resourceVersion"]
 
     def running(self, kind: Kind, item: Object) -> AdoptedCluster:
         """One whose pods all run."""
@@ -121,6 +129,42 @@ def test_every_pod_of_a_slice_goes_to_its_node_after_one_patch_of_the_object(
     assert hosts == [("head", "host-c0"), ("small-0", "host-g0"), ("small-0", "host-g0")]
     assert [call for call in theirs.api.calls if call[1] == kind.plural] == [("patch", kind.plural, "mine")]
     assert (made.view.born, made.view.held[0].node) == (7.0, "c0")
+
+
+@BOTH
+def test_every_pod_finds_control_and_its_own_key_in_a_secret_and_its_owners_variables_hold(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    pods = template("1", "1Gi", 1)
+    pods["spec"]["containers"][0] |= {"env": [{"name": "FABRIC_ADDRESS", "value": "mine"}]}
+    pods["spec"]["containers"][0] |= {"envFrom": [{"configMapRef": {"name": "theirs"}}]}
+    made = theirs.running(kind, make("mine", workers(2, pods=pods)))
+    secret = theirs.api.get(SECRETS, "fabric-told-w-1")
+    told = {name: b64decode(value).decode() for name, value in secret["data"].items()}
+    assert told == {**TOLD, "FABRIC_CLUSTER": "w-1"}
+    assert [(owner["kind"], owner["name"]) for owner in secret["metadata"]["ownerReferences"]] == [
+        ("RayCluster" if kind == RAY_CLUSTERS else "RayJob", "mine")
+    ]
+    ours = {"secretRef": {"name": "fabric-told-w-1"}}
+    for name, beside in (("head", []), ("small-0", [{"configMapRef": {"name": "theirs"}}])):
+        container = theirs.api.pod_of(name)["spec"]["containers"][0]
+        assert container["envFrom"] == [ours, *beside]
+    assert container["env"] == [{"name": "FABRIC_ADDRESS", "value": "mine"}]
+    made.leave()
+    theirs.until(lambda: made.done, made)
+    spec = theirs.api.get(kind, "mine")["spec"]
+    inside = spec.get("rayClusterSpec", spec)
+    assert inside["workerGroupSpecs"][0]["template"]["spec"]["containers"] == pods["spec"]["containers"]
+    assert inside["headGroupSpec"]["template"]["spec"] == template()["spec"]
+
+
+def test_a_secret_that_an_earlier_try_has_made_is_taken(theirs: Theirs) -> None:
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.refuses["patch", "rayclusters"] = Unavailable("away")
+    made.turn()
+    assert theirs.api.named(SECRETS) == ["fabric-told-w-1"]
+    theirs.api.refuses.clear()
+    theirs.until(lambda: made.view.phase is Phase.READY, made)
 
 
 def test_no_pod_is_released_before_all_of_the_gang_wait_at_the_gate(theirs: Theirs) -> None:
@@ -308,6 +352,70 @@ def test_pods_that_do_not_run_in_time_end_the_attempt_with_the_reason(
     made.turn()
     reason = "its pods did not run within 600 s: slice head on c0: ImagePullBackOff: no such image ray:2"
     assert (made.view.phase, made.view.problem) == (Phase.BROKEN, reason)
+
+
+def test_an_image_for_another_architecture_ends_the_attempt_at_once(theirs: Theirs) -> None:
+    theirs.api.pulls = False
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.until(lambda: len(theirs.api.released) == 3, made)
+    pulls = {"waiting": {"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"}}
+    name = theirs.api.pod_of("head")["metadata"]["name"]
+    theirs.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": pulls}]})
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem.startswith("RayCluster mine: its image is for another architecture than the node (")
+
+
+@BOTH
+def test_a_node_that_vanishes_after_the_grant_is_the_reason_and_nothing_is_started(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.api.take(NODES, "g0")
+    theirs.until(lambda: theirs.surface.nodes.get("g0") is None)
+    made.turn()
+    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
+    assert made.view.phase is Phase.BROKEN
+    assert theirs.api.get(kind, "mine")["spec"]["suspend"] is True
+
+
+@BOTH
+def test_a_node_that_vanishes_before_a_pod_is_there_is_the_reason(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    theirs.api.makes_pods = False
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.until(lambda: theirs.api.get(kind, "mine")["spec"]["suspend"] is False, made)
+    theirs.api.take(NODES, "g0")
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "cluster"),
+    [(RAY_CLUSTERS, ray_cluster, "mine"), (RAY_JOBS, ray_job, "mine-raycluster")],
+    ids=["RayCluster", "RayJob"],
+)
+def test_a_quota_that_refuses_pods_is_told_in_the_operators_words_and_ends_the_attempt_at_its_deadline(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch, kind: Kind, make: Callable[..., Object], cluster: str
+) -> None:
+    make_pod = theirs.api._make
+
+    def refused(of: Object, group: Object, name: str, node_type: str) -> None:
+        if node_type == "head":
+            make_pod(of, group, name, node_type)
+
+    monkeypatch.setattr(theirs.api, "_make", refused)
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.until(lambda: len(theirs.api.named(PODS)) == 1 and cluster in theirs.api.named(RAY_CLUSTERS), made)
+    uid = theirs.api.get(RAY_CLUSTERS, cluster)["metadata"]["uid"]
+    told = {"reason": "FailedToCreateWorkerPod", "message": "exceeded quota: small", "type": "Warning"}
+    theirs.api.add(EVENTS, {"metadata": {"name": "warns"}, "involvedObject": {"uid": uid}, **told})
+    made._pods._events._known.clear()  # it asks only every few seconds
+    says = "KubeRay has not made all pods of slice head: FailedToCreateWorkerPod: exceeded quota: small"
+    theirs.until(lambda: made.view.message == says, made)
+    monkeypatch.setattr(made, "_since", float("-inf"))
+    made.turn()
+    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, f"its pods did not run within 600 s: {says}")
 
 
 def test_one_whose_owner_edits_what_the_fabric_wrote_is_suspended_all_the_same(theirs: Theirs) -> None:
