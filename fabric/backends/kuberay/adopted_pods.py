@@ -4,7 +4,7 @@ Knows nothing of what the object says of itself.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import KubeApi, Object
@@ -14,6 +14,7 @@ from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import Home
+from fabric.backends.kuberay.silence import Silence
 from fabric.core.errors import NotFound
 
 
@@ -28,6 +29,8 @@ class ForeignSurface:
     pods: Mirror
     """Grouped by the object's uid."""
     nodes: Mirror
+    silence: Silence = field(default_factory=Silence)
+    """Which nodes have been silent for too long."""
 
     @property
     def mirrors(self) -> tuple[Mirror, ...]:
@@ -206,4 +209,4 @@ class AdoptedPods:
 
     def _node_lives(self, pod: Object) -> bool:
         node = pod["spec"].get("nodeName")
-        return not node or pod_state.node_is_ready(self._surface.nodes.get(node))
+        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))

@@ -16,6 +16,7 @@ from fabric.backends.kuberay.foreign import Foreign
 from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_layout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pods import Home
+from fabric.backends.kuberay.silence import Silence
 from fabric.backends.kuberay.telling import Sort, Teller
 from fabric.core.errors import Conflict, Denied, Unavailable
 from fabric.core.resources import Resources
@@ -49,7 +50,7 @@ class Theirs:
             mirror.start()
             assert mirror.first_look(5.0)
         self.mirrors += mirrors
-        return ForeignSurface(self.api, Home(pods_site()), *mirrors)
+        return ForeignSurface(self.api, Home(pods_site()), *mirrors, silence=Silence(0.0))
 
     def granted(self, kind: Kind, item: Object, *parts: Slice) -> WantedCluster:
         """A grant for an object that is made now."""
