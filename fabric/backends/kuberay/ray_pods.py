@@ -56,7 +56,7 @@ class RayPods:
         self.wanted = wanted
         self._layout = layout
         self._surface = surface
-        self._object_name = names.object_name(layout.name)
+        self._object_name = names.object_name(layout.mark)
         self._lock = threading.RLock()
         self._uid = ""
         self._token = ""
@@ -337,9 +337,9 @@ class RayPods:
 
     def _write_down(self) -> None:
         annotation = {names.LAYOUT: self._layout.written()}
-        patched = self._surface.api.patch(
-            RAY_CLUSTERS, self._object_name, {"metadata": {"uid": self._uid, "annotations": annotation}}
-        )
+        labels = {names.WORKLOAD: names.label_value(self._layout.workload), names.ATTEMPT: str(self._layout.attempt)}
+        written = {"uid": self._uid, "labels": labels, "annotations": annotation}
+        patched = self._surface.api.patch(RAY_CLUSTERS, self._object_name, {"metadata": written})
         self._surface.clusters.learn(patched)
 
     def _own(self) -> Object:
