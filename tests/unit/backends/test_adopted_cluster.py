@@ -1,7 +1,6 @@
 """An object of somebody's is started by one patch, watched, and suspended as it was; the API server is in memory."""
 
 import time
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,14 +10,14 @@ import pytest
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_cluster import AdoptedCluster
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
-from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, SECRETS, Kind, Object
+from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, Kind, Object
 from fabric.backends.kuberay.foreign import Foreign
 from fabric.backends.kuberay.layout import adopted_layout_of, written_adopted_layout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.silence import Silence
 from fabric.backends.kuberay.telling import Sort, Teller
-from fabric.core.errors import Conflict, Denied, Unavailable
+from fabric.core.errors import Conflict, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import Outcome, Phase, WantedCluster
 from fabric.workloads.record import Grant, Slice
@@ -50,7 +49,8 @@ class Theirs:
             mirror.start()
             assert mirror.first_look(5.0)
         self.mirrors += mirrors
-        return ForeignSurface(self.api, Home(pods_site()), *mirrors, silence=Silence(0.0))
+        clusters, jobs, pods, nodes = mirrors
+        return ForeignSurface(self.api, Home(pods_site()), clusters, jobs, pods, nodes, silence=Silence(0.0))
 
     def granted(self, kind: Kind, item: Object, *parts: Slice) -> WantedCluster:
         """A grant for an object that is made now."""
@@ -69,7 +69,7 @@ class Theirs:
 
     def is_latest(self, kind: Kind, one: Foreign) -> bool:
         """Whether an object was heard as the server has it."""
-        return one.version == self.api.get(kind, one.name)["metadata"]["resourceVersion"]
+        return one.version == str(self.api.get(kind, one.name)["metadata"]["resourceVersion"])
 
     def running(self, kind: Kind, item: Object) -> AdoptedCluster:
         """One whose pods all run."""
@@ -130,42 +130,6 @@ def test_every_pod_of_a_slice_goes_to_its_node_after_one_patch_of_the_object(
     assert hosts == [("head", "host-c0"), ("small-0", "host-g0"), ("small-0", "host-g0")]
     assert [call for call in theirs.api.calls if call[1] == kind.plural] == [("patch", kind.plural, "mine")]
     assert (made.view.born, made.view.held[0].node) == (7.0, "c0")
-
-
-@BOTH
-def test_every_pod_finds_control_and_its_own_key_in_a_secret_and_its_owners_variables_hold(
-    theirs: Theirs, kind: Kind, make: Callable[..., Object]
-) -> None:
-    pods = template("1", "1Gi", 1)
-    pods["spec"]["containers"][0] |= {"env": [{"name": "FABRIC_ADDRESS", "value": "mine"}]}
-    pods["spec"]["containers"][0] |= {"envFrom": [{"configMapRef": {"name": "theirs"}}]}
-    made = theirs.running(kind, make("mine", workers(2, pods=pods)))
-    secret = theirs.api.get(SECRETS, "fabric-told-w-1")
-    told = {name: b64decode(value).decode() for name, value in secret["data"].items()}
-    assert told == {**TOLD, "FABRIC_CLUSTER": "w-1"}
-    assert [(owner["kind"], owner["name"]) for owner in secret["metadata"]["ownerReferences"]] == [
-        ("RayCluster" if kind == RAY_CLUSTERS else "RayJob", "mine")
-    ]
-    ours = {"secretRef": {"name": "fabric-told-w-1"}}
-    for name, beside in (("head", []), ("small-0", [{"configMapRef": {"name": "theirs"}}])):
-        container = theirs.api.pod_of(name)["spec"]["containers"][0]
-        assert container["envFrom"] == [ours, *beside]
-    assert container["env"] == [{"name": "FABRIC_ADDRESS", "value": "mine"}]
-    made.leave()
-    theirs.until(lambda: made.done, made)
-    spec = theirs.api.get(kind, "mine")["spec"]
-    inside = spec.get("rayClusterSpec", spec)
-    assert inside["workerGroupSpecs"][0]["template"]["spec"]["containers"] == pods["spec"]["containers"]
-    assert inside["headGroupSpec"]["template"]["spec"] == template()["spec"]
-
-
-def test_a_secret_that_an_earlier_try_has_made_is_taken(theirs: Theirs) -> None:
-    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
-    theirs.api.refuses["patch", "rayclusters"] = Unavailable("away")
-    made.turn()
-    assert theirs.api.named(SECRETS) == ["fabric-told-w-1"]
-    theirs.api.refuses.clear()
-    theirs.until(lambda: made.view.phase is Phase.READY, made)
 
 
 def test_no_pod_is_released_before_all_of_the_gang_wait_at_the_gate(theirs: Theirs) -> None:
@@ -330,93 +294,6 @@ def test_an_object_that_changes_while_it_is_started_is_started_as_it_is_then(the
     assert (made.view.phase, made.view.message) == (Phase.STARTING, "it has changed meanwhile")
     theirs.api.refuses.clear()
     theirs.until(lambda: made.view.phase is Phase.READY, made)
-
-
-def test_what_the_fabric_may_not_do_is_the_reason_why_it_does_not_start(theirs: Theirs) -> None:
-    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
-    theirs.api.refuses["patch", "rayclusters"] = Denied("grant verb patch on resource rayclusters")
-    made.turn()
-    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, "grant verb patch on resource rayclusters")
-
-
-def test_pods_that_do_not_run_in_time_end_the_attempt_with_the_reason(
-    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs.api.pulls = False
-    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
-    theirs.until(lambda: len(theirs.api.released) == 3, made)
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image ray:2"}}
-    name = theirs.api.pod_of("head")["metadata"]["name"]
-    theirs.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": waiting}]})
-    theirs.until(lambda: "ImagePullBackOff" in made.view.message, made)
-    monkeypatch.setattr(made, "_since", float("-inf"))
-    made.turn()
-    reason = "its pods did not run within 600 s: slice head on c0: ImagePullBackOff: no such image ray:2"
-    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, reason)
-
-
-def test_an_image_for_another_architecture_ends_the_attempt_at_once(theirs: Theirs) -> None:
-    theirs.api.pulls = False
-    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
-    theirs.until(lambda: len(theirs.api.released) == 3, made)
-    pulls = {"waiting": {"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"}}
-    name = theirs.api.pod_of("head")["metadata"]["name"]
-    theirs.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": pulls}]})
-    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
-    assert made.view.problem.startswith("RayCluster mine: its image is for another architecture than the node (")
-
-
-@BOTH
-def test_a_node_that_vanishes_after_the_grant_is_the_reason_and_nothing_is_started(
-    theirs: Theirs, kind: Kind, make: Callable[..., Object]
-) -> None:
-    made = theirs.cluster(kind, make("mine", TWO))
-    theirs.api.take(NODES, "g0")
-    theirs.until(lambda: theirs.surface.nodes.get("g0") is None)
-    made.turn()
-    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
-    assert made.view.phase is Phase.BROKEN
-    assert theirs.api.get(kind, "mine")["spec"]["suspend"] is True
-
-
-@BOTH
-def test_a_node_that_vanishes_before_a_pod_is_there_is_the_reason(
-    theirs: Theirs, kind: Kind, make: Callable[..., Object]
-) -> None:
-    theirs.api.makes_pods = False
-    made = theirs.cluster(kind, make("mine", TWO))
-    theirs.until(lambda: theirs.api.get(kind, "mine")["spec"]["suspend"] is False, made)
-    theirs.api.take(NODES, "g0")
-    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
-    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
-
-
-@pytest.mark.parametrize(
-    ("kind", "make", "cluster"),
-    [(RAY_CLUSTERS, ray_cluster, "mine"), (RAY_JOBS, ray_job, "mine-raycluster")],
-    ids=["RayCluster", "RayJob"],
-)
-def test_a_quota_that_refuses_pods_is_told_in_the_operators_words_and_ends_the_attempt_at_its_deadline(
-    theirs: Theirs, monkeypatch: pytest.MonkeyPatch, kind: Kind, make: Callable[..., Object], cluster: str
-) -> None:
-    make_pod = theirs.api._make
-
-    def refused(of: Object, group: Object, name: str, node_type: str) -> None:
-        if node_type == "head":
-            make_pod(of, group, name, node_type)
-
-    monkeypatch.setattr(theirs.api, "_make", refused)
-    made = theirs.cluster(kind, make("mine", TWO))
-    theirs.until(lambda: len(theirs.api.named(PODS)) == 1 and cluster in theirs.api.named(RAY_CLUSTERS), made)
-    uid = theirs.api.get(RAY_CLUSTERS, cluster)["metadata"]["uid"]
-    told = {"reason": "FailedToCreateWorkerPod", "message": "exceeded quota: small", "type": "Warning"}
-    theirs.api.add(EVENTS, {"metadata": {"name": "warns"}, "involvedObject": {"uid": uid}, **told})
-    made._pods._events._known.clear()  # it asks only every few seconds
-    says = "KubeRay has not made all pods of slice head: FailedToCreateWorkerPod: exceeded quota: small"
-    theirs.until(lambda: made.view.message == says, made)
-    monkeypatch.setattr(made, "_since", float("-inf"))
-    made.turn()
-    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, f"its pods did not run within 600 s: {says}")
 
 
 def test_one_whose_owner_edits_what_the_fabric_wrote_is_suspended_all_the_same(theirs: Theirs) -> None:
