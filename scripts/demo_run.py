@@ -123,9 +123,10 @@ def live_a_life(client: Client, place: Home, console: Console) -> Report:
     Raises:
         FabricError: If a stage fails.
     """
+    room = room_of(largest_node(client))
     for stage in STAGES:
-        client.submit(spec_of(stage))
-    ended, state = follow(client, console, place), place.state
+        client.submit(spec_of(stage, room.cpus))
+    ended, state = follow(client, console, place, room), place.state
     failed = [view for view in ended.values() if view.state in UNHAPPY]
     if failed:
         for view in failed:
@@ -157,9 +158,34 @@ def last_words(log: str) -> str:
     return next((line for line in reversed(log.splitlines()) if not re.match(r"\[[WE]\d{4} ", line)), "")
 
 
-def spec_of(stage: Stage) -> WorkloadSpec:
-    """The workload section of the stage's own config, with its place in the pipeline."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What services find on the gpu tier."""
+
+    cpus: float
+    """CPU cores of a replica."""
+    beside_stages: bool
+    """Whether a node holds a service beside a stage."""
+
+
+def room_of(cores: float) -> Room:
+    """What services find where the largest node has so many CPU cores."""
+    return Room(min(SERVICE_CPUS, cores / len(MODELS)), cores >= STAGE_CPUS + SERVICE_CPUS)
+
+
+def spec_of(stage: Stage, service_cpus: float = SERVICE_CPUS) -> WorkloadSpec:
+    """The workload section of the stage's own config, with its place in the pipeline.
+
+    Args:
+        stage: The stage.
+        service_cpus: CPU cores with which a model is served. It is judged with as many: sums of other threads may end
+            in other last bits, and then served answers would differ from judged ones.
+    """
     section = read_yaml(ROOT / stage.config)["workload"]
+    if section.get("entrypoint_cpus", service_cpus) != service_cpus:
+        section["entrypoint"] += f" --set threads={max(1, int(service_cpus))}"
+        section["entrypoint_cpus"] = service_cpus
+        section["groups"] = [{**group, "cpus": service_cpus} for group in section["groups"]]
     placed = {"name": stage.name, "after": list(stage.after), "runtime_env": {"working_dir": str(ROOT)}}
     return decode(WorkloadSpec, {**section, **placed}, stage.config)
 
@@ -176,7 +202,7 @@ def largest_node(client: Client) -> float:
     return max(node.capacity["cpus"] for node in client.nodes() if node.tier == "gpu")
 
 
-def follow(client: Client, console: Console, place: Home) -> dict[str, WorkloadView]:
+def follow(client: Client, console: Console, place: Home, room: Room) -> dict[str, WorkloadView]:
     """Show a bar for each workload until all jobs have ended and both services answer, or until one has failed.
 
     A model is deployed as soon as it is registered; where no node holds a service beside a stage, after the last stage.
@@ -188,8 +214,6 @@ def follow(client: Client, console: Console, place: Home) -> dict[str, WorkloadV
         TimeElapsedColumn(),
     )
     said: dict[str, str] = {}
-    cores = largest_node(client)
-    roomy, cpus = cores >= STAGE_CPUS + SERVICE_CPUS, min(SERVICE_CPUS, cores / len(MODELS))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = {stage.name: bars.add_task(stage.name, total=None, start=False, words="queued") for stage in STAGES}
         undeployed = {f"register-{made}": model for model, made in MODELS.items()}
@@ -198,8 +222,8 @@ def follow(client: Client, console: Console, place: Home) -> dict[str, WorkloadV
             if place.pods:
                 place.pods.look()
             registered = [name for name in undeployed if views[name].state == "succeeded"]
-            for registration in registered if roomy or len(registered) == len(MODELS) else []:
-                name = deploy(client, undeployed.pop(registration), cpus)
+            for registration in registered if room.beside_stages or len(registered) == len(MODELS) else []:
+                name = deploy(client, undeployed.pop(registration), room.cpus)
                 tasks[name] = bars.add_task(name, total=None, start=False, words="queued")
             for name, view in views.items():
                 show(bars, tasks[name], view)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from fabric.backends.kuberay.names import ATTEMPT, WORKLOAD
 from fabric.config.load import load
 from fabric.config.site import Site
@@ -32,12 +34,12 @@ class Pods:
         self._seen: dict[tuple[str, int], dict[str, str]] = {}
 
     def look(self) -> None:
-        """Remember the pods that are there now and know their node.
-
-        Raises:
-            RigError: If the cluster does not answer.
-        """
-        for pod in self._api.items(self._path, WORKLOAD):
+        """Remember the pods that are there now and know their node; a cluster that does not answer is asked later."""
+        try:
+            found = self._api.items(self._path, WORKLOAD)
+        except (RigError, httpx.HTTPError):
+            return
+        for pod in found:
             labels, node = pod["metadata"]["labels"], pod["spec"].get("nodeName")
             if node:
                 attempt = (labels[WORKLOAD], int(labels[ATTEMPT]))

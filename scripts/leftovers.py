@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +67,21 @@ def _leftover(pid: int, marker: bytes) -> Leftover | None:
     return Leftover(pid, words.decode(errors="replace").strip()[:200])
 
 
-def find(name: str, value: str, settle_s: float) -> list[Leftover]:
-    """Processes of the run that are still there after `settle_s`; returns as soon as there are none."""
+def find(name: str, value: str, settle_s: float, spared: Callable[[], Collection[int]] = tuple) -> list[Leftover]:
+    """Processes of the run that are still there after `settle_s`; returns as soon as there are none.
+
+    Args:
+        name: Of the marker.
+        value: Of the marker.
+        settle_s: How long they may take to leave.
+        spared: Says which process ids are somebody's that stays; asked anew at every look.
+    """
     marker = f"{name}={value}".encode()
     deadline = time.monotonic() + settle_s
     while True:
         reap()
-        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-        found = [left for pid in pids if pid != os.getpid() and (left := _leftover(pid, marker))]
+        pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+        found = [left for pid in pids - {os.getpid(), *spared()} if (left := _leftover(pid, marker))]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.1)

@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scripts.junit import Counts, read_counts
@@ -196,6 +198,19 @@ def left_out(name: str, reason: str) -> Outcome:
     return Outcome(name, Counts(skipped=1, reasons={reason: 1}))
 
 
+def staying(name: str) -> Callable[[], Collection[int]]:
+    """Says which processes a tier found and leaves behind: those of a rig that is up.
+
+    Tests start parts of it anew, which then descend from us.
+    """
+    if name != "cluster":
+        return tuple
+    from scripts.rigging.layout import layout
+    from scripts.rigging.leaving import standing
+
+    return partial(standing, layout()) if standing(layout()) else tuple
+
+
 def run_tier(name: str, extra: list[str]) -> Outcome:
     """Run one tier, and end what it left behind."""
     if reason := missing_machine(name):
@@ -204,13 +219,14 @@ def run_tier(name: str, extra: list[str]) -> Outcome:
     tier, run, started = TIERS[name], uuid.uuid4().hex, time.monotonic()
     if wrong := prepared(tier):
         return Outcome(name, Counts(), time.monotonic() - started, wrong)
+    spared = staying(name)
     with tempfile.TemporaryDirectory(prefix="fabric-test-", dir=memory() if tier.in_memory else None) as folder:
         report = Path(folder, "junit.xml")
         arguments = ["tests", *tier.arguments, "-q", "--durations=10", f"--junitxml={report}", *extra]
         place = {"TMPDIR": folder} if tier.in_memory else {}
         status = run_pytest(arguments, environment(run) | place, tier.limit_s)
         seconds, counts = time.monotonic() - started, read_counts(report)
-    left = find(MARKER, run, SETTLE_S)
+    left = find(MARKER, run, SETTLE_S, spared)
     for process in left:
         print(f"{name}: left behind: {process.pid} {process.command}", file=sys.stderr)
     end(left)

@@ -6,9 +6,28 @@ from dataclasses import dataclass, field, replace
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Slice
 from tests.builders import hybrid
 
 _ENDS = {"true": Outcome.SUCCEEDED, "false": Outcome.FAILED}
+
+
+class NothingWarm:
+    """Implements `fabric.control.warming.WarmClusters`: nothing was ever kept warm."""
+
+    def warm(self) -> Mapping[str, tuple[Slice, ...]]:
+        """Nothing."""
+        return {}
+
+    def keep_warm(self, wanted: WantedCluster) -> None:
+        """Nobody asks for it."""
+        raise NotImplementedError
+
+    def cool(self, cluster: str) -> None:
+        """There is none."""
+
+    def end_warm(self, patience_s: float) -> None:
+        """There are none."""
 
 
 @dataclass

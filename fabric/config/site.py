@@ -16,6 +16,7 @@ from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
 from fabric.config.store import Store
 from fabric.config.tls import Tls
+from fabric.config.warm import Warm, check_warm
 from fabric.config.windows import Window, check_windows
 from fabric.core.ids import check_name
 from fabric.core.limits import MOST_PACKAGE, WHY_NO_LARGER
@@ -222,6 +223,9 @@ class Site(Settings):
     windows: tuple[Window, ...] = ()
     """Maintenance and capability weeks."""
 
+    warm: tuple[Warm, ...] = ()
+    """Clusters that are started before anybody asks for them; without any, none is."""
+
     notices: Notices | None = None
     """Who is told of failures, preemptions and nodes that go down; None tells nobody."""
 
@@ -306,6 +310,7 @@ class Site(Settings):
         check_kubernetes(self.kubernetes, kept, wanted=self.backend == "kuberay")
         nodes = {tier.name: tier.node_names for tier in self.tiers}
         check_windows(self.windows, nodes, [project.name for project in self.projects])
+        check_warm(self.warm, {tier.name: tier.heads for tier in self.tiers})
         if self.anonymous and not self.on_loopback:
             raise ValueError(f"anonymous access needs a loopback host, not {self.host}")
         return self

@@ -14,13 +14,16 @@ from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Role
 from fabric.control.deployed import deployed_config
+from fabric.core.ids import attempt_id
 from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
 from fabric.store.keys import Key
-from fabric.workloads.record import Record
+from fabric.workloads.record import Grant, Record
 
 MLFLOW_CA = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 """MLflow's own name for a file of certificates to believe."""
+MLFLOW_KEY = "MLFLOW_TRACKING_TOKEN"
+"""MLflow's own name for the key that it shows."""
 
 ServeConfig = Callable[[Record, Path, str], Mapping[str, Any]]
 """From a service's record, its model's folder and its secret to a Serve configuration."""
@@ -74,8 +77,6 @@ class SiteBlueprint:
         spec = record.spec
         held = {"num_cpus": spec.entrypoint_cpus, "num_gpus": spec.entrypoint_gpus, "memory": spec.entrypoint_memory}
         secret = self._service_secret(record)
-        # The pods of somebody's object are as he wrote them, and are told nothing.
-        told = {} if spec.adopted else self._told(record)
         return WantedCluster(
             name=record.cluster,
             workload=record.name,
@@ -84,7 +85,7 @@ class SiteBlueprint:
             grant=record.grant,
             entrypoint=spec.entrypoint,
             runtime_env=spec.runtime_env,
-            env=told,
+            env=self._told(record),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,
@@ -96,6 +97,27 @@ class SiteBlueprint:
             project=spec.project,
             adopted=spec.adopted,
         )
+
+    def warm(self, name: str, grant: Grant, now: float) -> WantedCluster:
+        """A cluster that nobody has asked for: it is told what all work is told, and has a key that opens nothing yet.
+
+        Args:
+            name: In place of a workload's.
+            grant: Where it may be.
+            now: Seconds since the epoch.
+        """
+        key = _new_secret()
+        return WantedCluster(
+            name=attempt_id(name, 1), workload=name, attempt=1, generation=1, grant=grant, entrypoint="",
+            runtime_env={}, env={**common(self.site), **self._cache(), env.TOKEN: key, MLFLOW_KEY: key}, metadata={},
+            driver={}, born=now, warm=True,
+        )  # fmt: skip
+
+    def let_in(self, warm: WantedCluster, wanted: WantedCluster) -> None:
+        """Let the key of a warm cluster open control for the work that gets it, as long as that work lives."""
+        name = f"workload/{wanted.workload}/{wanted.attempt}"
+        key = Key(name, wanted.project, Role.WORKLOAD, wanted.workload, wanted.born)
+        self.secrets.add_key(_digest(warm.env[env.TOKEN]), key)
 
     def _serve(self, record: Record, secret: str) -> Mapping[str, Any] | None:
         if record.spec.serve is not None:
@@ -115,13 +137,15 @@ class SiteBlueprint:
         """What every process of a workload is told (design: workloads and their life)."""
         token = self.secrets.secret(record.name, "token", _new_secret)
         key = Key(f"workload/{record.name}", record.spec.project, Role.WORKLOAD, record.name, record.at.submitted)
-        self.secrets.add_key(hashlib.sha256(token.encode()).hexdigest(), key)
+        self.secrets.add_key(_digest(token), key)
         artifacts = self.artifacts / record.spec.project
         with file_errors(artifacts):
             artifacts.mkdir(parents=True, exist_ok=True)
-        # A folder of this machine, which pods do not see.
-        cache = {} if self.site.kubernetes else {env.CACHE: str(self.cache)}
-        return {**told(record, self.site, artifacts.as_uri(), token), **cache}
+        return {**told(record, self.site, artifacts.as_uri(), token), **self._cache()}
+
+    def _cache(self) -> dict[str, str]:
+        """Where this machine keeps converted assets; pods do not see it."""
+        return {} if self.site.kubernetes else {env.CACHE: str(self.cache)}
 
 
 def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, str]:
@@ -133,23 +157,30 @@ def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, st
         artifacts: URI of its project's artifacts.
         token: Its own key.
     """
+    return {
+        env.REVISION: _package_of(record.spec.runtime_env),
+        **record.spec.env,
+        **common(site),
+        env.TOKEN: token,
+        env.WORKLOAD: record.name,
+        env.ATTEMPT: str(record.attempt),
+        env.USER: record.submitted_by,
+        env.ARTIFACTS: artifacts,
+        MLFLOW_KEY: token,
+    }
+
+
+def common(site: Site) -> dict[str, str]:
+    """What every process is told, whatever it runs."""
     pods = site.kubernetes.control_url if site.kubernetes else None
     address = pods or site.url(site.ports.control)
     # A path of this machine, which pods do not see: their images know whom to believe.
     believed = {} if site.tls is None or pods else {env.CA: site.tls.believed, MLFLOW_CA: site.tls.believed}
     return {
-        env.REVISION: _package_of(record.spec.runtime_env),
-        **record.spec.env,
         env.ADDRESS: address,
-        env.TOKEN: token,
         **believed,
-        env.WORKLOAD: record.name,
-        env.ATTEMPT: str(record.attempt),
-        env.USER: record.submitted_by,
         env.GRACE_S: f"{site.grace_s:g}",
-        env.ARTIFACTS: artifacts,
         env.MLFLOW: f"{address}/mlflow",
-        "MLFLOW_TRACKING_TOKEN": token,
         # Ray's own patience between SIGTERM and SIGKILL of an entrypoint.
         "RAY_JOB_STOP_WAIT_TIME_S": str(max(1, int(site.grace_s))),
     }
@@ -159,6 +190,10 @@ def _package_of(runtime_env: Mapping[str, Any]) -> str:
     """Name of the working directory's package, which is a hash of its contents; empty where there is none."""
     found = runtime_env.get("working_dir")
     return found.rpartition("/")[2].removesuffix(".zip") if isinstance(found, str) else ""
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _new_secret() -> str:

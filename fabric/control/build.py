@@ -47,6 +47,7 @@ from fabric.control.reloading import Reloading, Source
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
+from fabric.control.warming import WarmClusters, Warmer
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Door
@@ -76,7 +77,7 @@ class Running:
     """Reads the site file again."""
 
 
-class Clusters(Backend, Protocol):
+class Clusters(Backend, WarmClusters, Protocol):
     """A backend that is begun and ended."""
 
     def start(self) -> None:
@@ -148,13 +149,15 @@ def running(
     records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
-    changed = threading.Event()
-    around = Surroundings(state, logs, packages, changed, may_act=lease.check if lease else lambda: None)
-    backend = outside.backend(site, around)
     mlflow = outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
     artifacts = Artifacts(state / "artifacts", site.max_artifact_bytes)
     blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
+    around = Surroundings(
+        state, logs, packages, threading.Event(),
+        may_act=lease.check if lease else lambda: None, let_in=blueprint.let_in,
+    )  # fmt: skip
+    backend = outside.backend(site, around)
     drains = Drains(records, SystemClock().now)
     budgets = Budgets(site, records)
     emptying = Emptying(drains, records.get, budgets.planned, backend.observe)
@@ -166,8 +169,12 @@ def running(
         clock=SystemClock(), settings=loop_settings(site, records.projects()),
         decider=onlookers.figures.timing_decisions(emptying.planned), memory=acts,
     )  # fmt: skip
-    thread = LoopThread(loop.step, changed, took=onlookers.figures.step_took)
+    thread = LoopThread(loop.step, around.changed, took=onlookers.figures.step_took)
     endings = Endings(records, hands, thread)
+    warmer = Warmer(
+        backend, site, lambda: loop.last_decision, lambda name, grant: blueprint.warm(name, grant, SystemClock().now()),
+        leads=lambda: candidate is None or candidate.leads,
+    )  # fmt: skip
 
     def use_projects() -> None:
         loop.use(loop_settings(service.site, records.projects()))
@@ -176,6 +183,7 @@ def running(
         settings = loop_settings(other, records.projects())
         budgets.use(other.projects)
         adoptions.use(other)
+        warmer.use(other)
         service.use_site(other)
         loop.use(settings)
 
@@ -187,7 +195,7 @@ def running(
         for correction in acts.reconcile():
             _log.warning("the ledger was brought to what is held: %s", correction)
         use_projects()
-        for part in (backend, mlflow, thread, notifier):
+        for part in (backend, mlflow, thread, warmer, notifier):
             part.start()
         service.packages.collect()
 
@@ -218,7 +226,7 @@ def running(
         yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            for end in (notifier.end, thread.end, backend.close, mlflow.end):
+            for end in (notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
                 end()
         if candidate is not None:
             candidate.end()

@@ -123,6 +123,8 @@ class WantedCluster:
     """Whose work it is, and so whose packages it may use."""
     adopted: AdoptedSpec | None = None
     """The object that is started in place of a new cluster; None where the fabric makes the cluster."""
+    warm: bool = False
+    """Whether nobody has asked for it yet: it starts, runs nothing, and waits until work gets it."""
 
 
 @dataclass(frozen=True, slots=True)

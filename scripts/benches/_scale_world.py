@@ -105,6 +105,8 @@ def site_file(world: World, folder: Path) -> Path:
     site = yaml.load(SITE)
     site["name"] = "scale"
     site["kubernetes"]["control_url"] = None
+    # What the gangs of the other ways give their heads.
+    site["head"] = {"cpus": int(HEAD["cpu"]), "memory": HEAD["memory"].replace("Gi", " GiB")}
     # Nobody joins a head that does not exist: the pods are all there is to see.
     site["kubernetes"]["start_deadline_s"] = 86_400
     for tier in site["tiers"]:

@@ -1,7 +1,8 @@
 """The kills of a tier, many times over; about 5 minutes a round.
 
 On this machine's own processes: control, the supervisor, a raylet. With `--on cluster`, in pods of the rig: control, a
-training's pod, a whole node, and the operator, the API server and etcd for 30 seconds each.
+training's pod, a whole node, and the operator, the API server and etcd for 30 seconds each; some 20 minutes a round.
+The rig is built if need be, brought up once, made whole after every kill, and taken down again unless it was up before.
 
 Each kill comes at an instant drawn from a seed that the table shows (`--seed` repeats one), and each run asserts from
 outside that nothing is lost: operating system processes, bytes of the log, steps on the disk. A run that has ended is a
@@ -18,11 +19,22 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scripts.leftovers import adopt_orphans, end, find
-from scripts.tiers import GIVE_UP_S, MARKER, ROOT, SETTLE_S, environment, run_pytest
+from scripts.rigging.api import wait_until
+from scripts.rigging.building import build
+from scripts.rigging.errors import RigError
+from scripts.rigging.layout import layout
+from scripts.rigging.leaving import standing
+from scripts.rigging.refusing import refusal
+from scripts.rigging.rig import Rig
+from scripts.tiers import CLUSTER, GIVE_UP_S, MARKER, ROOT, SETTLE_S, environment, run_pytest
 
 FAULTS, TRAINING = "tests/ray/test_faults.py::", "tests/ray/test_training_faults.py::"
 ON_RIG = "tests/cluster/test_fabric.py::"
@@ -47,6 +59,8 @@ OUTAGE_S = 30
 """How long a part of Kubernetes stays dead."""
 PLACES = {"processes": TESTS, "cluster": CLUSTER_TESTS}
 
+WHOLE_S = 60.0
+"""How long the rig may take to be as it was after a test, in seconds, before what does not run is started again."""
 LIMIT_S = 900.0
 """Seconds for one test; it is unfinished after them."""
 
@@ -57,15 +71,70 @@ PASSED, FAILED = 0, 1
 """Exit statuses of pytest; any other means that the test did not come to its end."""
 
 
-def run(name: str, turn: int, seed: int, logs: Path) -> dict[str, Any]:
-    """One kill; its row."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where kills are."""
+
+    own: Callable[[], Collection[int]] = tuple
+    """Which processes belong to it, and stay."""
+    mend: Callable[[], None] = lambda: None
+    """Makes it whole again."""
+
+
+@contextmanager
+def place(on: str) -> Iterator[Place]:
+    """Where kills are: this machine, or the rig, which is up meanwhile and afterwards as it was before.
+
+    Raises:
+        RigError: If the rig cannot be built or does not come up.
+    """
+    if on != "cluster":
+        yield Place()
+        return
+    if os.environ.get(CLUSTER):
+        raise RigError(f"{CLUSTER} names another cluster, and these kills break parts of the rig: unset it")
+    if reason := refusal():
+        raise RigError(reason)
+    build(layout())
+    rig = Rig(layout())
+    was_up = rig.status().up
+    try:
+        rig.up()
+        yield Place(partial(standing, layout()), partial(mend, rig))
+    finally:
+        if not was_up:
+            rig.down()
+
+
+def mend(rig: Rig) -> None:
+    """Wait until the rig is whole; start what a test that was cut off has left dead.
+
+    Raises:
+        RigError: If it does not come back.
+    """
+    try:
+        wait_until("the rig is whole", lambda: rig.status().up, WHOLE_S)
+    except RigError:
+        rig.up()
+
+
+def run(name: str, turn: int, seed: int, logs: Path, *, own: Callable[[], Collection[int]] = tuple) -> dict[str, Any]:
+    """One kill; its row.
+
+    Args:
+        name: Of the kill.
+        turn: Number of the round.
+        seed: Of its instant.
+        logs: Folder for what pytest prints.
+        own: Says which processes stay.
+    """
     mark, log = uuid.uuid4().hex, logs / f"{name.replace(', ', '-').replace(' ', '-')}-{turn}.log"
     test = (TESTS | CLUSTER_TESTS)[name]
     arguments = [test, "-q", "-p", "no:randomly", "-p", "no:xdist", "-rA", "--seed", str(seed), f"--outage={OUTAGE_S}"]
     began = time.monotonic()
     status = run_pytest([*arguments, f"--timeout={LIMIT_S:g}"], environment(mark), LIMIT_S + GIVE_UP_S, log)
     seconds = round(time.monotonic() - began, 1)
-    left = find(MARKER, mark, SETTLE_S)
+    left = find(MARKER, mark, SETTLE_S, own)
     end(left)
     with log.open("a") as out:
         out.writelines(f"left behind: {process.pid} {process.command}\n" for process in left)
@@ -76,7 +145,7 @@ def run(name: str, turn: int, seed: int, logs: Path) -> dict[str, Any]:
 
 
 def verdict(status: int, said: str, num_left: int) -> str:
-    """What a run of pytest says about losses.
+    """What a run of pytest says about losses; one that was skipped says nothing.
 
     Args:
         status: Pytest's exit status.
@@ -84,6 +153,8 @@ def verdict(status: int, said: str, num_left: int) -> str:
         num_left: Processes that were there afterwards.
     """
     if status not in (PASSED, FAILED) or (status == FAILED and "from pytest-timeout" in said):
+        return UNFINISHED
+    if status == PASSED and "1 passed" not in said:
         return UNFINISHED
     return OK if status == PASSED and not num_left else LOST
 
@@ -108,18 +179,24 @@ def main() -> int:
         file.unlink(missing_ok=True)
     kept = map(json.loads, file.read_text().splitlines() if file.exists() else [])
     rows = {(row["killed"], row["turn"]): row for row in kept}
+    wanted = [(name, turn) for turn in range(options.times) for name in options.only or PLACES[options.on]]
     adopt_orphans()
-    for turn in range(options.times):
-        for name in options.only or PLACES[options.on]:
-            if rows.get((name, turn), {}).get("outcome", UNFINISHED) != UNFINISHED:
-                continue
-            seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
-            row = rows[name, turn] = run(name, turn, seed, options.out)
-            with file.open("a") as out:
-                out.write(json.dumps(row) + "\n")
-            print(f"{turn + 1}/{options.times} {name:20} seed {seed} {row['outcome']}", flush=True)
+    try:
+        with place(options.on) as where:
+            for name, turn in wanted:
+                if rows.get((name, turn), {}).get("outcome", UNFINISHED) != UNFINISHED:
+                    continue
+                seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
+                row = rows[name, turn] = run(name, turn, seed, options.out, own=where.own)
+                with file.open("a") as out:
+                    out.write(json.dumps(row) + "\n")
+                print(f"{turn + 1}/{options.times} {name:20} seed {seed} {row['outcome']}", flush=True)
+                where.mend()
+    except RigError as error:
+        print(f"bench: the rig: {error}", file=sys.stderr)
+        return 1
     print(table(list(rows.values())))
-    return int(any(row["outcome"] != OK for row in rows.values()))
+    return int(any(rows[each]["outcome"] != OK for each in wanted))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from scripts.benches._own_fabric import ROOT, OwnFabric, own_fabric
 from scripts.benches._sides import compared
 from scripts.rigging.api import Api, wait_until
 from scripts.rigging.images import RAY_IMAGE
+from scripts.rigging.installing import make_namespace
 from scripts.rigging.layout import GPU, NODES, layout
 from scripts.rigging.rig import Rig
 
@@ -30,6 +31,8 @@ AT_MOST = 1.2
 """Fabric / plain KubeRay; the goal of the project."""
 NAMESPACE = "fabric-bench"
 PATIENCE_S = 300.0
+HEAD_MEMORY, WORK_MEMORY = "2560Mi", "2Gi"
+"""What the rig's site file gives heads, and work that does not say."""
 BIN = Path(sys.executable).parent
 PROGRAM = """
 import sys, time
@@ -113,7 +116,8 @@ def ray_job(name: str, words: list[str]) -> dict[str, Any]:
 
 
 def _pod(node: str, num_gpus: int) -> dict[str, Any]:
-    amounts = {"cpu": "1", "memory": "2Gi", **({GPU: str(num_gpus)} if num_gpus else {})}
+    memory = WORK_MEMORY if num_gpus else HEAD_MEMORY
+    amounts = {"cpu": "1", "memory": memory, **({GPU: str(num_gpus)} if num_gpus else {})}
     container = {"name": "ray", "image": RAY_IMAGE, "imagePullPolicy": "Never"}
     container["resources"] = {"requests": amounts, "limits": amounts}  # type: ignore[assignment]
     spec: dict[str, Any] = {"containers": [container], "nodeSelector": {"kubernetes.io/hostname": node}}
@@ -138,13 +142,15 @@ def main() -> int:
     options = parser.parse_args()
     rig = Rig(layout())
     was_up = rig.status().up
-    rig.up()
-    with rig.api() as api:
-        api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        found = _all(Bench(api, layout().shared), options.times)
-        api.delete(f"/api/v1/namespaces/{NAMESPACE}")
-    if not was_up:
-        rig.down()
+    try:
+        rig.up()
+        with rig.api() as api:
+            make_namespace(api, {"metadata": {"name": NAMESPACE}})
+            found = _all(Bench(api, layout().shared), options.times)
+            api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+    finally:
+        if not was_up:
+            rig.down()
     return compared(found, AT_MOST)
 
 

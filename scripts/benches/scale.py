@@ -9,7 +9,7 @@ before the next run, and the order of the ways rotates. Goals: the door at most 
 
 `--mixed` plays ten minutes of mixed gangs instead, and `--climb` doubles the nodes until something stops. A run that
 has ended is a file of its own, so a bench that was stopped goes on where it was; files of other commits are not taken.
-Needs the rig with `scripts/rig build --peers`.
+What of the rig is not built yet is built first, Kueue included where it is compared with.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from scripts.benches._scale_arms import WAYS, measured, staged
 from scripts.benches._scale_mixed import played
 from scripts.benches._scale_world import World, make_nodes, remove_nodes
 from scripts.rigging.api import Api
+from scripts.rigging.building import build
 from scripts.rigging.errors import RigError
 from scripts.rigging.layout import FAKE_PODS, ROOT, layout
 from scripts.rigging.rig import Rig
@@ -209,19 +210,30 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the mixed gangs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where results are kept")
     options = parser.parse_args()
-    rig = Rig(layout())
-    was_up = rig.status().up
-    rig.up()
-    play = mix if options.mixed else climb if options.climb else compare
     try:
-        with rig.api() as api, tempfile.TemporaryDirectory(prefix="scale-") as folder:
-            missed = play(rig, api, options, Path(folder))
-    finally:
-        if not was_up:
-            rig.down()
+        missed = _on_the_rig(options)
+    except RigError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     for sentence in missed:
         print(f"missed: {sentence}")
     return int(bool(missed))
+
+
+def _on_the_rig(options: argparse.Namespace) -> list[str]:
+    """Build what is missing, bring the rig up unless it is, and play; what misses its goal."""
+    compares = not (options.mixed or options.climb)
+    play = compare if compares else mix if options.mixed else climb
+    build(layout(), peers=compares and "kueue" in (options.only or WAYS))
+    rig = Rig(layout())
+    was_up = rig.status().up
+    try:
+        rig.up()
+        with rig.api() as api, tempfile.TemporaryDirectory(prefix="scale-") as folder:
+            return play(rig, api, options, Path(folder))
+    finally:
+        if not was_up:
+            rig.down()
 
 
 if __name__ == "__main__":

@@ -9,23 +9,46 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from scripts.rigging.api import Api, Object
+from scripts.rigging.api import NOT_FOUND, Api, Object, Refused, wait_until
 from scripts.rigging.layout import ROOT
 
 BASE = ROOT / "clusters" / "base"
 USER = "fabric"
+GONE_S = 180.0
+"""How long a namespace that was deleted may take to be gone, with pods that are asked to leave."""
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_NAMESPACES = "/api/v1/namespaces"
 
 
 def install(api: Api, namespace: str) -> None:
     """Make the namespace, and give the user `fabric` control's rights in it and no others."""
     for item in _documents("namespace.yaml"):
-        api.create("/api/v1/namespaces", {**item, "metadata": {**item["metadata"], "name": namespace}})
+        make_namespace(api, {**item, "metadata": {**item["metadata"], "name": namespace}})
     for item in _documents("rights.yaml"):
         if item["kind"] in ("Role", "ClusterRole"):
             api.create(_collection(item["kind"], namespace), item)
         elif item["kind"] in ("RoleBinding", "ClusterRoleBinding"):
             api.create(_collection(item["kind"], namespace), _bound(item, namespace))
+
+
+def make_namespace(api: Api, item: Object) -> None:
+    """Make a namespace unless it is there; one of that name that leaves is gone before.
+
+    Raises:
+        RigError: If it stays.
+    """
+    name = item["metadata"]["name"]
+    wait_until(f"an earlier namespace {name} is gone", lambda: not _leaves(api, name), GONE_S)
+    api.create(_NAMESPACES, item)
+
+
+def _leaves(api: Api, namespace: str) -> bool:
+    try:
+        return "deletionTimestamp" in api.get(f"{_NAMESPACES}/{namespace}")["metadata"]
+    except Refused as refused:
+        if refused.status != NOT_FOUND:
+            raise
+        return False
 
 
 def uninstall(api: Api, namespace: str) -> None:
@@ -34,7 +57,7 @@ def uninstall(api: Api, namespace: str) -> None:
         if item["kind"] == "ClusterRoleBinding":
             name = _bound(item, namespace)["metadata"]["name"]
             api.delete(f"{_collection('ClusterRoleBinding', namespace)}/{name}")
-    api.delete(f"/api/v1/namespaces/{namespace}")
+    api.delete(f"{_NAMESPACES}/{namespace}")
 
 
 def _bound(item: Object, namespace: str) -> Object:

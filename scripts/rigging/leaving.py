@@ -12,13 +12,20 @@ from pathlib import Path
 from scripts.rigging.layout import BRIDGE, NODES, Layout, Node
 from scripts.rigging.network import remove_bridge
 from scripts.rigging.nodes import cgroup, folder, socket
-from scripts.rigging.processes import POLL_S, Process, end_all, process
+from scripts.rigging.processes import POLL_S, Process, Processes, end_all, process
 from scripts.rigging.refusing import hierarchies
 
 SHIM = "containerd-shim-runc-v2"
 CNI_RESULTS = Path("/var/lib/cni/results")
 CONTAINER_LINKS = Path("/var/log/containers")
 GIVE_UP_S = 10.0
+
+
+def standing(layout: Layout) -> set[int]:
+    """Process ids of what a rig that is up consists of: its components, and the helpers that hold containers."""
+    components = Processes(layout.records, layout.logs)
+    found = {running.pid for name in components.names() if (running := components.find(name))}
+    return found | {shim.pid for node in NODES for shim in _shims(layout, node)} if found else found
 
 
 def end_pods(layout: Layout, node: Node) -> None:

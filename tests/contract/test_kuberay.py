@@ -19,7 +19,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.ports import Backend, WantedCluster
 from fabric.workloads.record import Grant
 from tests.builders import FakeLogs, FakePackages, piece, wanted
-from tests.contract.backend_contract import BackendContract
+from tests.contract.warm_contract import WarmContract
 from tests.fake_api_server import FakeApiServer, kube_node
 from tests.unit.backends.test_kuberay_manifest import pods_site
 
@@ -79,7 +79,7 @@ class FakeHead(PodHead):
         return []
 
 
-class TestKubeRayBackend(BackendContract):
+class TestKubeRayBackend(WarmContract):
     """With pods in memory."""
 
     patience_s = 20.0

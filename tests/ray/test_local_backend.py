@@ -21,7 +21,7 @@ from fabric.core.resources import Resources
 from fabric.scheduler.ports import Backend, WantedCluster
 from fabric.workloads.record import Grant
 from tests.builders import FakeLogs, FakePackages, piece, tiny_site, wanted
-from tests.contract.backend_contract import BackendContract
+from tests.contract.warm_contract import WarmContract
 
 
 def test_every_port_that_is_handed_out_is_different() -> None:
@@ -29,10 +29,11 @@ def test_every_port_that_is_handed_out_is_different() -> None:
     assert len(set(ports.values())) == len(ports)
 
 
-class TestLocalBackend(BackendContract):
+class TestLocalBackend(WarmContract):
     """With raylets."""
 
     patience_s = 120.0
+    knows_itself = 'test "$FABRIC_WORKLOAD" = late'
 
     @pytest.fixture
     def backend(self) -> Iterator[LocalBackend]:

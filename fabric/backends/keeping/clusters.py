@@ -3,16 +3,27 @@
 Knows nothing of processes or pods: a backend says how a cluster begins and how slices are added to it.
 """
 
+import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic
 
+from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, N, Surroundings
-from fabric.core.errors import Unavailable
+from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.warm import crowded, fits, late
+from fabric.core.errors import FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Door, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
+from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.05
+"""Between two looks at what leaves, in seconds."""
 
 
 class KeptClusters(ABC, Generic[N]):
@@ -25,11 +36,49 @@ class KeptClusters(ABC, Generic[N]):
         self._lock = threading.Lock()
 
     def observe(self) -> Mapping[str, ClusterView]:
-        """Every cluster that exists, by name."""
+        """Every cluster that exists, by name; but for warm ones, which are nobody's."""
         with self._lock:
             for name in [name for name, keeper in self._keepers.items() if keeper.done]:
                 del self._keepers[name]
-            return {name: keeper.view for name, keeper in self._keepers.items()}
+            return {name: keeper.view for name, keeper in self._keepers.items() if not keeper.layout.warm}
+
+    def warm(self) -> Mapping[str, tuple[Slice, ...]]:
+        """What each warm cluster is made of, by its name, also of those that still start; what is broken leaves."""
+        with self._lock:
+            for name, keeper in self._warm():
+                if keeper.view.phase is Phase.BROKEN:
+                    _log.warning("the warm cluster %s is given up: %s", name, keeper.view.problem)
+                    keeper.leave()
+            return {name: keeper.wanted.grant.slices for name, keeper in self._warm() if keeper.wanted}
+
+    def keep_warm(self, wanted: WantedCluster) -> None:
+        """Begin a cluster that nobody has asked for, where there is room for it.
+
+        Raises:
+            Unavailable: If it cannot be started now.
+        """
+        with self._lock:
+            self._launch(wanted)
+
+    def cool(self, cluster: str) -> None:
+        """Take a warm cluster away; one that was given to work meanwhile stays."""
+        with self._lock:
+            keeper = self._keepers.get(cluster)
+            if keeper is not None and keeper.layout.warm:
+                keeper.leave()
+
+    def end_warm(self, patience_s: float) -> None:
+        """Take all warm clusters away, and wait for that as long as the patience lasts, in seconds."""
+        until = time.monotonic() + patience_s
+        for name in self.warm():
+            self.cool(name)
+        while time.monotonic() < until and any(k.layout.warm and not k.done for k in list(self._keepers.values())):
+            time.sleep(_LOOK_EVERY_S)
+
+    def _warm(self) -> list[tuple[str, Keeper[N]]]:
+        """Warm clusters that are not leaving."""
+        kept = sorted(self._keepers.items())
+        return [(name, one) for name, one in kept if one.layout.warm and one.view.phase is not Phase.LEAVING]
 
     def door(self, cluster: str) -> Door | None:
         """Where the head of a cluster answers; None if it has none, or nobody knows where yet."""
@@ -55,7 +104,9 @@ class KeptClusters(ABC, Generic[N]):
                 for other in earlier:
                     other.leave()
             elif keeper is None:
-                self._launch(wanted)
+                if not self._lease(wanted):
+                    self._make_room(wanted.grant.slices)
+                    self._launch(wanted)
             else:
                 self._tell(keeper, wanted)
                 self._resize(keeper, wanted)
@@ -69,6 +120,44 @@ class KeptClusters(ABC, Generic[N]):
         """Take the cluster away."""
         if keeper := self._keepers.get(cluster):
             keeper.leave()
+
+    @abstractmethod
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node of the site and its state."""
+
+    @abstractmethod
+    def _output(self, slices: N, head: RayHead) -> Output:
+        """Where the output of the entrypoint comes from, of a cluster as its layout says now."""
+
+    def _held(self) -> Iterator[Slice]:
+        """What all clusters occupy."""
+        for keeper in self._keepers.values():
+            yield from keeper.layout.held
+
+    def _lease(self, wanted: WantedCluster) -> bool:
+        """Give work a warm cluster that is what it was granted; whether there is one."""
+        for name, keeper in self._warm():
+            known = keeper.wanted
+            if known is None or keeper.view.phase is not Phase.READY or not fits(wanted, known):
+                continue
+            try:
+                # Its key opens control for this work before the work can use it.
+                self._around.let_in(known, wanted)
+                self._around.logs.begin(wanted.workload, wanted.attempt)
+                keeper.lease(wanted, late(wanted, known), self._output)
+            except (OSError, FabricError) as error:
+                _log.warning("%s does not get the warm cluster %s: %s", wanted.name, name, error)
+                continue
+            self._keepers[wanted.name] = self._keepers.pop(name)
+            _log.info("%s gets the warm cluster %s", wanted.name, name)
+            return True
+        return False
+
+    def _make_room(self, parts: Sequence[Slice]) -> None:
+        """Let warm clusters leave where these slices have no room beside them."""
+        warm = self._warm()
+        for name in crowded(parts, list(self._held()), self.nodes(), dict(warm_slices(warm))) if warm else ():
+            self._keepers[name].leave()
 
     @abstractmethod
     def _launch(self, wanted: WantedCluster) -> None:
@@ -111,4 +200,11 @@ class KeptClusters(ABC, Generic[N]):
         vacated = {layout.nodes[name] for name in layout.leaving}
         added = [part for part in granted if part.name not in layout.slices and part.node not in vacated]
         if added:
+            self._make_room(added)
             self._add(keeper, added, wanted)
+
+
+def warm_slices(warm: Sequence[tuple[str, Keeper[N]]]) -> Iterator[tuple[str, tuple[Slice, ...]]]:
+    """What each of these clusters occupies."""
+    for name, keeper in warm:
+        yield name, keeper.layout.held

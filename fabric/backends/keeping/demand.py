@@ -16,6 +16,8 @@ _FLAGS = {"CPU": "--entrypoint-num-cpus (or cpus of a group)", "GPU": "--entrypo
 _MORE_WORKERS = "more workers (fabric.workers, or count of a group)"
 _RAYS_OWN = re.compile(r"object_store_memory|node:.*|accelerator_type:.*|.*_group_.*")
 """Resources that Ray's nodes have without being granted them: of every node, or of a placement group that is there."""
+UNMET_AFTER_S = 30.0
+"""How long a demand must stay impossible before it is told, in seconds (design: asking)."""
 _SELECTOR = re.compile(r"(?P<no>!?)(?:in\((?P<many>.*)\)|(?P<one>.*))")
 
 
@@ -215,3 +217,24 @@ def _group(demand: Demand) -> str:
 
 def _again(kinds: Sequence[str]) -> str:
     return f"Submit again with more: {', '.join(_FLAGS[kind] for kind in sorted(kinds))}"
+
+
+class Unmet:
+    """Whether the same demand has stayed impossible for so long that it is worth a word."""
+
+    def __init__(self, after_s: float = UNMET_AFTER_S) -> None:
+        self._after_s = after_s
+        self._since: tuple[str, float] | None = None
+
+    def lasts(self, sentence: str, now: float) -> bool:
+        """Whether it has.
+
+        Args:
+            sentence: What is impossible now; empty for nothing.
+            now: Seconds that only grow.
+        """
+        if not sentence:
+            self._since = None
+        elif self._since is None or self._since[0] != sentence:
+            self._since = (sentence, now)
+        return self._since is not None and now - self._since[1] >= self._after_s

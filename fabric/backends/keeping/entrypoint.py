@@ -10,16 +10,20 @@ from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
 
-def job_request(wanted: WantedCluster) -> dict[str, Any]:
+def job_request(wanted: WantedCluster, late: Mapping[str, str] | None = None) -> dict[str, Any]:
     """As Ray's Jobs API takes it.
 
     The entrypoint holds its accelerators in Ray, so that it sees them, but no CPUs or memory: the cluster has nothing
     beside the grant, and a driver that held its CPUs would leave its own tasks none.
+
+    Args:
+        wanted: The work.
+        late: Variables that its cluster's processes were not told at their start; those it sets itself hold.
     """
     request: dict[str, Any] = {
         "entrypoint": wanted.entrypoint,
         "submission_id": wanted.name,
-        "runtime_env": dict(wanted.runtime_env),
+        "runtime_env": _with(wanted.runtime_env, late or {}),
         "metadata": dict(wanted.metadata),
     }
     if wanted.driver and len(wanted.grant.slices) > 1:
@@ -27,6 +31,11 @@ def job_request(wanted: WantedCluster) -> dict[str, Any]:
     if wanted.driver.get("num_gpus"):
         request["entrypoint_num_gpus"] = wanted.driver["num_gpus"]
     return request
+
+
+def _with(runtime_env: Mapping[str, Any], late: Mapping[str, str]) -> dict[str, Any]:
+    told = {**late, **(runtime_env.get("env_vars") or {})}
+    return {**runtime_env, **({"env_vars": told} if told else {})}
 
 
 def driver_slice(wanted: WantedCluster) -> Slice:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from fabric.backends.keeping.answers import message_of, still_serves
-from fabric.backends.keeping.demand import unmet
+from fabric.backends.keeping.demand import Unmet, unmet
 from fabric.backends.keeping.entrypoint import driver_slice, environments_of, job_request, packages_in
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.layout import Layout
@@ -29,10 +29,7 @@ _log = logging.getLogger(__name__)
 _SOON_S, _CALM_S = 0.1, 0.5
 _SILENT_HEAD_S = 60.0
 """A head whose processes live but whose API is silent for longer is taken as lost."""
-_MEMORY_EVERY_S = 2.0
-_DEMANDS_EVERY_S = 5.0
-_UNMET_AFTER_S = 30.0
-"""How long a demand must stay impossible before it is told (design: asking)."""
+_MEMORY_EVERY_S, _DEMANDS_EVERY_S = 2.0, 5.0
 _STOP_MARGIN_S = 10.0
 """How much longer than its grace an entrypoint may take to be seen as ended."""
 _SETTLES_S = 2.0
@@ -54,6 +51,8 @@ class Surroundings:
     """How often keepers look."""
     may_act: Callable[[], None] = lambda: None
     """Raises `Unavailable` while another fabric may act on the same clusters; asked before what others could undo."""
+    let_in: Callable[[WantedCluster, WantedCluster], None] = lambda warm, wanted: None
+    """Lets the key of a warm cluster into control for the work that gets it; called before it does."""
 
 
 N = TypeVar("N", bound=RayNodes)
@@ -91,8 +90,8 @@ class Keeper(threading.Thread, Generic[N]):
         self._ended_at: float | None = None
         self._since = self._heard = time.monotonic()
         self._memory_at = self._demands_at = 0.0
-        self._unmet_since: tuple[str, float] | None = None
-        self._publishing = threading.Lock()
+        self._unmet = Unmet()
+        self._publishing, self._turning = threading.Lock(), threading.Lock()
 
     @property
     def layout(self) -> Layout:
@@ -119,6 +118,19 @@ class Keeper(threading.Thread, Generic[N]):
             self.slices.change(lambda layout: layout.model_copy(update={"leaving": (*layout.leaving, *names)}))
             self._nudge.set()
 
+    def lease(self, wanted: WantedCluster, late: Mapping[str, str], output: Callable[[N, RayHead], Output]) -> None:
+        """Be the cluster of work from now on, which is told `late` besides what its processes know.
+
+        Raises:
+            OSError: If that cannot be written down; then it is still nobody's.
+        """
+        self._around.pace.leave(self.layout.name)
+        with self._turning:  # who looks sees all of it or nothing
+            self.slices.change(lambda layout: layout.leased(wanted, late))
+            self.wanted, self._driver_log = wanted, output(self.slices, self._head)
+        self._publish(name=wanted.name, born=wanted.born, generation=wanted.generation, held=self.layout.held)
+        self._nudge.set()
+
     def stop(self, grace_s: float) -> None:
         """Ask the entrypoint to end; if it has not after `grace_s` and a little, the cluster counts as broken."""
         if self._stop_by is None:
@@ -141,7 +153,7 @@ class Keeper(threading.Thread, Generic[N]):
         with about(workload=self.layout.workload, attempt=self.layout.attempt):
             while not self._leave.is_set():
                 self.turn()
-                wish_s = _SOON_S if self.view.outcome in _UNASKED else _CALM_S
+                wish_s = _SOON_S if self.view.outcome in _UNASKED and not self.layout.warm else _CALM_S
                 self._nudge.wait(self._around.pace.pause_s(self.layout.name, wish_s))
                 self._nudge.clear()
             self._around.pace.leave(self.layout.name)
@@ -150,7 +162,8 @@ class Keeper(threading.Thread, Generic[N]):
     def turn(self) -> None:
         """Look once and do what follows; whatever goes wrong shows in the view."""
         try:
-            self._step()
+            with self._turning:
+                self._step()
         except ClusterLost as error:
             self._silent(error)
         except BadInput as error:
@@ -170,6 +183,9 @@ class Keeper(threading.Thread, Generic[N]):
             self._broken_by(lost[0])
         elif self.view.phase is Phase.STARTING:
             self._join()
+        elif self.layout.warm:  # it waits for whoever gets it
+            self._head.slices(self.layout)
+            self._heard = time.monotonic()
         elif not self._submitted:
             self._submit()
         else:
@@ -236,7 +252,7 @@ class Keeper(threading.Thread, Generic[N]):
         if wanted.serve is not None:
             self._head.deploy(self.slices.listening(wanted.serve))
         else:
-            self._head.submit(job_request(wanted))
+            self._head.submit(job_request(wanted, self.layout.late))
 
     def _watch(self) -> None:
         """Follow the entrypoint or service, its output, memory and demands."""
@@ -319,11 +335,8 @@ class Keeper(threading.Thread, Generic[N]):
         held = {driver_slice(wanted).name: wanted.driver.get("num_gpus", 0.0)} if wanted.driver else {}
         sentence = unmet(self._head.pending_demands(), wanted.grant.slices, held)
         if not sentence:
-            self._unmet_since = None
             self._publish(unmet="")
-        elif self._unmet_since is None or self._unmet_since[0] != sentence:
-            self._unmet_since = (sentence, now)
-        elif now - self._unmet_since[1] >= _UNMET_AFTER_S and not self.view.unmet:
+        if self._unmet.lasts(sentence, now) and not self.view.unmet:
             self._driver_log.note(sentence)
             self._publish(unmet=sentence)
 

@@ -3,12 +3,13 @@
 Knows nothing of processes or pods: values in, values out, kept where an adopting fabric finds them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 from fabric.config.settings import Settings
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
 from fabric.core.resources import Resources
+from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
 START_LABEL = "fabric/start"
@@ -47,6 +48,30 @@ class Layout(Settings):
 
     service: bool = False
     """Whether it serves instead of running an entrypoint."""
+
+    warm: bool = False
+    """Whether nobody has asked for it yet; it is shown to nobody, and leaves when the fabric ends."""
+
+    made_as: str = ""
+    """Its name while it was warm, by which its processes and objects are found; empty if it never was."""
+
+    late: dict[str, str] = {}
+    """Variables that its work is told with the entrypoint, as its processes were started before it was known."""
+
+    @property
+    def mark(self) -> str:
+        """The name by which its processes and objects are found."""
+        return self.made_as or self.name
+
+    def leased(self, wanted: WantedCluster, late: Mapping[str, str]) -> Self:
+        """The same cluster as that of work which gets it.
+
+        Args:
+            wanted: The work.
+            late: What it must be told besides what the processes were told at their start.
+        """
+        changes = {"name": wanted.name, "workload": wanted.workload, "attempt": wanted.attempt, "born": wanted.born}
+        return self.model_copy(update={**changes, "warm": False, "made_as": self.mark, "late": dict(late)})
 
     def start_of(self, name: str) -> str:
         """What tells the present Ray node of a slice from earlier ones; empty where nothing does."""

@@ -4,14 +4,17 @@ Knows nothing of queues or records; what it sees it publishes as a `ClusterView`
 suspended again when its grant is over.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from fabric.backends.kuberay.adopted_manifest import grant_patch, suspend_patch
+from fabric.backends.kuberay.adopted_manifest import grant_patch, suspend_patch, told_secret
 from fabric.backends.kuberay.adopted_pods import AdoptedPods, ForeignSurface
+from fabric.backends.kuberay.api import SECRETS
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
+from fabric.backends.kuberay.images import check_built
 from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.core.errors import Conflict, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
@@ -110,15 +113,23 @@ class AdoptedCluster:
             if self._pods.lost():
                 self._lose()
             elif self.view.phase is Phase.STARTING:
-                self._join()
+                self._join(foreign)
 
     def _grant(self, foreign: Foreign, wanted: WantedCluster) -> None:
-        """Start it, once nothing is left of what ran before."""
-        if not foreign.suspended:
+        """Start it, once nothing is left of what ran before; not if a node has gone since it was granted."""
+        if self._pods.lost():
+            self._broken_by(self._pods.lost()[0])
+        elif not foreign.suspended:
             self._write(foreign, suspend_patch(foreign))
         elif self._pods.gone:
+            self._tell(foreign, wanted)
             self._write(foreign, grant_patch(foreign, wanted, self._layout, self._surface.home))
             self._wanted = None
+
+    def _tell(self, foreign: Foreign, wanted: WantedCluster) -> None:
+        """Put where pods find it what they are told, unless it was put there before an answer was lost."""
+        with contextlib.suppress(Conflict):
+            self._surface.api.create(SECRETS, told_secret(foreign, wanted, self._surface.home))
 
     def _look_at_job(self, foreign: Foreign) -> bool:
         """Show what a RayJob says of itself; whether it has ended."""
@@ -139,8 +150,12 @@ class AdoptedCluster:
             self._publish(outcome=Outcome.PENDING if outcome is Outcome.PENDING else Outcome.NONE)
         return self.view.outcome.ended
 
-    def _join(self) -> None:
-        """Ready once every pod runs; given up if that takes too long."""
+    def _join(self, foreign: Foreign) -> None:
+        """Ready once every pod runs; given up if that takes too long.
+
+        Raises:
+            BadInput: If the image of one is for another architecture than its node's; no waiting helps.
+        """
         if self._pods.running:
             if self._layout.kind == "RayCluster":
                 self._publish(phase=Phase.READY, outcome=Outcome.RUNNING, message="running")
@@ -154,6 +169,7 @@ class AdoptedCluster:
             reason = f"its pods did not run within {longest_s:g} s{f': {why}' if why else ''}"
             self._publish(phase=Phase.BROKEN, problem=reason)
         elif why:
+            check_built(str(foreign), why)
             self._publish(message=why)
 
     def _suspended(self, foreign: Foreign) -> None:
@@ -168,9 +184,11 @@ class AdoptedCluster:
         elif foreign.suspended and not foreign.job_ended:
             self._suspended(foreign)
         elif not self._look_at_job(foreign):
-            name = self._pods.lost()[0]
-            where, words = layout.nodes[name], self._pods.last_words(name)
-            self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}")
+            self._broken_by(self._pods.lost()[0])
+
+    def _broken_by(self, name: str) -> None:
+        where, words = self._layout.nodes[name], self._pods.last_words(name)
+        self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}")
 
     def _suspend(self, foreign: Foreign) -> None:
         """Take one step towards no pods."""

@@ -1,8 +1,9 @@
-"""What is written on an object that somebody made himself: its grant, its end, and how it stands.
+"""What is written on an object that somebody made himself: its grant, its end, how it stands, and what its pods hear.
 
 Knows nothing of a Kubernetes that would take it: values in, values out.
 """
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,15 +11,43 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.foreign import Foreign, pod_labels
 from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.backends.kuberay.pods import Home, toleration
+from fabric.config import env
 from fabric.scheduler.ports import WantedCluster
 
 GRANTED = "granted"
 """State that an object carries from the patch which starts it."""
 _OURS = (names.ADOPTED, names.SITE, names.WORKLOAD, names.ATTEMPT)
+_TOLD = "fabric-told-"
+"""How the name of the secret begins in which the pods of an object find where control is, and who they are."""
+
+
+def told_name(wanted: WantedCluster) -> str:
+    """Name of the secret with what the pods of an attempt are told."""
+    return names.object_name(f"{_TOLD}{wanted.name}")
+
+
+def told_secret(foreign: Foreign, wanted: WantedCluster, home: Home) -> dict[str, Any]:
+    """The secret with what the pods of an attempt are told; it goes with the object."""
+    told = {**wanted.env, env.CLUSTER: wanted.name}
+    owner = {"apiVersion": "ray.io/v1", "kind": foreign.kind, "name": foreign.name, "uid": foreign.uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {
+            "name": told_name(wanted),
+            "namespace": home.kubernetes.namespace,
+            "labels": names.object_labels(wanted, home.site.name),
+            "ownerReferences": [owner],
+        },
+        "data": {name: base64.b64encode(value.encode()).decode() for name, value in sorted(told.items())},
+    }
 
 
 def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, home: Home) -> dict[str, Any]:
-    """The one patch that starts an object: every pod at the gate, found by our labels, and no longer suspended.
+    """The one patch that starts an object: every pod at the gate, found by our labels, told what all work is told.
+
+    What its owner says himself of a variable holds; ours come from a secret, which Kubernetes lets `env` overrule.
 
     Args:
         foreign: As it is now; if it has changed meanwhile, the patch is refused.
@@ -30,7 +59,7 @@ def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, 
     tolerations = _tolerations(wanted, home)
 
     def template(given: Mapping[str, Any], group: str) -> dict[str, Any]:
-        return _gated(given, labels, tolerations.get(group, []))
+        return _telling(_gated(given, labels, tolerations.get(group, [])), told_name(wanted))
 
     cluster = foreign.cluster
     head = {"template": template(cluster["headGroupSpec"]["template"], "head")}
@@ -44,12 +73,15 @@ def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, 
 
 
 def suspend_patch(foreign: Foreign) -> dict[str, Any]:
-    """The one patch that ends an object's pods and leaves its templates without gate and labels of ours."""
+    """The one patch that ends an object's pods and leaves its templates without anything of ours."""
     cluster = foreign.cluster
     head = cluster["headGroupSpec"]["template"]
     without = {
         "metadata": {"labels": dict.fromkeys(_OURS)},
-        "spec": {"schedulingGates": _other_gates(head["spec"]) or None},
+        "spec": {
+            "schedulingGates": _other_gates(head["spec"]) or None,
+            "containers": _ungated(head)["spec"]["containers"],
+        },
     }
     groups = [{**group, "template": _ungated(group["template"])} for group in cluster.get("workerGroupSpecs") or ()]
     wanted = {"headGroupSpec": {"template": without}, "workerGroupSpecs": groups}
@@ -100,7 +132,25 @@ def _ungated(template: Mapping[str, Any]) -> dict[str, Any]:
     spec.pop("schedulingGates", None)
     gates = _other_gates(template["spec"])
     kept = {"schedulingGates": gates} if gates else {}
+    first, *others = spec["containers"]
+    left = [source for source in first.get("envFrom") or () if not _is_told(source)]
+    first = {**{key: value for key, value in first.items() if key != "envFrom"}, **({"envFrom": left} if left else {})}
+    spec["containers"] = [first, *others]
     return {**template, "metadata": {**meta, "labels": labels}, "spec": {**spec, **kept}}
+
+
+def _telling(template: Mapping[str, Any], secret: str) -> dict[str, Any]:
+    """The template with the secret's variables in its first container, which is Ray's."""
+    spec = template["spec"]
+    first, *others = spec["containers"]
+    sources = [source for source in first.get("envFrom") or () if not _is_told(source)]
+    first = {**first, "envFrom": [{"secretRef": {"name": secret}}, *sources]}
+    return {**template, "spec": {**spec, "containers": [first, *others]}}
+
+
+def _is_told(source: Mapping[str, Any]) -> bool:
+    """Whether variables come from a secret of ours."""
+    return str((source.get("secretRef") or {}).get("name", "")).startswith(_TOLD)
 
 
 def _other_gates(spec: Mapping[str, Any]) -> list[Mapping[str, str]]:

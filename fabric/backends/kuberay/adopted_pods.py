@@ -4,7 +4,7 @@ Knows nothing of what the object says of itself.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import KubeApi, Object
@@ -14,6 +14,7 @@ from fabric.backends.kuberay.layout import AdoptedLayout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import Home
+from fabric.backends.kuberay.silence import Silence
 from fabric.core.errors import NotFound
 
 
@@ -28,6 +29,8 @@ class ForeignSurface:
     pods: Mirror
     """Grouped by the object's uid."""
     nodes: Mirror
+    silence: Silence = field(default_factory=Silence)
+    """Which nodes have been silent for too long."""
 
     @property
     def mirrors(self) -> tuple[Mirror, ...]:
@@ -132,7 +135,8 @@ class AdoptedPods:
     def lost(self) -> list[str]:
         """Slices that were whole and of which a pod has ended, is gone, or is on a node that is not ready.
 
-        Of those whose pods come and go, only a node that is not ready loses any.
+        Of those whose pods come and go, only a node that is not ready loses any. Whose node is gone is lost even before
+        it had a pod.
         """
         there = self._by_slice()
         return [
@@ -140,10 +144,13 @@ class AdoptedPods:
             for name in self._layout.slices
             if (name in self._whole and sum(map(self._lives, there[name])) < self._layout.workers[name])
             or (name in self._layout.floating and not all(map(self._node_lives, there[name])))
+            or self._node_is_gone(name)
         ]
 
     def last_words(self, name: str) -> str:
         """How a slice was lost."""
+        if self._node_is_gone(name):
+            return f"Kubernetes has no node {self._layout.nodes[name]} any more"
         there = {pod["metadata"]["uid"]: pod for pod in self._by_slice()[name]}
         known = self._last.get(name, {}) | there
         pod = next((pod for uid, pod in known.items() if uid not in there or not self._lives(pod)), None)
@@ -162,13 +169,20 @@ class AdoptedPods:
             return problem.message
         for name, pods in self._by_slice().items():
             if name in self._layout.firm and name not in self._whole:
-                made = f"KubeRay has not made all pods of slice {name}"
-                return f"{made}; see `kubectl describe {self._layout.kind.lower()} {self._layout.object_name}`"
+                return f"KubeRay has not made all pods of slice {name}: {self._events.why_no_pod(self._cluster())}"
             for pod in pods:
                 why = pod_state.awaits(pod) or ("" if pod_state.is_running(pod) else self._events.complaint(pod))
                 if why:
                     return f"slice {name} on {self._layout.nodes[name]}: {why}"
         return ""
+
+    def _cluster(self) -> Object | None:
+        """The RayCluster whose pods they are, about which the operator complains."""
+        layout = self._layout
+        found = self._surface.find(layout.kind, layout.object_name, layout.uid)
+        if found is None or found.kind == "RayCluster":
+            return found.object if found else None
+        return self._surface.clusters.get(str(found.status.get("rayClusterName", "")))
 
     def _remember(self, name: str, pods: Iterable[Object]) -> None:
         self._last.setdefault(name, {}).update({pod["metadata"]["uid"]: pod for pod in pods})
@@ -190,6 +204,9 @@ class AdoptedPods:
         ended = pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
         return not ended and self._node_lives(pod)
 
+    def _node_is_gone(self, name: str) -> bool:
+        return self._surface.nodes.get(self._layout.nodes[name]) is None
+
     def _node_lives(self, pod: Object) -> bool:
         node = pod["spec"].get("nodeName")
-        return not node or pod_state.node_is_ready(self._surface.nodes.get(node))
+        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))

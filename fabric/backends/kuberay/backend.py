@@ -5,11 +5,15 @@ Knows nothing of records; it does what it is told and shows what exists.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 from weakref import WeakValueDictionary
 
 from fabric.backends.keeping.clusters import KeptClusters
+from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_clusters import AdoptedClusters
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
@@ -127,6 +131,8 @@ class KubeRayBackend(KeptClusters[RayPods]):
         if wanted.adopted is None:
             super().realise(wanted)
         else:
+            with self._lock:
+                self._make_room(wanted.grant.slices)
             self._adopted.realise(wanted)
 
     def stop(self, cluster: str, grace_s: float) -> None:
@@ -198,10 +204,15 @@ class KubeRayBackend(KeptClusters[RayPods]):
             return
         pods = RayPods(layout, self._surface)
         pods.adopt()
-        self._keep(self._keeper(pods))
+        keeper = self._keeper(pods)
+        self._keep(keeper)
+        if layout.warm:
+            # Whoever started it knew its key, and is gone.
+            keeper.leave()
 
     def _launch(self, wanted: WantedCluster) -> None:
-        self._around.logs.begin(wanted.workload, wanted.attempt)
+        if not wanted.warm:
+            self._around.logs.begin(wanted.workload, wanted.attempt)
         self._keep(self._keeper(RayPods(layout_of(wanted), self._surface, wanted), wanted))
 
     def _tell(self, keeper: Keeper[RayPods], wanted: WantedCluster) -> None:
@@ -212,13 +223,23 @@ class KubeRayBackend(KeptClusters[RayPods]):
         keeper.add(lambda known: known.with_slices(added))
 
     def _keeper(self, pods: RayPods, wanted: WantedCluster | None = None) -> Keeper[RayPods]:
-        layout = pods.layout
         head = self._head_of(pods.head)
-        output = PodOutput(self._around.logs, head, layout.name, key=(layout.workload, layout.attempt))
-        return Keeper(pods, self._around, wanted, head=head, output=output)
+        return Keeper(pods, self._around, wanted, head=head, output=self._output(pods, head))
+
+    def _output(self, slices: RayPods, head: RayHead) -> Output:
+        layout = slices.layout
+        if layout.warm:
+            return NoOutput()
+        key = (layout.workload, layout.attempt)
+        return PodOutput(self._around.logs, cast(PodHead, head), layout.name, key=key)
+
+    def _held(self) -> Iterator[Slice]:
+        yield from super()._held()
+        for view in self._adopted.observe().values():
+            yield from view.held
 
     def _keep(self, keeper: Keeper[RayPods]) -> None:
-        self._by_object[names.object_name(keeper.layout.name)] = keeper
+        self._by_object[names.object_name(keeper.layout.mark)] = keeper
         super()._keep(keeper)
 
     def _look_at(self, cluster: str) -> None:

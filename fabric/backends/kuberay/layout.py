@@ -119,6 +119,7 @@ def layout_of(wanted: WantedCluster) -> PodLayout:
         pools={part.name: pool_name(part) for part in parts if not part.head},
         born=wanted.born,
         service=wanted.serve is not None,
+        warm=wanted.warm,
     )
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fabric.backends.keeping.resizing import on_port
@@ -22,6 +22,7 @@ from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, dropped,
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
+from fabric.backends.kuberay.silence import Silence
 from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
@@ -44,6 +45,8 @@ class Surface:
     nodes: Mirror
     doubt: Callable[[str], None] = lambda _: None
     """Told the node of a pod that lacks a device there."""
+    silence: Silence = field(default_factory=Silence)
+    """Which nodes have been silent for too long."""
 
 
 class RayPods:
@@ -53,7 +56,7 @@ class RayPods:
         self.wanted = wanted
         self._layout = layout
         self._surface = surface
-        self._object_name = names.object_name(layout.name)
+        self._object_name = names.object_name(layout.mark)
         self._lock = threading.RLock()
         self._uid = ""
         self._token = ""
@@ -128,7 +131,7 @@ class RayPods:
             self._trouble = error.message
 
     def lost(self) -> list[str]:
-        """Names of slices whose pod has ended, is gone, or is on a node that is not ready, or whose node is gone."""
+        """Names of slices whose pod has ended or is gone, or whose node is gone or has not been ready for a while."""
         if not self._uid:
             return []
         if self._found() is None:
@@ -334,9 +337,9 @@ class RayPods:
 
     def _write_down(self) -> None:
         annotation = {names.LAYOUT: self._layout.written()}
-        patched = self._surface.api.patch(
-            RAY_CLUSTERS, self._object_name, {"metadata": {"uid": self._uid, "annotations": annotation}}
-        )
+        labels = {names.WORKLOAD: names.label_value(self._layout.workload), names.ATTEMPT: str(self._layout.attempt)}
+        written = {"uid": self._uid, "labels": labels, "annotations": annotation}
+        patched = self._surface.api.patch(RAY_CLUSTERS, self._object_name, {"metadata": written})
         self._surface.clusters.learn(patched)
 
     def _own(self) -> Object:
@@ -367,8 +370,10 @@ class RayPods:
         return {name: pod for pod in self._pods() if (name := pod_state.slice_of(pod))}
 
     def _lives(self, pod: Object | None) -> bool:
-        here = pod is not None and not pod_state.has_ended(pod) and self._node_is_ready(pod)
-        return here and not self._events.lacks(pod or {})
+        if pod is None or pod_state.has_ended(pod) or self._events.lacks(pod):
+            return False
+        node = pod["spec"].get("nodeName")
+        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))
 
     def _node_is_ready(self, pod: Object) -> bool:
         """Whether its node works; a pod without a node needs none."""

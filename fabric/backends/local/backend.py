@@ -15,6 +15,8 @@ from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, Surroundings
 from fabric.backends.keeping.layout import amounts_of, head_first
+from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.local import processes
 from fabric.backends.local.driver_log import DriverLog
 from fabric.backends.local.layout import (
@@ -58,7 +60,11 @@ class LocalBackend(KeptClusters[Slices]):
                 continue
             slices = self._slices(layout)
             slices.adopt()
-            self._keep(keeper_of(slices, self._around))
+            keeper = keeper_of(slices, self._around)
+            self._keep(keeper)
+            if layout.warm:
+                # Whoever started it knew its key, and is gone.
+                keeper.leave()
 
     def close(self) -> None:
         """Nothing: keepers end with this process, and what they keep runs on."""
@@ -69,7 +75,8 @@ class LocalBackend(KeptClusters[Slices]):
 
     def token(self, cluster: str) -> str | None:
         """The Ray token of a cluster, for those who may look into it."""
-        file = folder_of(self._clusters, cluster) / "cluster.json"
+        keeper = self._keepers.get(cluster)
+        file = folder_of(self._clusters, keeper.layout.mark if keeper else cluster) / "cluster.json"
         return decode(Layout, read_yaml(file), str(file)).token if file.exists() else None
 
     def _launch(self, wanted: WantedCluster) -> None:
@@ -77,7 +84,8 @@ class LocalBackend(KeptClusters[Slices]):
         slices = self._slices(layout)
         try:
             slices.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._around.logs.begin(wanted.workload, wanted.attempt)
+            if not wanted.warm:
+                self._around.logs.begin(wanted.workload, wanted.attempt)
             slices.write_down()
             slices.start(_launches(head_first(wanted.grant.slices), wanted, layout))
         except OSError as error:
@@ -96,6 +104,9 @@ class LocalBackend(KeptClusters[Slices]):
             keeper.give_back([part.name for part in added if part.name in keeper.layout.slices])
             raise
 
+    def _output(self, slices: Slices, head: RayHead) -> Output:
+        return output_of(slices.layout, self._around)
+
     def _layout(self, wanted: WantedCluster) -> Layout:
         slices = head_first(wanted.grant.slices)
         key = hashlib.sha256(f"{self._around.state}/{wanted.name}".encode()).hexdigest()[:10]
@@ -112,6 +123,7 @@ class LocalBackend(KeptClusters[Slices]):
             amounts={part.name: amounts_of(part.resources) for part in slices},
             born=wanted.born,
             service=wanted.serve is not None,
+            warm=wanted.warm,
         )
 
     def _layouts(self) -> list[Layout]:
@@ -122,14 +134,21 @@ class LocalBackend(KeptClusters[Slices]):
         return {node.name: node.capacity.gpus.count // 1000 for node in self.nodes()}
 
     def _slices(self, layout: Layout) -> Slices:
-        return Slices(layout, folder_of(self._clusters, layout.name), self._around.state)
+        return Slices(layout, folder_of(self._clusters, layout.mark), self._around.state)
 
 
 def keeper_of(slices: Slices, around: Surroundings, wanted: WantedCluster | None = None) -> Keeper[Slices]:
     """What keeps a cluster of processes; None is wanted of one that an earlier fabric left."""
     layout = slices.layout
-    output = DriverLog(around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt))
-    return Keeper(slices, around, wanted, head=RayHead(layout.dashboard_url, layout.token), output=output)
+    head, output = RayHead(layout.dashboard_url, layout.token), output_of(layout, around)
+    return Keeper(slices, around, wanted, head=head, output=output)
+
+
+def output_of(layout: Layout, around: Surroundings) -> Output:
+    """Where the output of a cluster's entrypoint comes from."""
+    if layout.warm:
+        return NoOutput()
+    return DriverLog(around.logs, Path(layout.temp_dir), layout.name, key=(layout.workload, layout.attempt))
 
 
 def _end_unread(folder: Path, state: Path) -> None:

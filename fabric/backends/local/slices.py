@@ -34,7 +34,7 @@ class Slices:
     def __init__(self, layout: Layout, folder: Path, state: Path) -> None:
         self._layout = layout
         self.folder = folder
-        self._marks = (f"{env.CLUSTER}={layout.name}", f"{env.STATE}={state}")
+        self._marks = (f"{env.CLUSTER}={layout.mark}", f"{env.STATE}={state}")
         self._state = state
         self._changing = threading.RLock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}

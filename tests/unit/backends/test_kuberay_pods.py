@@ -14,6 +14,7 @@ from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.names import CLUSTER
 from fabric.backends.kuberay.pods import Home
 from fabric.backends.kuberay.ray_pods import RayPods, Surface
+from fabric.backends.kuberay.silence import Silence
 from fabric.core.errors import Conflict, Denied, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from tests.builders import piece
@@ -43,7 +44,7 @@ class World:
             assert mirror.first_look(5.0)
         self.mirrors += mirrors
         clusters, pods, nodes = mirrors
-        return Surface(self.api, Home(pods_site()), clusters, pods, nodes)
+        return Surface(self.api, Home(pods_site()), clusters, pods, nodes, silence=Silence(0.0))
 
     def cluster(self, wanted: WantedCluster | None = None) -> RayPods:
         """A cluster that is wanted and of which nothing exists."""

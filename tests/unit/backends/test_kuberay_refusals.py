@@ -16,6 +16,7 @@ from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.images import image_for
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.backends.kuberay.pods import Home
+from fabric.backends.kuberay.ray_pods import RayPods
 from fabric.config.kubernetes import FabricProfile, Kubernetes
 from fabric.config.site import Site
 from fabric.core.errors import BadInput, Denied, FabricError, NotFound
@@ -129,15 +130,48 @@ class Silent(PodHead):
         return False
 
 
+def kept(world: World, folder: Path) -> tuple[RayPods, Keeper[Any]]:
+    """A cluster that is wanted, and who would keep it; the test turns him."""
+    pods = world.cluster()
+    around = Surroundings(folder, FakeLogs(), FakePackages(), threading.Event())
+    head = Silent(pods.head)
+    output = PodOutput(around.logs, head, "w-1", key=("w", 1))
+    return pods, Keeper(pods, around, pods.wanted, head=head, output=output)
+
+
+def test_a_quota_that_refuses_the_cluster_ends_the_attempt_at_its_deadline_with_the_reason(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = 'rayclusters.ray.io "w-1" is forbidden: exceeded quota: few'
+    world.api.refuses["create", "rayclusters"] = refusal("create", RAY_CLUSTERS, "fabric/w-1", status=403, message=says)
+    pods, keeper = kept(world, tmp_path)
+    keeper.turn()
+    told = "a quota of Kubernetes refuses to create rayclusters in fabric/w-1: "
+    assert (keeper.view.phase, keeper.view.message.startswith(told)) == (Phase.STARTING, True)
+    monkeypatch.setattr(type(pods), "start_timeout_s", 0.0)
+    keeper.turn()
+    assert keeper.view.phase is Phase.BROKEN
+    assert f"its Ray head did not start within 0 s: {told}" in keeper.view.problem
+
+
+def test_a_node_that_vanishes_between_the_plan_and_the_start_ends_the_attempt_at_once(
+    world: World, tmp_path: Path
+) -> None:
+    world.api.makes_pods = False
+    pods, keeper = kept(world, tmp_path)
+    keeper.turn()
+    world.api.take(NODES, "g1")
+    tended(pods, lambda: pods.lost() == [TRAINERS[1].name])
+    keeper.turn()
+    assert keeper.view.phase is Phase.BROKEN
+    assert keeper.view.problem == f"slice {TRAINERS[1].name} on node g1 lost: Kubernetes has no node g1 any more"
+
+
 def test_an_image_that_cannot_be_pulled_ends_the_attempt_at_its_deadline_with_the_reason(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.api.pulls = False
-    pods = world.cluster()
-    around = Surroundings(tmp_path, FakeLogs(), FakePackages(), threading.Event())
-    head = Silent(pods.head)
-    output = PodOutput(around.logs, head, "w-1", key=("w", 1))
-    keeper: Keeper[Any] = Keeper(pods, around, pods.wanted, head=head, output=output)
+    pods, keeper = kept(world, tmp_path)
 
     def turned() -> bool:
         keeper.turn()

@@ -13,11 +13,11 @@ from fabric.scheduler.ports import Door
 from fabric.store.database import open_store
 from fabric.store.packages import TEMPORARY
 from tests.builders import tiny_site
-from tests.fake_backend import FakeBackend
+from tests.fake_backend import FakeBackend, NothingWarm
 from tests.fake_control import FakeMlflow
 
 
-class FakeClusters(FakeBackend):
+class FakeClusters(NothingWarm, FakeBackend):
     """Remembers whether it was begun and ended."""
 
     def __init__(self, site: Site, around: Surroundings) -> None:

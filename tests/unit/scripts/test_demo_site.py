@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fabric.core.errors import FabricError
 from scripts.demo_site import LAPTOP, Pods, home
+from scripts.rigging.errors import RigError
 from scripts.rigging.layout import ROOT
 
 
@@ -15,9 +17,12 @@ class FakeApi:
 
     def __init__(self) -> None:
         self.pods: list[dict[str, Any]] = []
+        self.trouble: Exception | None = None
 
     def items(self, path: str, selector: str) -> list[dict[str, Any]]:
         assert (path, selector) == ("/api/v1/namespaces/here/pods", "fabric/workload")
+        if self.trouble:
+            raise self.trouble
         return self.pods
 
 
@@ -52,6 +57,8 @@ def test_pods_are_remembered_with_their_attempt_once_they_have_a_node() -> None:
     pods.look()
     api.pods = [pod("b", 1, "commodity-0"), pod("c", 2, "gpu-0")]
     pods.look()
+    for api.trouble in (RigError("too busy"), httpx.ReadTimeout("too busy")):
+        pods.look()
     assert pods.of("train", 1) == {"a": "gpu-0", "b": "commodity-0"}
     assert pods.of("train", 2) == {"c": "gpu-0"}
     assert pods.of("other", 1) == {}

@@ -77,3 +77,15 @@ def test_files_are_kept_in_memory_only_where_there_is_room(monkeypatch: pytest.M
     assert tiers.memory() is None
     monkeypatch.setattr(tiers, "MEMORY", tmp_path / "nowhere")
     assert tiers.memory() is None
+
+
+def test_only_parts_of_a_rig_that_was_up_before_a_tier_stay_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts.rigging import leaving
+
+    up: set[int] = set()
+    monkeypatch.setattr(leaving, "standing", lambda layout: up)
+    assert list(tiers.staying("fast")()) == list(tiers.staying("cluster")()) == []
+    up |= {17}
+    found = tiers.staying("cluster")
+    up |= {18}
+    assert (found(), list(tiers.staying("ray")())) == ({17, 18}, [])

@@ -1,0 +1,142 @@
+"""What keeps an object of somebody's from running is told on its workload; its pods are told what all work is told."""
+
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, SECRETS, Kind, Object
+from fabric.core.errors import Denied, Unavailable
+from fabric.scheduler.ports import Phase
+from tests.foreign import ray_cluster, ray_job, template, workers
+from tests.unit.backends.test_adopted_cluster import BOTH, TOLD, TWO, Theirs
+
+
+@pytest.fixture
+def theirs() -> Iterator[Theirs]:
+    made = Theirs()
+    yield made
+    made.close()
+
+
+@BOTH
+def test_every_pod_finds_control_and_its_own_key_in_a_secret_and_its_owners_variables_hold(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    pods = template("1", "1Gi", 1)
+    pods["spec"]["containers"][0] |= {"env": [{"name": "FABRIC_ADDRESS", "value": "mine"}]}
+    pods["spec"]["containers"][0] |= {"envFrom": [{"configMapRef": {"name": "theirs"}}]}
+    made = theirs.running(kind, make("mine", workers(2, pods=pods)))
+    secret = theirs.api.get(SECRETS, "fabric-told-w-1")
+    told = {name: b64decode(value).decode() for name, value in secret["data"].items()}
+    assert told == {**TOLD, "FABRIC_CLUSTER": "w-1"}
+    assert [(owner["kind"], owner["name"]) for owner in secret["metadata"]["ownerReferences"]] == [
+        ("RayCluster" if kind == RAY_CLUSTERS else "RayJob", "mine")
+    ]
+    ours = {"secretRef": {"name": "fabric-told-w-1"}}
+    for name, beside in (("head", []), ("small-0", [{"configMapRef": {"name": "theirs"}}])):
+        container = theirs.api.pod_of(name)["spec"]["containers"][0]
+        assert container["envFrom"] == [ours, *beside]
+    assert container["env"] == [{"name": "FABRIC_ADDRESS", "value": "mine"}]
+    made.leave()
+    theirs.until(lambda: made.done, made)
+    spec = theirs.api.get(kind, "mine")["spec"]
+    inside = spec.get("rayClusterSpec", spec)
+    assert inside["workerGroupSpecs"][0]["template"]["spec"]["containers"] == pods["spec"]["containers"]
+    assert inside["headGroupSpec"]["template"]["spec"] == template()["spec"]
+
+
+def test_a_secret_that_an_earlier_try_has_made_is_taken(theirs: Theirs) -> None:
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.refuses["patch", "rayclusters"] = Unavailable("away")
+    made.turn()
+    assert theirs.api.named(SECRETS) == ["fabric-told-w-1"]
+    theirs.api.refuses.clear()
+    theirs.until(lambda: made.view.phase is Phase.READY, made)
+
+
+def test_what_the_fabric_may_not_do_is_the_reason_why_it_does_not_start(theirs: Theirs) -> None:
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.refuses["patch", "rayclusters"] = Denied("grant verb patch on resource rayclusters")
+    made.turn()
+    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, "grant verb patch on resource rayclusters")
+
+
+def test_pods_that_do_not_run_in_time_end_the_attempt_with_the_reason(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs.api.pulls = False
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.until(lambda: len(theirs.api.released) == 3, made)
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image ray:2"}}
+    name = theirs.api.pod_of("head")["metadata"]["name"]
+    theirs.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": waiting}]})
+    theirs.until(lambda: "ImagePullBackOff" in made.view.message, made)
+    monkeypatch.setattr(made, "_since", float("-inf"))
+    made.turn()
+    reason = "its pods did not run within 600 s: slice head on c0: ImagePullBackOff: no such image ray:2"
+    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, reason)
+
+
+def test_an_image_for_another_architecture_ends_the_attempt_at_once(theirs: Theirs) -> None:
+    theirs.api.pulls = False
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.until(lambda: len(theirs.api.released) == 3, made)
+    pulls = {"waiting": {"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"}}
+    name = theirs.api.pod_of("head")["metadata"]["name"]
+    theirs.api.change(PODS, name, status={"containerStatuses": [{"name": "ray", "state": pulls}]})
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem.startswith("RayCluster mine: its image is for another architecture than the node (")
+
+
+@BOTH
+def test_a_node_that_vanishes_after_the_grant_is_the_reason_and_nothing_is_started(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.api.take(NODES, "g0")
+    theirs.until(lambda: theirs.surface.nodes.get("g0") is None)
+    made.turn()
+    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
+    assert made.view.phase is Phase.BROKEN
+    assert theirs.api.get(kind, "mine")["spec"]["suspend"] is True
+
+
+@BOTH
+def test_a_node_that_vanishes_before_a_pod_is_there_is_the_reason(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    theirs.api.makes_pods = False
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.until(lambda: theirs.api.get(kind, "mine")["spec"]["suspend"] is False, made)
+    theirs.api.take(NODES, "g0")
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem == "slice small-0 on node g0 lost: Kubernetes has no node g0 any more"
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "cluster"),
+    [(RAY_CLUSTERS, ray_cluster, "mine"), (RAY_JOBS, ray_job, "mine-raycluster")],
+    ids=["RayCluster", "RayJob"],
+)
+def test_a_quota_that_refuses_pods_is_told_in_the_operators_words_and_ends_the_attempt_at_its_deadline(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch, kind: Kind, make: Callable[..., Object], cluster: str
+) -> None:
+    make_pod = theirs.api._make
+
+    def refused(of: Object, group: Object, name: str, node_type: str) -> None:
+        if node_type == "head":
+            make_pod(of, group, name, node_type)
+
+    monkeypatch.setattr(theirs.api, "_make", refused)
+    made = theirs.cluster(kind, make("mine", TWO))
+    theirs.until(lambda: len(theirs.api.named(PODS)) == 1 and cluster in theirs.api.named(RAY_CLUSTERS), made)
+    uid = theirs.api.get(RAY_CLUSTERS, cluster)["metadata"]["uid"]
+    told = {"reason": "FailedToCreateWorkerPod", "message": "exceeded quota: small", "type": "Warning"}
+    theirs.api.add(EVENTS, {"metadata": {"name": "warns"}, "involvedObject": {"uid": uid}, **told})
+    made._pods._events._known.clear()  # it asks only every few seconds
+    says = "KubeRay has not made all pods of slice head: FailedToCreateWorkerPod: exceeded quota: small"
+    theirs.until(lambda: made.view.message == says, made)
+    monkeypatch.setattr(made, "_since", float("-inf"))
+    made.turn()
+    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, f"its pods did not run within 600 s: {says}")

@@ -1,0 +1,68 @@
+"""Work counts as lost only on nodes that were silent for a while: when an API server was away, all are for a moment."""
+
+from typing import Any
+
+from fabric.backends.kuberay.api import NODES
+from fabric.backends.kuberay.silence import LOST_AFTER_S, Silence
+from tests.fake_api_server import kube_node
+from tests.unit.backends.test_kuberay_pods import World, tended
+
+READY, SILENT = kube_node("g1", "gpu"), kube_node("g1", "gpu", ready=False)
+
+
+class Clock:
+    """Seconds as told."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lasts(silence: Silence, clock: Clock, *heard: tuple[float, Any]) -> list[bool]:
+    """What is said at each instant of what was heard last then."""
+    found = []
+    for clock.now, node in heard:
+        found.append(silence.lasts("g1", node))
+    return found
+
+
+def test_a_node_is_lost_once_it_was_silent_for_long_enough() -> None:
+    clock = Clock()
+    silence = Silence(20.0, clock)
+    assert lasts(silence, clock, (100.0, READY), (110.0, SILENT), (129.9, SILENT), (130.0, SILENT)) == [
+        False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_one_that_speaks_again_begins_anew_and_one_that_is_gone_is_lost_at_once() -> None:
+    clock = Clock()
+    silence = Silence(20.0, clock)
+    assert lasts(silence, clock, (0.0, SILENT), (19.0, READY), (21.0, SILENT), (40.0, SILENT), (40.5, None)) == [
+        False, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_work_outlives_a_moment_in_which_kubernetes_calls_all_nodes_not_ready() -> None:
+    world = World()
+    clock = Clock()
+    world.surface = type(world.surface)(
+        world.api, world.surface.home, world.surface.clusters, world.surface.pods, world.surface.nodes,
+        silence=Silence(LOST_AFTER_S, clock),
+    )  # fmt: skip
+    pods = world.running()
+    nodes = ("c0", "c1", "g0", "g1")
+
+    def heard(ready: str) -> bool:
+        return all(
+            (world.surface.nodes.get(name) or {})["status"]["conditions"][0]["status"] == ready for name in nodes
+        )
+
+    for status in ("Unknown", "True"):
+        for name in nodes:
+            world.api.change(NODES, name, status={"conditions": [{"type": "Ready", "status": status}]})
+        tended(pods, lambda status=status: heard(status))  # type: ignore[misc]
+        assert pods.lost() == []
+        clock.now += LOST_AFTER_S - 1.0
+        assert pods.lost() == []
+    world.close()
