@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from fabric.api.arrays import ArrayView
 from fabric.control.callers import Caller, Permission
 from fabric.control.discretion import Discretion
+from fabric.control.naming import repeated
 from fabric.control.overview import brief_view
 from fabric.control.ports import Ports
-from fabric.core.errors import BadInput, Conflict, NotFound
-from fabric.core.ids import check_name, element_name, generated_name
+from fabric.core.errors import BadInput, Conflict, FabricError, NotFound
+from fabric.core.ids import check_name, element_key, element_name, generated_name
 from fabric.workloads.record import Instants, Record
 from fabric.workloads.spec import ArraySpec, WorkloadSpec
 from fabric.workloads.states import State
@@ -50,13 +51,18 @@ class Arrays:
             BadInput: If it can never run; DoesNotFit if no node could ever hold an element.
             Denied: If the caller may not submit to the project.
             Conflict: If the name, or that of an element, is taken.
-            NotFound: If it comes after a job that does not exist.
+            FabricError: NotFound if it comes after a job that does not exist.
         """
         caller.require(Permission.CHANGE)
         size = _size_of(spec)
         name = spec.name or generated_name("array", self._ports.entropy(3))
         check_name(element_name(name, size - 1))
-        final = self._admits(spec.model_copy(update={"name": name}), caller)
+        try:
+            final = self._admits(spec.model_copy(update={"name": name}), caller)
+        except FabricError:
+            if (earlier := self._repeated(spec, caller, idempotency_key)) is not None:
+                return earlier
+            raise
         if size * len(final.after) > MOST_TO_AWAIT:
             raise BadInput(
                 f"after: {size} elements that come after {len(final.after)} jobs each are too many; at most "
@@ -65,6 +71,15 @@ class Arrays:
         elements = self._ports.workloads.submit_array(tuple(self._records(final, caller)), idempotency_key)
         self._ports.process.wake()
         return self._view(elements, caller, elements_too=True)
+
+    def _repeated(self, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None) -> ArrayView | None:
+        """What the same request has made before; None if it is new."""
+        if idempotency_key is None:
+            return None
+        first = spec.model_copy(update={"array": ArraySpec(size=_size_of(spec), index=0)})
+        found = repeated(self._ports.workloads, first, caller, element_key(idempotency_key, 0))
+        array = found.spec.array if found else None
+        return None if array is None else self.get(array.name, caller)
 
     def _records(self, spec: WorkloadSpec, caller: Caller) -> Iterator[Record]:
         name, size, at = spec.name or "", _size_of(spec), Instants(self._ports.clock.now())

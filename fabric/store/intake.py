@@ -10,7 +10,7 @@ from typing import NoReturn
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from fabric.core.errors import Conflict, FabricError
-from fabric.core.ids import element_name
+from fabric.core.ids import element_key, element_name
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.group_commit import GroupCommit
 from fabric.store.rows import event_row, new_row, record_of
@@ -63,7 +63,7 @@ class SqlIntake(SqlTables):
             Conflict: If a name is taken, or the key was used with another spec.
             BadInput: If a spec cannot be stored.
         """
-        keys = [f"{idempotency_key}#{index}" if idempotency_key else None for index in range(len(records))]
+        keys = [element_key(idempotency_key, index) if idempotency_key else None for index in range(len(records))]
         rows = [new_row(record, key) for record, key in zip(records, keys, strict=True)]
         asked, names = dict(zip(keys, records, strict=True)), [record.name for record in records]
         with writing(self._engine) as connection:

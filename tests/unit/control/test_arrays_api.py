@@ -71,6 +71,14 @@ def test_a_repeated_submission_is_one_array_and_another_is_refused(world: World)
     assert len(world.records.list()) == 6
 
 
+def test_an_array_that_was_let_in_is_not_refused_when_it_is_asked_for_again(world: World) -> None:
+    world.job("first")
+    made = submit(world, idempotency_key="k", after=["first"]).json()
+    world.change("first", State.FAILED)
+    assert submit(world, idempotency_key="k", after=["first"]).json()["elements"] == made["elements"]
+    assert submit(world, idempotency_key="another", after=["first"]).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
