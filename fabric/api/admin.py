@@ -94,6 +94,17 @@ class ProgressView(Settings):
     """Instant at which each stage began, seconds since the epoch, of the present attempt."""
 
 
+class ElementView(Settings):
+    """Which element of which array a workload is."""
+
+    name: str
+    """The array."""
+    index: int
+    """Number of the element, from 0."""
+    size: int
+    """Elements that were handed in."""
+
+
 class WorkloadView(Settings):
     """A workload as people see it."""
 
@@ -131,6 +142,10 @@ class WorkloadView(Settings):
     """First line of the explanation."""
     condition: str = ""
     """Of a service: ready, degraded, updating."""
+    after: tuple[str, ...] = ()
+    """Jobs that must have succeeded before it starts."""
+    array: ElementView | None = None
+    """Of an element of an array."""
     submitted_by: str = ""
     """Who handed it in: a person, or a key that is nobody's."""
     submitted_at: float

@@ -27,6 +27,9 @@ LOOK_EVERY_S = 1.0
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the workload.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+MOST_NAMED = 5
+"""Names in one line."""
+
 COLUMNS = ("NAME", "STATE", "TRY", "AGE", "SIZE", "ON", "DONE", "MESSAGE")
 """Heads of the list of workloads."""
 
@@ -61,7 +64,30 @@ def _print_jobs(views: Sequence[WorkloadView], json: bool) -> None:
 
 
 def _table(views: Sequence[WorkloadView]) -> RenderableType:
+    """One line for each workload, and one for each array."""
+    found: dict[str, list[WorkloadView]] = {}
+    for view in views:
+        # A slash is in no name, so no workload is taken for an array.
+        found.setdefault(f"{view.array.name}/" if view.array else view.name, []).append(view)
+    return show.table(COLUMNS, (_array_row(some) if some[0].array else _row(some[0]) for some in found.values()))
+
+
+def table(views: Sequence[WorkloadView]) -> RenderableType:
+    """One line for each workload."""
     return show.table(COLUMNS, (_row(view) for view in views))
+
+
+def _array_row(views: Sequence[WorkloadView]) -> tuple[object, ...]:
+    """An array as far as it is listed; without --all, what has ended is missing."""
+    array = views[0].array
+    states = Counter(view.state for view in views)
+    state = ", ".join(f"{count} {name}" for name, count in sorted(states.items()))
+    age = show.since(min(view.submitted_at for view in views))
+    held = sum(view.workers or 0 for view in views if view.state not in FINAL)
+    tiers = Counter(part.tier for view in views if view.state not in FINAL for part in view.slices)
+    on = " ".join(f"{tier}×{count}" for tier, count in sorted(tiers.items())) or "-"
+    name, size = (array.name, array.size) if array else ("", 0)
+    return f"{name}[{size}]", state, "-", age, held or "-", on, "-", f"`fabric arrays show {name}`"
 
 
 def _row(view: WorkloadView) -> tuple[object, ...]:
@@ -183,6 +209,10 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         yield f"missing    {told.missing}"
     for notice in told.notices:
         yield f"notice     {notice}"
+    if view.array is not None:
+        yield f"element    {view.array.index} of the {view.array.size} of {view.array.name}"
+    if view.after:
+        yield f"after      {_some(view.after)}"
     yield from _start(view)
     yield from _size(view)
     for part in view.slices:
@@ -194,6 +224,12 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         yield f"answers    {view.endpoint}"
     for event in told.events:
         yield f"{show.clock(event.at)}  #{event.attempt} {event.state:<10} {event.reason}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names, as many as a line may hold."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _size(view: WorkloadView) -> Iterator[str]:

@@ -12,8 +12,10 @@ import typer
 
 from fabric.cli import exits
 from fabric.cli.admin import admin
+from fabric.cli.arrays import arrays
 from fabric.cli.artifacts import artifacts
 from fabric.cli.dashboard import dashboard
+from fabric.cli.deployments import deployments, rollback
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
@@ -43,10 +45,10 @@ app = typer.Typer(
 
 for _command in (
     up, down, doctor, submit, jobs, logs, stop, scale, explain, dashboard, shell, top, nodes, drain, models, deploy,
-    replay, render, usage,
+    deployments, rollback, replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-_groups = (artifacts, projects, users, keys, admin, simulate)
+_groups = (artifacts, arrays, projects, users, keys, admin, simulate)
 for _group in _groups:
     app.add_typer(_group)
 for _info in (info for part in (app, *_groups) for info in part.registered_commands):

@@ -6,7 +6,7 @@ Knows nothing of training.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ from fabric.cli.jobs import Json
 from fabric.cli.session import session
 from fabric.core.errors import BadInput
 from fabric.workloads.states import FINAL, State
+
+if TYPE_CHECKING:
+    from fabric.api.admin import WorkloadView
 
 COLUMNS = ("MODEL", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
 """Heads of the list of model versions."""
@@ -65,6 +68,14 @@ def deploy(
     tier: Annotated[str, typer.Option(help="Tier to run on; empty for any.")] = "gpu",
     cpus: Annotated[float, typer.Option(help="CPU cores of each.")] = 2.0,
     memory: Annotated[str, typer.Option(help="Memory of each, with unit.")] = "3 GiB",
+    deployment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Take the place of what this deployment serves; `fabric rollback` goes back.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it answers.")] = False,
     json: Json = False,
 ) -> None:
@@ -73,10 +84,15 @@ def deploy(
     with session(ctx).client() as client:
         view = client.deploy(
             model, name=name, engine=engine, replicas=count, gpus=gpus, tier=tier or None, cpus=cpus, memory=memory,
-            wait=False,
+            wait=False, deployment=deployment,
         )  # fmt: skip
         if wait:
             view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
+    tell_service(view, json=json)
+
+
+def tell_service(view: WorkloadView, *, json: bool) -> None:
+    """Say how a service that was handed in stands, and fail if it has."""
     if json:
         show.as_json(view)
     elif view.endpoint:

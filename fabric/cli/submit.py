@@ -47,6 +47,25 @@ def submit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the workload; made up if there is none.")] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Start only once this job, or array, has succeeded; may be given again."),
+    ] = None,
+    array: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Hand in so many of this job, each told its number as FABRIC_ARRAY_INDEX.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Submissions with one key are one, however often this is run.", show_default=False
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended or the service answers.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Show its log as it is written, and wait.")] = False,
     json: Json = False,
@@ -58,8 +77,13 @@ def submit(
     """
     if follow and json:
         exits.leave("--follow prints the log and --json the workload; give one of them", exits.BAD_INPUT)
-    wanted = _completed(_read(spec, config, sets or ()), name)
-    view = asyncio.run(_submit(session(ctx), wanted, wait=wait or follow, follow=follow))
+    wanted = _completed(_read(spec, config, sets or ()), name, after=after or (), array=array)
+    if wanted.array is not None:
+        if follow:
+            exits.leave("--follow: an array has a log for each element; see `fabric logs NAME.0`", exits.BAD_INPUT)
+        _hand_in_array(session(ctx), wanted, key, wait=wait, json=json)
+        return
+    view = asyncio.run(_submit(session(ctx), wanted, key, wait=wait or follow, follow=follow))
     if json:
         show.as_json(view)
     elif follow:
@@ -108,19 +132,44 @@ def read_app(file: Path, sets: Sequence[str]) -> WorkloadSpec:
     return spec.model_copy(update={"entrypoint": spec.entrypoint + words})
 
 
-def _completed(spec: WorkloadSpec, name: str | None) -> WorkloadSpec:
-    """`spec` under the name that was given, and with the current directory where it names none."""
+def _completed(spec: WorkloadSpec, name: str | None, *, after: Sequence[str], array: int | None) -> WorkloadSpec:
+    """`spec` with what the options say, and with the current directory where it names none.
+
+    Raises:
+        BadInput: If an option does not go with it.
+    """
     from fabric.core.ids import check_name
+    from fabric.workloads.spec import MOST_ELEMENTS, ArraySpec
 
     changes: dict[str, object] = {"name": check_name(name)} if name else {}
+    if after:
+        changes["after"] = (*spec.after, *after)
+    if array is not None:
+        if spec.kind != "job" or array > MOST_ELEMENTS:
+            raise BadInput(f"--array: is for jobs, and at most {MOST_ELEMENTS}")
+        changes["array"] = ArraySpec(size=array)
     if spec.kind == "job" and "working_dir" not in spec.runtime_env:
         changes["runtime_env"] = {**spec.runtime_env, "working_dir": "."}
     return spec.model_copy(update=changes)
 
 
-async def _submit(to: Session, spec: WorkloadSpec, *, wait: bool, follow: bool) -> WorkloadView:
+def _hand_in_array(to: Session, spec: WorkloadSpec, key: str | None, *, wait: bool, json: bool) -> None:
+    from fabric.cli.arrays import sentence
+
+    with to.client() as client:
+        view = client.arrays.submit(spec, idempotency_key=key)
+        if wait:
+            view = client.arrays.wait(view.name, on_update=lambda now: show.note(sentence(now)))
+    if json:
+        show.as_json(view)
+    else:
+        typer.echo(sentence(view) if wait else view.name)
+    exits.fail_if(view.state in FINAL and view.state != State.SUCCEEDED)
+
+
+async def _submit(to: Session, spec: WorkloadSpec, key: str | None, *, wait: bool, follow: bool) -> WorkloadView:
     async with to.async_client() as client:
-        view = await client.submit(spec)
+        view = await client.submit(spec, idempotency_key=key)
         if not wait:
             return view
         try:

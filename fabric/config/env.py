@@ -17,6 +17,12 @@ WORKLOAD = "FABRIC_WORKLOAD"
 """Name of the workload this process belongs to."""
 ATTEMPT = "FABRIC_ATTEMPT"
 """Number of the workload's current attempt, from 1."""
+ARRAY = "FABRIC_ARRAY"
+"""Name of the array that the workload is an element of."""
+ARRAY_INDEX = "FABRIC_ARRAY_INDEX"
+"""Number of the element, from 0."""
+ARRAY_SIZE = "FABRIC_ARRAY_SIZE"
+"""How many elements were handed in."""
 USER = "FABRIC_USER"
 """Person who submitted the workload, or name of the key where that is nobody's."""
 GRACE_S = "FABRIC_GRACE_S"
@@ -49,6 +55,9 @@ VARIABLES: Mapping[str, str] = {
     CA: "certificates to believe",
     WORKLOAD: "name of the workload",
     ATTEMPT: "number of the attempt, from 1",
+    ARRAY: "name of the array",
+    ARRAY_INDEX: "number of the element, from 0",
+    ARRAY_SIZE: "elements of the array",
     USER: "who submitted the workload",
     GRACE_S: "seconds from notice to kill",
     ARTIFACTS: "fsspec URI for artifacts and checkpoints",

@@ -18,6 +18,7 @@ from fabric.core.resources import Resources
 from fabric.registry.reference import parse_reference
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Record
 from fabric.workloads.spec import Group, WorkloadSpec
 from fabric.workloads.states import State
 
@@ -79,13 +80,14 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
         check_config(spec.serve.config)
     _check_text(spec)
     _check_entrypoint(spec)
-    _check_order(spec, caller, ports.workloads)
+    if spec.after:
+        spec = spec.model_copy(update={"after": _order(spec, caller, ports.workloads)})
     possible.require(name, spec.groups, ports.nodes())
     for place, environment in environments_of(spec):
         check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
-        check_model(spec.service.model, ports.models)
+        check_model(spec.service.exact, ports.models)
     return spec
 
 
@@ -179,25 +181,38 @@ def _check_entrypoint(spec: WorkloadSpec) -> None:
         )
 
 
-def _check_order(spec: WorkloadSpec, caller: Caller, workloads: Workloads) -> None:
-    """Check that what it comes after may still succeed.
+def _order(spec: WorkloadSpec, caller: Caller, workloads: Workloads) -> tuple[str, ...]:
+    """The jobs that it comes after, those of arrays singly, once it is known that they may still succeed.
 
     Raises:
-        BadInput: If it cannot.
-        NotFound: If it does not exist.
+        BadInput: If one cannot.
+        NotFound: If one does not exist.
     """
-    for name in spec.after:
-        if name == spec.name:
-            raise BadInput(f"after: {name} cannot come after itself", after=name)
-        try:
-            before = workloads.get(name)
-        except NotFound:
-            raise NotFound(f"after: there is no workload {name}. Submit it first.", after=name) from None
+    if spec.name in spec.after:
+        raise BadInput(f"after: {spec.name} cannot come after itself", after=spec.name)
+    found = [record for name in spec.after for record in _named(name, workloads)]
+    for before in found:
         caller.require_workload(before)
         if before.spec.kind != "job":
-            raise BadInput(f"after: {name} is a service and never ends", after=name)
+            raise BadInput(f"after: {before.name} is a service and never ends", after=before.name)
         if before.state.final and before.state is not State.SUCCEEDED:
-            raise BadInput(f"after: {name} has {before.state}, so this would wait for ever", after=name)
+            raise BadInput(f"after: {before.name} has {before.state}, so this would wait for ever", after=before.name)
+    return tuple(dict.fromkeys(before.name for before in found))
+
+
+def _named(name: str, workloads: Workloads) -> Sequence[Record]:
+    """A workload, or the elements of an array.
+
+    Raises:
+        NotFound: If there is neither.
+    """
+    try:
+        return [workloads.get(name)]
+    except NotFound:
+        elements = workloads.elements(name)
+    if not elements:
+        raise NotFound(f"after: there is no workload {name}. Submit it first.", after=name)
+    return elements
 
 
 def packages_of(spec: WorkloadSpec) -> set[str]:

@@ -19,6 +19,7 @@ from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
 from fabric.store.keys import Key
 from fabric.workloads.record import Grant, Record
+from fabric.workloads.spec import ArraySpec
 
 MLFLOW_CA = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 """MLflow's own name for a file of certificates to believe."""
@@ -125,7 +126,7 @@ class SiteBlueprint:
         if record.spec.service is None:
             return None
         echo = record.spec.service.engine == "echo"
-        folder = Path() if echo else self.versions.folder(record.name, record.spec.service.model)
+        folder = Path() if echo else self.versions.folder(record.name, record.spec.service.exact)
         return self.serve_config(record, folder, secret)
 
     def _service_secret(self, record: Record) -> str:
@@ -164,6 +165,7 @@ def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, st
         env.TOKEN: token,
         env.WORKLOAD: record.name,
         env.ATTEMPT: str(record.attempt),
+        **_element(record.spec.array),
         env.USER: record.submitted_by,
         env.ARTIFACTS: artifacts,
         MLFLOW_KEY: token,
@@ -184,6 +186,13 @@ def common(site: Site) -> dict[str, str]:
         # Ray's own patience between SIGTERM and SIGKILL of an entrypoint.
         "RAY_JOB_STOP_WAIT_TIME_S": str(max(1, int(site.grace_s))),
     }
+
+
+def _element(array: ArraySpec | None) -> dict[str, str]:
+    """What an element of an array is told of it."""
+    if array is None or array.index is None:
+        return {}
+    return {env.ARRAY: array.name, env.ARRAY_INDEX: str(array.index), env.ARRAY_SIZE: str(array.size)}
 
 
 def _package_of(runtime_env: Mapping[str, Any]) -> str:

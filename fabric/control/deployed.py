@@ -31,6 +31,13 @@ _SERVES = frozenset({State.STARTING, State.RUNNING, State.RESIZING})
 """States in which what the cluster says of its applications is true."""
 
 
+def deployment_of(record: Record) -> str | None:
+    """The deployment that a service is a revision of; None if it is of none."""
+    if record.spec.serve is not None:
+        return record.spec.serve.deployment
+    return record.spec.service.deployment if record.spec.service else None
+
+
 def serve_of(record: Record) -> ServeSpec:
     """The Serve section of a record's spec.
 

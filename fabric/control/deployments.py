@@ -4,7 +4,8 @@ Knows nothing of HTTP or Ray; a deployment has no record of its own, it is its n
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,19 +40,20 @@ class Deployments:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        # Two that deploy at once must not make two workloads of one deployment.
-        self._one_at_a_time = threading.Lock()
+        self.one_at_a_time = threading.Lock()
+        """Two that deploy at once must not make two workloads of one deployment."""
 
     def deploy(self, document: Mapping[str, Any], caller: Caller, target: Target) -> None:
         """Let a configuration be what runs; the same once more changes nothing.
 
         Raises:
             BadInput: If it can never run as asked; DoesNotFit if no node could ever hold it.
+            Conflict: If the deployment serves a model.
             Denied: If the caller may not deploy for the project.
         """
         caller.require(Permission.CHANGE)
         check_name(target.deployment, "deployment")
-        project = _project(caller, target)
+        project = project_of(caller, target)
         if document.get("applications") == []:
             # As with Serve: what is not in the configuration ends, and that is everything.
             self.shutdown(caller, target)
@@ -59,14 +61,13 @@ class Deployments:
         spec = spec_from_serve(document, self._service.site, target.deployment)
         name = self._service.made_up_name(f"serve-{target.deployment}")
         spec = spec.model_copy(update={"project": project, "name": name})
-        with self._one_at_a_time:
+        with self.one_at_a_time:
             earlier = self._records(caller, project, target.deployment)
-            live = [record for record in earlier if not record.state.final and not record.stop_requested]
-            if any(serve_of(record).config == document for record in live):
+            if any(serve_of(record).config == document for record in earlier if _is_live(record)):
                 return
+            self._refuse_a_models(project, target.deployment, caller)
             made = self._service.submit(spec, caller)
-            for record in live:
-                self._service.stop(record.name, caller, f"replaced by {made.name}, deployed by {caller.name}")
+            retire(self._service, earlier, made.name, caller)
 
     def details(self, caller: Caller, target: Target) -> dict[str, Any]:
         """A deployment in the form in which Serve describes itself; nothing deployed is no error."""
@@ -81,8 +82,8 @@ class Deployments:
     def shutdown(self, caller: Caller, target: Target) -> None:
         """End a deployment and forget those of it that failed; one that is not there is no error."""
         caller.require(Permission.CHANGE)
-        with self._one_at_a_time:
-            for record in self._records(caller, _project(caller, target), target.deployment):
+        with self.one_at_a_time:
+            for record in self._records(caller, project_of(caller, target), target.deployment):
                 try:
                     if record.state.final:
                         self._service.delete(record.name, caller)
@@ -112,8 +113,23 @@ class Deployments:
             )
         self._service.scale(record.name, replicas, caller)
 
+    def _refuse_a_models(self, project: str, deployment: str, caller: Caller) -> None:
+        """Refuse to take the place of a model that is served under the name.
+
+        Raises:
+            Conflict: If there is one.
+        """
+        for record in self._service.list(caller, _SHOWN, MOST_LOOKED_AT, kind="service"):
+            service = record.spec.service
+            if service and _is_live(record) and (record.spec.project, service.deployment) == (project, deployment):
+                raise Conflict(
+                    f"deployment {deployment} of project {project} serves {service.model}. Choose another name, or "
+                    f"stop {record.name} first.",
+                    deployment=deployment,
+                )
+
     def _newest(self, caller: Caller, target: Target) -> Record | None:
-        found = self._records(caller, _project(caller, target), target.deployment)
+        found = self._records(caller, project_of(caller, target), target.deployment)
         return next(iter(found), None)
 
     def _records(self, caller: Caller, project: str, deployment: str) -> Sequence[Record]:
@@ -127,7 +143,26 @@ class Deployments:
         ]
 
 
-def _project(caller: Caller, target: Target) -> str:
+def retire(service: Service, records: Iterable[Record], by: str, caller: Caller) -> None:
+    """End the revisions of a deployment that a new one takes the place of.
+
+    Args:
+        service: The use cases.
+        records: The revisions.
+        by: The new one.
+        caller: Who deployed it.
+    """
+    for record in records:
+        if _is_live(record):
+            with suppress(Conflict, NotFound):  # it ended, or was deleted, just now
+                service.stop(record.name, caller, f"replaced by {by}, deployed by {caller.name}")
+
+
+def _is_live(record: Record) -> bool:
+    return not record.state.final and not record.stop_requested
+
+
+def project_of(caller: Caller, target: Target) -> str:
     """Whose deployment is meant: the caller's, unless the caller is of the whole site and says another one.
 
     Raises:

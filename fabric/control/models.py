@@ -15,12 +15,19 @@ from fabric.registry.reference import parse_reference
 from fabric.registry.versions import ModelVersion
 from fabric.store.mlflow_registry import mlflow_at
 
+PIN = "model"
+"""Kind of the value that says what a service is pinned to."""
+
 
 class Pins(Protocol):
     """Values that are made once per workload."""
 
     def secret(self, workload: str, kind: str, make: Callable[[], str]) -> str:
         """The value of `kind`, made by `make` the first time and durable before it is returned."""
+        ...
+
+    def kept_secret(self, workload: str, kind: str) -> str | None:
+        """The value of `kind`; None if it was not made, or there is no such workload."""
         ...
 
 
@@ -39,6 +46,11 @@ class Models:
         """
         return [_view(version) for version in self._store.versions()]
 
+    def pinned(self, workload: str) -> str:
+        """MODEL:VERSION that a service is pinned to; empty if it has not begun, or is gone."""
+        kept = self._pins.kept_secret(workload, PIN)
+        return str(json.loads(kept)["model"]) if kept else ""
+
     def folder(self, workload: str, reference: str) -> Path:
         """Where the files are of the version that the reference meant when this workload first asked.
 
@@ -53,7 +65,7 @@ class Models:
             found = self._store.resolve(parse_reference(reference))
             return json.dumps({"model": f"{found.name}:{found.version}", "uri": found.uri})
 
-        pin = json.loads(self._pins.secret(workload, "model", resolve))
+        pin = json.loads(self._pins.secret(workload, PIN, resolve))
         folder = Path(unquote(urlparse(pin["uri"]).path))
         if not folder.is_dir():
             raise NotFound(f"the files of {pin['model']} are gone from {folder}. Register the model again.")

@@ -1,4 +1,4 @@
-"""Work whose name was made up here: where somebody has that name, it gets another one.
+"""Work that is taken in once: under another name where a made-up one is taken, and never again for the same key.
 
 Knows nothing of what makes names, or of what is kept.
 """
@@ -6,10 +6,12 @@ Knows nothing of what makes names, or of what is kept.
 from collections.abc import Callable
 from dataclasses import replace
 
+from fabric.control.callers import Caller
 from fabric.control.ports import Workloads
 from fabric.core.errors import Conflict
 from fabric.core.ids import generated_name
 from fabric.workloads.record import Record
+from fabric.workloads.spec import WorkloadSpec
 
 
 def kept(
@@ -38,3 +40,23 @@ def kept(
                 raise
         name = generated_name(record.spec.kind, made_up_of(3))
         record = replace(record, name=name, spec=record.spec.model_copy(update={"name": name}))
+
+
+def repeated(workloads: Workloads, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None) -> Record | None:
+    """What the same request has made before; None if it is new.
+
+    What was let in stays so: a repetition must not be refused because a job that comes first has failed since, or a
+    project was closed.
+
+    Args:
+        workloads: Where.
+        spec: What is asked for.
+        caller: Who asks.
+        idempotency_key: Equal in repetitions of one request.
+    """
+    if idempotency_key is None:
+        return None
+    if caller.project is not None and "project" not in spec.model_fields_set:
+        spec = spec.model_copy(update={"project": caller.project})
+    earlier = None if caller.project not in {None, spec.project} else workloads.of_key(spec.project, idempotency_key)
+    return earlier if earlier is not None and earlier.spec.nameless == spec.nameless else None

@@ -33,6 +33,18 @@ class Workloads(Protocol):
         """
         ...
 
+    def submit_array(self, records: Sequence[Record], idempotency_key: str | None = None) -> Sequence[Record]:
+        """Take in the elements of an array, all or none; the same key again returns what was taken in then.
+
+        Raises:
+            Conflict: If a name is taken, or the key was used for another request.
+        """
+        ...
+
+    def elements(self, array: str) -> Sequence[Record]:
+        """The elements of an array, by number; none if there is no such array."""
+        ...
+
     def get(self, name: str) -> Record:
         """The record called `name`.
 
@@ -83,6 +95,10 @@ class Workloads(Protocol):
         """Remember that somebody wants it to end."""
         ...
 
+    def request_stops(self, names: Sequence[str], reason: str) -> None:
+        """The same for several; those that are gone by now are left out."""
+        ...
+
     def scale(self, name: str, workers: int) -> Record:
         """Remember how many workers of its elastic group somebody wants."""
         ...
@@ -93,6 +109,19 @@ class Workloads(Protocol):
         Raises:
             Conflict: If it has not ended, or another one comes after it.
         """
+        ...
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        """The same for several, or for none of them.
+
+        Raises:
+            Conflict: If one has not ended, or another one comes after it.
+            NotFound: If one is gone.
+        """
+        ...
+
+    def of_key(self, project: str, idempotency_key: str) -> Record | None:
+        """What a project submitted with a key; None if nothing, or it was deleted."""
         ...
 
 
@@ -203,6 +232,10 @@ class Models(Protocol):
         Raises:
             Unavailable: If the registry does not answer.
         """
+        ...
+
+    def pinned(self, workload: str) -> str:
+        """MODEL:VERSION that a service began to serve, and goes on to; empty if it has not begun."""
         ...
 
 

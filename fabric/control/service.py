@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
+from fabric.api.arrays import ARRAYS
 from fabric.api.gateway import SERVED, GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
 from fabric.control.accounts import Accounts
 from fabric.control.admission import Possible, admitted
+from fabric.control.arrays import Arrays
 from fabric.control.artifacts import Artifacts
 from fabric.control.at_gateway import AtGateway
 from fabric.control.callers import Caller, Permission
@@ -23,7 +25,7 @@ from fabric.control.drains import NodeDrains
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.metrics import Metrics
-from fabric.control.naming import kept
+from fabric.control.naming import kept, repeated
 from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
@@ -35,7 +37,7 @@ from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.uploaded import UploadedPackages
 from fabric.control.views import ANSWERS, NOTHING_TOLD, event_view, message_of, node_views, workload_view
-from fabric.core.errors import BadInput, Conflict, Unavailable
+from fabric.core.errors import BadInput, Conflict, FabricError, Unavailable
 from fabric.core.ids import generated_name
 from fabric.scheduler.ports import ClusterView
 from fabric.scheduler.replay import write_decision
@@ -70,6 +72,8 @@ class Service:
         """What of a text each may read."""
         self.log_mark = ports.logs.mark
         """What changes whenever the log of a workload does."""
+        self.arrays = Arrays(ports, self.discretion, self._admitted)
+        """Equal jobs that are handed in together."""
         self.packages = UploadedPackages(ports.packages, self._active)
         """Uploaded working directories."""
         self.artifacts = Artifacts(ports.artifacts, ports.people.projects, lambda: self.site)
@@ -80,6 +84,8 @@ class Service:
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
+        self.pinned = ports.models.pinned
+        """Which version a service has begun to serve."""
         self.figures = ports.figures
         """What is counted while it is asked."""
         self.dashboards = Dashboards(self.get, self.cluster, ports.door)
@@ -128,14 +134,21 @@ class Service:
             BadInput: If it can never run; DoesNotFit if no node could ever hold it.
             Denied: If the caller may not submit to the project.
             Conflict: If the name is taken.
-            NotFound: If it comes after a job, or serves a model, that does not exist.
+            FabricError: NotFound if it comes after a job, or serves a model, that does not exist.
         """
         caller.require(Permission.CHANGE)
         if spec.adopted is not None:
             raise BadInput(
                 f"adopted: make the {spec.adopted.kind} in Kubernetes; its label fabric/project hands it to the fabric"
             )
-        final = admitted(spec, caller, self._ports, self._site, possible=self._possible)
+        if spec.array is not None:
+            raise BadInput(f"array: is handed in at {ARRAYS}, as `fabric submit` does")
+        try:
+            final = self._admitted(spec, caller)
+        except FabricError:
+            if (earlier := repeated(self._ports.workloads, spec, caller, idempotency_key)) is not None:
+                return earlier
+            raise
         record = Record(
             final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as
         )
@@ -143,6 +156,9 @@ class Service:
         taken_in = kept(self._ports.workloads, record, idempotency_key, made_up_of=entropy)
         self._ports.process.wake()
         return taken_in
+
+    def _admitted(self, spec: WorkloadSpec, caller: Caller) -> WorkloadSpec:
+        return admitted(spec, caller, self._ports, self._site, possible=self._possible)
 
     def submit_job(self, submission: JobSubmission, caller: Caller) -> Record:
         """Take in what the stock `ray job submit` sends.

@@ -6,7 +6,7 @@ Knows nothing of stores or HTTP: values in, values out.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from fabric.api.admin import EventView, NodeView, NumaView, ProgressView, SliceView, WorkloadView
+from fabric.api.admin import ElementView, EventView, NodeView, NumaView, ProgressView, SliceView, WorkloadView
 from fabric.api.jobs import JobDetails
 from fabric.api.nodes import DrainView
 from fabric.control.discretion import Reads
@@ -14,6 +14,7 @@ from fabric.core.numa import Note, Numa
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Event, Record, Slice
+from fabric.workloads.spec import ArraySpec
 from fabric.workloads.states import RAY_STATUS, State
 
 ANSWERS = frozenset({State.RUNNING, State.RESIZING})
@@ -57,6 +58,7 @@ def workload_view(record: Record, progress: ProgressView, endpoint: str | None, 
         name=record.name, project=spec.project, kind=spec.kind, state=str(record.state), priority=str(spec.priority),
         entrypoint=spec.entrypoint, attempt=record.attempt, failures=record.failures, preemptions=record.preemptions,
         message=read(message_of(record)), leave_by=record.leave_by, **_sizes(record),
+        after=spec.after, array=_element_view(spec.array),
         condition=record.condition, submitted_by=record.submitted_by, submitted_at=at.submitted, granted_at=at.granted,
         cluster_ready_at=at.cluster_ready, running_at=at.running, ended_at=at.ended,
         expected_start=record.expected_start if record.state is State.QUEUED else None,
@@ -65,6 +67,10 @@ def workload_view(record: Record, progress: ProgressView, endpoint: str | None, 
         slices=tuple(slice_view(part) for part in record.grant.slices) if record.grant else (),
         metadata=spec.metadata, progress=progress, endpoint=endpoint,
     )  # fmt: skip
+
+
+def _element_view(array: ArraySpec | None) -> ElementView | None:
+    return None if array is None else ElementView(name=array.name, index=array.index or 0, size=array.size)
 
 
 def _sizes(record: Record) -> dict[str, int | None]:

@@ -33,6 +33,16 @@ def attempt_id(workload: str, attempt: int) -> str:
     return f"{workload}-{attempt}"
 
 
+def element_name(array: str, index: int) -> str:
+    """Name of the workload that is one element of an array."""
+    return f"{array}.{index}"
+
+
+def element_key(key: str, index: int) -> str:
+    """Key by which a repeated submission of one element of an array is known, from that of the array."""
+    return f"{key}#{index}"
+
+
 def generated_name(stem: str, entropy: bytes) -> str:
     """A short readable name: `stem` and six hexadecimal digits of `entropy`."""
     return f"{stem}-{entropy.hex()[:6]}"

@@ -11,11 +11,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 from fabric.config import env
 from fabric.core.errors import BadInput, NotFound, Unavailable
+from fabric.sdk.arrays import AsyncArrays
 from fabric.sdk.artifacts import AsyncArtifacts
 from fabric.sdk.dashboards import AsyncDashboards
 from fabric.sdk.later import Later
@@ -23,6 +24,7 @@ from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
 from fabric.sdk.past import AsyncPast
 from fabric.sdk.people import AsyncPeople
+from fabric.sdk.serving import AsyncServing
 from fabric.sdk.site import AsyncSite
 from fabric.sdk.target import target
 from fabric.workloads.states import FINAL, State
@@ -31,15 +33,17 @@ if TYPE_CHECKING:
     import httpx
 
     from fabric.api import admin, overview
+    from fabric.config.settings import Settings
     from fabric.sdk import package, specs
     from fabric.sdk import transport as sending
-    from fabric.sdk.specs import Engine
     from fabric.workloads.spec import WorkloadSpec
 else:
     # What loads pydantic or httpx waits for the first call.
     admin, sending = Later("fabric.api.admin"), Later("fabric.sdk.transport")
     overview = Later("fabric.api.overview")
     package, specs = Later("fabric.sdk.package"), Later("fabric.sdk.specs")
+
+S = TypeVar("S", bound="Settings")
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """Header of a submission: equal in all its repetitions, different in every other."""
@@ -63,7 +67,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncSite):
+class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncServing, AsyncSite):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(
@@ -129,28 +133,44 @@ class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncSite)
         """Files of projects."""
         return AsyncArtifacts(lambda: self._control, self._patience_s)
 
-    async def submit(self, spec: WorkloadSpec | Mapping[str, Any]) -> admin.WorkloadView:
+    @property
+    def arrays(self) -> AsyncArrays:
+        """Equal jobs that are handed in together."""
+        return AsyncArrays(lambda: self._control, self._patience_s, self._hand_in)
+
+    async def submit(
+        self, spec: WorkloadSpec | Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> admin.WorkloadView:
         """Hand in a job or a service, and return at once.
 
         A `working_dir` of the runtime environment that is a local folder is packed and sent along. A name is made up
         where there is none. A submission whose answer was lost is repeated and still happens once.
 
+        Args:
+            spec: What is asked for.
+            idempotency_key: Equal in all submissions that should be one, also of other processes; made up where left
+                out. It is unique in the project.
+
         Raises:
             BadInput: If the spec is impossible; DoesNotFit if no node could ever hold it.
-            Conflict: If another workload has the name.
+            Conflict: If another workload has the name, or the key was used for something else.
             Unavailable: If control cannot be reached.
         """
+        return await self._hand_in(spec, admin.WorkloadView, admin.WORKLOADS, idempotency_key)
+
+    async def _hand_in(self, spec: WorkloadSpec | Mapping[str, Any], cls: type[S], path: str, key: str | None) -> S:
+        """What control answers to a spec, sent with its working directory."""
         wanted = await self._with_package(specs.checked_spec(spec))
         return await self._control.read(
-            admin.WorkloadView,
+            cls,
             "POST",
-            admin.WORKLOADS,
+            path,
             patience_s=self._patience_s,
             # Who does not say a project means that of the key.
             content=admin.SubmitRequest(spec=wanted).model_dump_json(
                 exclude=None if "project" in wanted.model_fields_set else {"spec": {"project"}}
             ),
-            headers={"Content-Type": "application/json", IDEMPOTENCY_KEY: specs.made_up_key()},
+            headers={"Content-Type": "application/json", IDEMPOTENCY_KEY: key or specs.made_up_key()},
         )
 
     async def _with_package(self, spec: WorkloadSpec) -> WorkloadSpec:
@@ -323,44 +343,6 @@ class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncSite)
     async def models(self) -> tuple[admin.ModelVersionView, ...]:
         """Every version of every registered model, by name, newest first."""
         return (await self._control.read(admin.ModelList, "GET", admin.MODELS, patience_s=self._patience_s)).models
-
-    async def deploy(
-        self,
-        model_ref: str,
-        *,
-        name: str | None = None,
-        engine: Engine = "auto",
-        replicas: int | tuple[int, int] = 1,
-        gpus: float = 1.0,
-        tier: str | None = "gpu",
-        cpus: float = 2.0,
-        memory: str = "3 GiB",
-        max_context: int = 512,
-        wait: bool = True,
-    ) -> admin.WorkloadView:
-        """Serve a registered model, and wait until it answers; its `endpoint` is an OpenAI base URL.
-
-        Args:
-            model_ref: Model and alias or version, such as `shakespeare@champion`.
-            name: Of the workload; made up where left out.
-            engine: Inference engine; `auto` lets the replica choose.
-            replicas: How many; or the fewest, with which it begins, and the most, between which it may be resized.
-            gpus: Accelerators of the replica.
-            tier: Tier to run on; None lets the scheduler choose.
-            cpus: CPU cores of the replica.
-            memory: Memory of the replica, with unit; 3 GiB holds a model of 135 M parameters in fp32.
-            max_context: Longest prompt and answer together, in tokens.
-            wait: Whether to wait until it is ready; a service that failed is returned as such.
-
-        Raises:
-            BadInput: If an amount is impossible; DoesNotFit if no node could hold a replica.
-            NotFound: If there is no such model or alias.
-            Unavailable: If control cannot be reached.
-        """
-        group = {"tier": tier, "cpus": cpus, "gpus": gpus, "memory": memory, **specs.sizes(replicas)}
-        service = {"model": model_ref, "engine": engine, "max_context": max_context}
-        view = await self.submit(specs.service(service, group, name))
-        return await self.wait(view.name) if wait else view
 
     async def health(self) -> admin.Health:
         """Whether control works; needs no key.

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from fabric.sdk.arrays import Arrays
 from fabric.sdk.artifacts import Artifacts
 from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
 from fabric.sdk.derived import derived, derived_pieces
@@ -111,6 +112,11 @@ class Client:
         return People(self._client.people, self._run)
 
     @property
+    def arrays(self) -> Arrays:
+        """Equal jobs that are handed in together."""
+        return Arrays(self._client.arrays, self._run)
+
+    @property
     def artifacts(self) -> Artifacts:
         """Files of projects."""
         return Artifacts(self._client.artifacts, self._run, self._iterate)
@@ -139,6 +145,9 @@ class Client:
     decision = derived(AsyncClient.decision)
     models = derived(AsyncClient.models)
     deploy = derived(AsyncClient.deploy)
+    rollback = derived(AsyncClient.rollback)
+    deployments = derived(AsyncClient.deployments)
+    deployment = derived(AsyncClient.deployment)
     health = derived(AsyncClient.health)
     shutdown = derived(AsyncClient.shutdown)
 

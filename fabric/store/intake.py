@@ -5,16 +5,17 @@ Knows nothing of who asks; safe to call from any thread.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from fabric.core.errors import Conflict, FabricError
-from fabric.store.database import SqlTables, writing
+from fabric.core.ids import element_key, element_name
+from fabric.store.database import SqlTables, reading, writing
 from fabric.store.group_commit import GroupCommit
 from fabric.store.rows import event_row, new_row, record_of
 from fabric.store.schema import EVENTS, WORKLOADS
 from fabric.workloads.record import Event, Record
-from fabric.workloads.spec import WorkloadSpec
 
 # Made once: putting a statement together takes longer than running it.
 _OF_KEY = select(WORKLOADS).where(
@@ -48,6 +49,51 @@ class SqlIntake(SqlTables):
         """
         return self._group.put((record, idempotency_key, new_row(record, idempotency_key)))
 
+    def submit_array(self, records: Sequence[Record], idempotency_key: str | None = None) -> tuple[Record, ...]:
+        """Take in the elements of an array, each with the first line of its history, or none of them.
+
+        Args:
+            records: As they should be, by number; queued.
+            idempotency_key: Word that the caller repeats with a repeated request; unique in the project.
+
+        Returns:
+            `records`, or those of them that the same key made before and that are still there.
+
+        Raises:
+            Conflict: If a name is taken, or the key was used with another spec.
+            BadInput: If a spec cannot be stored.
+        """
+        keys = [element_key(idempotency_key, index) if idempotency_key else None for index in range(len(records))]
+        rows = [new_row(record, key) for record, key in zip(records, keys, strict=True)]
+        asked, names = dict(zip(keys, records, strict=True)), [record.name for record in records]
+        with writing(self._engine) as connection:
+            mine = (WORKLOADS.c.project == records[0].spec.project) & WORKLOADS.c.idempotency_key.in_(keys)
+            if idempotency_key is not None:
+                earlier = connection.execute(select(WORKLOADS).where(mine).order_by(WORKLOADS.c.id)).mappings().all()
+                if earlier:
+                    # Those of an array whose size was another one may not all be among them.
+                    made = [(row["idempotency_key"], record_of(row)) for row in earlier]
+                    return tuple(_same(asked[key], record, idempotency_key) for key, record in made)
+            taken = connection.execute(select(WORKLOADS.c.name).where(WORKLOADS.c.name.in_(names))).scalars().all()
+            if taken or (of_array := elements_of(connection, array_of(records[0]))):
+                _refuse_array(records[0], min(taken, default="") or of_array[0].name)
+            connection.execute(_NEW, rows)
+            numbers = connection.execute(select(WORKLOADS.c.name, WORKLOADS.c.id).where(WORKLOADS.c.name.in_(names)))
+            ids = {name: number for name, number in numbers}
+            connection.execute(_FIRST_EVENT, [event_row(_first_event(record), ids[record.name]) for record in records])
+        return tuple(records)
+
+    def of_key(self, project: str, idempotency_key: str) -> Record | None:
+        """What a project submitted with a key; None if nothing, or it was deleted."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_OF_KEY, {"by": project, "key": idempotency_key}).mappings().one_or_none()
+            return None if row is None else record_of(row)
+
+    def elements(self, array: str) -> tuple[Record, ...]:
+        """The elements of an array, by number; none if there is no such array."""
+        with reading(self._engine) as connection:
+            return elements_of(connection, array)
+
     def _take_in(self, asked: Sequence[tuple[Record, str | None, dict[str, object]]]) -> list[Record | FabricError]:
         answers: list[Record | FabricError] = []
         with writing(self._engine) as connection:
@@ -76,20 +122,48 @@ def _taken_in(connection: Connection, record: Record, key: str | None, row: dict
         )
     number = connection.execute(_NEW, row).inserted_primary_key
     assert number is not None  # noqa: S101 - a table with a primary key always has one
-    first = Event(record.name, record.at.submitted, record.state, record.message or "submitted", record.attempt)
-    connection.execute(_FIRST_EVENT, event_row(first, int(number[0])))
+    connection.execute(_FIRST_EVENT, event_row(_first_event(record), int(number[0])))
     return record
+
+
+def _first_event(record: Record) -> Event:
+    return Event(record.name, record.at.submitted, record.state, record.message or "submitted", record.attempt)
+
+
+def _refuse_array(first: Record, name: str) -> NoReturn:
+    """Say that an array cannot be taken in.
+
+    Raises:
+        Conflict: Always.
+    """
+    raise Conflict(
+        f"there is a workload {name} already, so no array can be called {array_of(first)}. Choose another name, or "
+        "delete it once it has ended.",
+        name=name,
+    )
+
+
+def array_of(element: Record) -> str:
+    """Name of the array that a workload is an element of; empty of others."""
+    return element.spec.array.name if element.spec.array else ""
+
+
+def elements_of(connection: Connection, array: str) -> tuple[Record, ...]:
+    """The elements of an array, by number; those of other arrays or with similar names are none."""
+    like = WORKLOADS.c.name.startswith(element_name(array, 0).removesuffix("0"), autoescape=True)
+    found = (record_of(row) for row in connection.execute(select(WORKLOADS).where(like)).mappings())
+    return tuple(sorted((one for one in found if array_of(one) == array), key=_number_of))
+
+
+def _number_of(element: Record) -> int:
+    return element.spec.array.index or 0 if element.spec.array else 0
 
 
 def _same(asked: Record, earlier: Record, key: str) -> Record:
     # A name may be made up anew for each request, so it does not count.
-    if _nameless(asked.spec) != _nameless(earlier.spec):
+    if asked.spec.nameless != earlier.spec.nameless:
         raise Conflict(
             f"the idempotency key {key!r} was used for {earlier.name}, which asks for something else. Use a new key.",
             name=earlier.name,
         )
     return earlier
-
-
-def _nameless(spec: WorkloadSpec) -> WorkloadSpec:
-    return spec.model_copy(update={"name": None})

@@ -69,6 +69,14 @@ class SqlKeys(SqlTables):
             connection.execute(insert(SECRETS).values(workload_id=owner, kind=kind, value=value))
         return value
 
+    def kept_secret(self, workload: str, kind: str) -> str | None:
+        """The secret of a workload; None if none was made, or there is no such workload."""
+        try:
+            with reading(self._engine) as connection:
+                return _secret(connection, workload, kind)
+        except NotFound:
+            return None
+
     def add_key(self, sha256: str, key: Key) -> None:
         """Remember a key by the SHA-256 (hexadecimal) of what its owner shows; the same again changes nothing.
 

@@ -158,6 +158,12 @@ class SqlRecords(SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedge
             connection.execute(wanted.values(stop_requested=True, stop_request_reason=storable(reason)))
             return record_of(_existing(connection, name))
 
+    def request_stops(self, names: Sequence[str], reason: str) -> None:
+        """The same for several workloads; those that are gone by now are left out."""
+        wanted = update(WORKLOADS).where(WORKLOADS.c.name.in_(names), ~_IS_FINAL, ~WORKLOADS.c.stop_requested)
+        with writing(self._engine) as connection:
+            connection.execute(wanted.values(stop_requested=True, stop_request_reason=storable(reason)))
+
     def scale(self, name: str, workers: int) -> Record:
         """Remember how many workers of its elastic group somebody wants; one that has ended is left alone.
 
@@ -176,15 +182,27 @@ class SqlRecords(SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedge
             NotFound: If there is none of that name.
             Conflict: If it has not ended, or another one waits for its success.
         """
+        self.delete_all((name,))
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        """The same for several workloads, or for none of them.
+
+        Raises:
+            NotFound: If there is none of a name.
+            Conflict: If one has not ended, or another one waits for its success.
+        """
         with writing(self._engine) as connection:
-            row = _existing(connection, name)
-            if not State(row["state"]).final:
-                raise Conflict(f"{name} is {row['state']}. Stop it first, then delete it.", name=name)
-            after = sorted(r.name for r in _active(connection).values() if name in r.spec.after and not r.state.final)
-            if after:
+            rows = [_existing(connection, name) for name in names]
+            alive = next((row for row in rows if not State(row["state"]).final), None)
+            if alive is not None:
+                name = alive["name"]
+                raise Conflict(f"{name} is {alive['state']}. Stop it first, then delete it.", name=name)
+            waiting = [record for record in _active(connection).values() if not record.state.final]
+            for name in sorted({first for record in waiting for first in record.spec.after} & set(names)):
+                after = sorted(record.name for record in waiting if name in record.spec.after)
                 raise Conflict(f"{', '.join(after)} comes after {name}. Delete it when that has ended.", name=name)
-            connection.execute(delete(API_KEYS).where(API_KEYS.c.workload == name))
-            connection.execute(delete(WORKLOADS).where(WORKLOADS.c.id == row["id"]))
+            connection.execute(delete(API_KEYS).where(API_KEYS.c.workload.in_(names)))
+            connection.execute(delete(WORKLOADS).where(WORKLOADS.c.id.in_([row["id"] for row in rows])))
 
     def events(self, name: str, limit: int = MOST_LISTED) -> tuple[Event, ...]:
         """The newest `limit` lines of a workload's history, oldest first.

@@ -3,6 +3,7 @@
 Knows nothing of nodes, and nothing of how the asking arrived.
 """
 
+import re
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -16,6 +17,9 @@ from fabric.core.resources import Resources
 
 DEFAULT_PROJECT = "default"
 """Project of work that names none."""
+
+MOST_ELEMENTS = 1000
+"""Most elements of one array: each is a workload with a cluster of its own, which costs seconds to start."""
 
 HEAD_GROUP = "head"
 """Name of the group of one that holds the Ray head; no other group may be called so."""
@@ -155,6 +159,12 @@ class ServiceSpec(Settings):
     model: str
     """Model and alias or version, such as `shakespeare@champion` or `shakespeare:3`."""
 
+    version: int | None = Field(default=None, ge=1, lt=10**9)
+    """Version to serve under that name, where it is another one than `model` means now; a rollback says this."""
+
+    deployment: str | None = None
+    """Name under which its project finds it: a newer service of that name takes its place; None for one of its own."""
+
     engine: Literal["auto", "vllm", "transformers", "echo"] = "auto"
     """Inference engine; `auto` takes vLLM where it imports and transformers otherwise."""
 
@@ -163,6 +173,16 @@ class ServiceSpec(Settings):
 
     max_context: int = Field(default=512, ge=16)
     """Longest prompt and answer together, in tokens."""
+
+    @field_validator("deployment")
+    @classmethod
+    def _name(cls, name: str | None) -> str | None:
+        return name if name is None else str(_checked(check_name, name, "deployment"))
+
+    @property
+    def exact(self) -> str:
+        """The reference to what is served."""
+        return self.model if self.version is None else f"{re.split('[@:]', self.model)[0]}:{self.version}"
 
 
 class ServeSpec(Settings):
@@ -203,6 +223,19 @@ class AdoptedSpec(Settings):
     """Whether Ray's own autoscaler decides how many of the granted workers there are."""
 
 
+class ArraySpec(Settings):
+    """Equal jobs that are handed in together, each told its number as `FABRIC_ARRAY_INDEX`."""
+
+    size: int = Field(ge=1, le=MOST_ELEMENTS)
+    """How many; their numbers are 0 to one less."""
+
+    name: str = ""
+    """Of an element: the array's name; only the fabric says this, like the next."""
+
+    index: int | None = Field(default=None, ge=0, lt=MOST_ELEMENTS)
+    """Of an element: its number."""
+
+
 class WorkloadSpec(Settings):
     """A job (ends) or a service (stays), as asked for."""
 
@@ -237,7 +270,10 @@ class WorkloadSpec(Settings):
     """Lost attempts that are started again; one more, and the workload is failed."""
 
     after: tuple[str, ...] = ()
-    """Jobs that must have succeeded before this one starts."""
+    """Jobs that must have succeeded before this one starts; the name of an array stands for all its elements."""
+
+    array: ArraySpec | None = None
+    """Hands in so many of this job at once; its name is then the array's."""
 
     env: dict[str, str] = {}
     """Environment variables of every process of the workload."""
@@ -265,6 +301,12 @@ class WorkloadSpec(Settings):
 
     adopted: AdoptedSpec | None = None
     """The object that is started for it, where somebody made one in Kubernetes himself; only the fabric says this."""
+
+    @property
+    def nameless(self) -> Self:
+        """What is asked for, without names that may be made up anew for each request."""
+        array = self.array.model_copy(update={"name": ""}) if self.array else None
+        return self.model_copy(update={"name": None, "array": array})
 
     @property
     def elastic(self) -> Group | None:
@@ -305,6 +347,8 @@ class WorkloadSpec(Settings):
             raise ValueError("a job needs an entrypoint, such as 'python train.py'")
         if (self.kind == "service") != (self.service is not None or self.serve is not None):
             raise ValueError("a service needs a `service` or a `serve` section, and a job has none")
+        if self.array is not None and self.kind != "job":
+            raise ValueError("an array is of jobs; a service has replicas instead")
         if self.service is not None and self.serve is not None:
             raise ValueError("a service has a `service` section (a model) or a `serve` section, not both")
         if self.service and self.service.group not in names:

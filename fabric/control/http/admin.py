@@ -34,13 +34,14 @@ from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import Sent, json_of, takes
 from fabric.control.http.states import states_of
+from fabric.control.revisions import Revisions
 from fabric.control.service import Service
 
 MOST_LISTED = 10_000
 """Workloads in one list."""
 
 
-def workloads_router(service: Service, guard: Guard) -> APIRouter:
+def workloads_router(service: Service, guard: Guard, revisions: Revisions) -> APIRouter:
     """Routes about workloads, other than their logs."""
     router = APIRouter(prefix=WORKLOADS, tags=["workloads"])
     look, change = (guard.needs(p) for p in (Permission.LOOK, Permission.CHANGE))
@@ -60,7 +61,7 @@ def workloads_router(service: Service, guard: Guard) -> APIRouter:
         idempotency_key: str | None = Header(default=None, max_length=200),
         caller: Caller = change,
     ) -> Response:
-        return json_of(service.view(service.submit(asked.read().spec, caller, idempotency_key), caller))
+        return json_of(service.view(revisions.submit(asked.read().spec, caller, idempotency_key), caller))
 
     @router.get("/{name}", response_model=WorkloadView)
     def get(name: str, caller: Caller = look) -> Response:

@@ -11,12 +11,15 @@ from fastapi import FastAPI
 
 from fabric.api.artifacts import ARTIFACTS
 from fabric.api.jobs import PACKAGES
+from fabric.control.deployments import Deployments
 from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
+from fabric.control.http.arrays import arrays_router
 from fabric.control.http.artifacts import artifacts_router
 from fabric.control.http.auth import Guard, require_declared
 from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.dashboard import DashboardProxy
+from fabric.control.http.deployments import deployments_router
 from fabric.control.http.description import description_router
 from fabric.control.http.gateway import gateway_router
 from fabric.control.http.jobs import jobs_router
@@ -33,6 +36,7 @@ from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.http.site import site_file_router
 from fabric.control.http.terminal import terminal_router
+from fabric.control.revisions import Revisions
 from fabric.control.service import Service
 from fabric.telemetry.http import Timed
 
@@ -59,12 +63,16 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     guard = Guard(service, settings)
+    deployments = Deployments(service)
+    revisions = Revisions(service, deployments.one_at_a_time)
     app.include_router(jobs_router(service, guard))
     app.include_router(packages_router(service, guard, settings))
     app.include_router(artifacts_router(service, guard))
-    app.include_router(serve_router(service, guard))
+    app.include_router(serve_router(service, guard, deployments))
     app.include_router(logs_router(service, guard, settings))
-    app.include_router(workloads_router(service, guard))
+    app.include_router(workloads_router(service, guard, revisions))
+    app.include_router(deployments_router(service, guard, revisions))
+    app.include_router(arrays_router(service, guard))
     app.include_router(lists_router(service, guard))
     app.include_router(telling_router(service, guard))
     app.include_router(terminal_router(service, guard))

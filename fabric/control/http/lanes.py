@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fabric.api.admin import GATEWAY, HEALTH, WORKLOADS
+from fabric.api.arrays import ARRAYS
 from fabric.api.artifacts import ARTIFACTS
 from fabric.api.jobs import JOBS, PACKAGES
 from fabric.control.http.errors import answer_to
@@ -24,7 +25,7 @@ from fabric.telemetry.http import METRICS
 SUBMISSIONS, QUESTIONS, HELD = "submissions", "questions", "held"
 """New work; everything else that is answered soon; what is held back or flows as long as its reader likes."""
 
-_NEW = frozenset({("POST", WORKLOADS), ("POST", JOBS), ("POST", f"{JOBS}/")})
+_NEW = frozenset({("POST", WORKLOADS), ("POST", ARRAYS), ("POST", JOBS), ("POST", f"{JOBS}/")})
 _FLOWS = (f"{PREFIX}/", f"{PACKAGES}/", f"{ARTIFACTS}/", GATEWAY)
 
 

@@ -31,10 +31,9 @@ _SOURCES = ("imperative", "declarative")
 _BEFORE = ("", f"{DEPLOYMENTS}/{{deployment}}")
 
 
-def serve_router(service: Service, guard: Guard) -> APIRouter:
+def serve_router(service: Service, guard: Guard, deployments: Deployments) -> APIRouter:
     """Routes of Serve's API, each also below `/deployments/NAME`."""
     router = APIRouter(tags=["ray serve"])
-    deployments = Deployments(service)
     for before in _BEFORE:
         _add_routes(router, before, service=service, deployments=deployments, guard=guard)
     return router

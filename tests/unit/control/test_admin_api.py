@@ -1,6 +1,7 @@
 """The admin API."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,6 +42,35 @@ def test_a_repeated_submission_with_the_same_key_happens_once(world: World) -> N
     assert len(world.records.list()) == 1
     other = submit(world, headers={"Idempotency-Key": "k"}, priority="harvest")
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
+
+
+def test_what_was_let_in_is_not_refused_when_it_is_asked_for_again(world: World) -> None:
+    world.job("first")
+    asked: dict[str, Any] = {"headers": {"Idempotency-Key": "k"}, "after": ["first"]}
+    made = submit(world, **asked).json()["name"]
+    world.change("first", State.FAILED)
+    assert submit(world, **asked).json()["name"] == made
+    refused = submit(world, after=["first"], headers={"Idempotency-Key": "another"})
+    assert (refused.status_code, "would wait for ever" in refused.json()["message"]) == (400, True)
+    assert submit(world, **asked, priority="harvest").status_code == 400
+    world.client().put("/api/fabric/projects/default", json={"closed": True})
+    assert submit(world, **asked).json()["name"] == made
+
+
+def test_the_key_of_one_project_means_nothing_in_another(make_world: Callable[..., World]) -> None:
+    world = make_world(anonymous=False)
+    world.person("ann", "member", "alpha")
+    world.person("bob", "member", "beta")
+    names = set()
+    for key in ("ann", "bob", "ann"):
+        answer = world.client(key).post(
+            "/api/fabric/workloads", json={"spec": {"entrypoint": "x"}}, headers={"Idempotency-Key": "k"}
+        )
+        names.add(answer.json()["name"])
+    assert len(names) == 2
+    other = {"entrypoint": "x", "project": "alpha"}
+    refused = world.client("bob").post("/api/fabric/workloads", json={"spec": other}, headers={"Idempotency-Key": "k"})
+    assert refused.status_code == 403
 
 
 @pytest.mark.parametrize(

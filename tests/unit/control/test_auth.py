@@ -46,6 +46,10 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),
     ("WS", "/api/fabric/workloads/{name}/terminal", None, Permission.CHANGE),
     ("WS", "/api/fabric/workloads/{name}/terminal/served", None, Permission.REPORT),
+    ("POST", "/api/fabric/arrays", {"spec": {**JOB, "array": {"size": 2}}}, Permission.CHANGE),
+    ("GET", "/api/fabric/arrays/{array}", None, Permission.LOOK),
+    ("POST", "/api/fabric/arrays/{array}/stop", None, Permission.CHANGE),
+    ("DELETE", "/api/fabric/arrays/{array}", None, Permission.CHANGE),
     ("GET", "/api/fabric/nodes", None, Permission.SITE),
     ("GET", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("POST", "/api/fabric/nodes/{node}/drain", {}, Permission.OPERATE),
@@ -84,6 +88,9 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
             ("POST", SCALE, {"target_num_replicas": 1}, Permission.CHANGE),
         ]
     ),
+    ("GET", "/api/fabric/deployments", None, Permission.LOOK),
+    ("GET", "/api/fabric/deployments/{deployment}", None, Permission.LOOK),
+    ("POST", "/api/fabric/deployments/{deployment}/rollback", {}, Permission.CHANGE),
     ("GET", "/api/gateway/snapshot", None, Permission.GATEWAY),
     ("POST", "/api/gateway/callers", {"token": "ey.a.b"}, Permission.GATEWAY),
     ("POST", "/api/gateway/uses", {"at": {}}, Permission.GATEWAY),
@@ -103,6 +110,7 @@ FILLED = {
     "user": "ann",
     "key": "unheard-of",
     "job": "mine",
+    "array": "sweep",
     "node": "gpu-0",
     "deployment": "shop",
     "application": "default",
@@ -213,10 +221,13 @@ def test_the_table_names_every_route_and_its_permission(world: World) -> None:
 @pytest.mark.parametrize("caller", CALLERS)
 def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, caller: str) -> None:
     wrong = []
+    guarded.array("sweep", project="alpha")
     for method, path, body, permission in PATHS:
         status = ask(guarded, method, path, body, key=caller)
         allowed = permission in CALLERS[caller] | {Permission.KNOWN, Permission.PUBLIC}
-        reaches = not {"mine", "alpha"} & set(path.split("/")) or caller not in STRANGERS
+        parts = set(path.split("/"))
+        strangers = STRANGERS | ({"own-token"} if "sweep" in parts else set())
+        reaches = not {"mine", "alpha", "sweep"} & parts or caller not in strangers
         if (status not in {NOT_AUTHENTICATED, FORBIDDEN}) is not (allowed and reaches):
             wrong.append((method, path, status))
         if path.endswith("/mine") and method == "DELETE" and allowed and reaches:

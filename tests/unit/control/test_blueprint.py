@@ -38,3 +38,14 @@ def test_the_token_of_a_workload_opens_its_project_and_nothing_of_the_person(wor
     key = world.records.find_key(hashlib.sha256(token.encode()).hexdigest())
     assert key is not None
     assert (key.project, key.role, key.workload, key.user) == ("alpha", "workload", "mine", "")
+
+
+def test_an_element_of_an_array_is_told_its_number(world: World, tmp_path: Path) -> None:
+    blueprint = SiteBlueprint(
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+    )
+    world.array("sweep", 3)
+    placed = world.change("sweep.2", State.STARTING, grant=Grant((piece("c0", head=True),)))
+    told = blueprint.wanted(placed).env
+    assert (told[env.ARRAY], told[env.ARRAY_INDEX], told[env.ARRAY_SIZE]) == ("sweep", "2", "3")
+    assert env.ARRAY not in blueprint.wanted(_submitted(world.records)).env

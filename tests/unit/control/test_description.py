@@ -21,6 +21,7 @@ PACKAGE = "_ray_pkg_0123456789abcdef.zip"
 NAMES = {
     "name": ("waits", "runs", "ended", PACKAGE), "job": ("waits", "runs", "ended"), "project": ("alpha",),
     "user": ("ann",), "key": ("ann's",), "protocol": ("gcs",), "deployment": ("shop",), "node": ("gpu-0",),
+    "array": ("sweep",), "path": ("out/a.txt",),
 }  # fmt: skip
 
 
@@ -36,7 +37,9 @@ def lived_in(make_world: Callable[..., World]) -> World:
     world.run("runs")
     world.write("runs", "words\n")
     world.end("ended", State.SUCCEEDED)
+    world.array("sweep", project="alpha")
     world.packages.put(PACKAGE, [zipped(x="print(1)")], "")
+    world.artifacts.put("alpha", "out/a.txt", [b"a"])
     return world
 
 

@@ -37,7 +37,7 @@ from fabric.store.logs import Logs
 from fabric.store.records import SqlRecords
 from fabric.store.shelves import Limits, Shelves
 from fabric.workloads.record import Event, Grant, Record, Slice
-from fabric.workloads.spec import WorkloadSpec
+from fabric.workloads.spec import ArraySpec, WorkloadSpec
 from fabric.workloads.states import State
 
 BASE = "http://127.0.0.1:8270"
@@ -90,9 +90,13 @@ class FakeModels:
     """Registered versions."""
 
     known: list[ModelVersionView] = field(default_factory=list)
+    pins: dict[str, str] = field(default_factory=dict)
 
     def models(self) -> Sequence[ModelVersionView]:
         return self.known
+
+    def pinned(self, workload: str) -> str:
+        return self.pins.get(workload, "")
 
 
 class _Present(httpx.AsyncBaseTransport):
@@ -200,6 +204,11 @@ class World:
         return self.service.submit(
             WorkloadSpec(name=name, project=project, entrypoint="python x.py", **spec), LOCAL_ADMIN
         )
+
+    def array(self, name: str, size: int = 2, **spec: Any) -> None:
+        """Take in an array of jobs."""
+        asked = WorkloadSpec(name=name, entrypoint="python x.py", array=ArraySpec(size=size), **spec)
+        self.service.arrays.submit(asked, LOCAL_ADMIN)
 
     def change(self, name: str, state: State, **changes: Any) -> Record:
         """Write what the loop would."""

@@ -10,6 +10,7 @@ import pytest
 from fabric.api import admin
 from fabric.core.errors import BadInput, Unavailable
 from fabric.sdk import AsyncClient, Client
+from fabric.sdk.arrays import Arrays, AsyncArrays
 from fabric.sdk.artifacts import Artifacts, AsyncArtifacts
 from fabric.sdk.package import pack
 from fabric.sdk.people import AsyncPeople, People
@@ -214,7 +215,8 @@ def _public(kind: type) -> dict[str, inspect.Signature]:
 
 
 @pytest.mark.parametrize(
-    ("awaits", "plain"), [(AsyncClient, Client), (AsyncPeople, People), (AsyncArtifacts, Artifacts)]
+    ("awaits", "plain"),
+    [(AsyncClient, Client), (AsyncPeople, People), (AsyncArtifacts, Artifacts), (AsyncArrays, Arrays)],
 )
 def test_what_needs_no_await_has_the_same_methods_with_the_same_parameters(awaits: type, plain: type) -> None:
     assert {name: list(signature.parameters.values()) for name, signature in _public(plain).items()} == {

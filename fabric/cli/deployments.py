@@ -1,0 +1,103 @@
+"""Commands about deployments over time: `deployments`, `rollback`.
+
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fabric.cli import show
+from fabric.cli.jobs import Json
+from fabric.cli.models import tell_service
+from fabric.cli.session import session
+
+if TYPE_CHECKING:
+    from fabric.api.deployments import RevisionView
+
+COLUMNS = ("NAME", "PROJECT", "KIND", "SERVES", "STATE", "AGE", "WORKLOAD")
+"""Heads of the list of deployments."""
+REVISIONS = ("WORKLOAD", "STATE", "AGE", "BY", "SERVES", "MESSAGE")
+"""Heads of the list of one deployment's revisions."""
+
+Project = Annotated[
+    str | None,
+    typer.Option(metavar="PROJECT", help="Whose, for keys of the whole site; else the key's own.", show_default=False),
+]
+
+
+def deployments(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show the revisions of this one.", show_default=False)
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """List what is served under a name, or what one of these has served, newest first."""
+    from fabric.api.deployments import DeploymentList
+
+    with session(ctx).client() as client:
+        one = client.deployment(name, project=project) if name else None
+        found = () if one else client.deployments(project)
+    if json:
+        show.as_json(one or DeploymentList(deployments=found))
+    elif one is not None:
+        show.console().print(show.table(REVISIONS, map(_revision_row, one.revisions)))
+    elif not found:
+        show.note("nothing is deployed; see `fabric deploy --deployment NAME`")
+    else:
+        rows = (
+            (
+                each.name,
+                each.project,
+                each.kind,
+                _serves(each.revisions[0]),
+                _state(each.revisions[0]),
+                show.since(each.revisions[0].deployed_at),
+                each.revisions[0].workload,
+            )
+            for each in found
+        )
+        show.console().print(show.table(COLUMNS, rows))
+
+
+def rollback(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORKLOAD",
+            help="Which revision; else the newest before that answered and served something else.",
+            show_default=False,
+        ),
+    ] = None,
+    project: Project = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it answers.")] = False,
+    json: Json = False,
+) -> None:
+    """Let what a deployment served before run again in the place of what it serves now.
+
+    Of a model it is the very version that was served then, whatever an alias means by now.
+    """
+    with session(ctx).client() as client:
+        view = client.rollback(name, to=to, project=project, wait=False)
+        if wait:
+            view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
+    tell_service(view, json=json)
+
+
+def _revision_row(one: RevisionView) -> tuple[object, ...]:
+    age = show.since(one.deployed_at)
+    return one.workload, _state(one), age, one.deployed_by or "-", _serves(one), one.message
+
+
+def _state(one: RevisionView) -> str:
+    return f"{one.state} ({one.condition})" if one.condition else one.state
+
+
+def _serves(one: RevisionView) -> str:
+    return f"{one.serves} = {one.version}" if one.version and one.version != one.serves else one.serves
