@@ -7,6 +7,7 @@ from fabric.config import env
 from fabric.control.blueprint import SiteBlueprint
 from fabric.store.records import SqlRecords
 from fabric.workloads.record import Grant, Record
+from fabric.workloads.spec import Group, ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
 from tests.builders import job, piece, record, tiny_site
 from tests.unit.control.world import World
@@ -49,3 +50,20 @@ def test_an_element_of_an_array_is_told_its_number(world: World, tmp_path: Path)
     told = blueprint.wanted(placed).env
     assert (told[env.ARRAY], told[env.ARRAY_INDEX], told[env.ARRAY_SIZE]) == ("sweep", "2", "3")
     assert env.ARRAY not in blueprint.wanted(_submitted(world.records)).env
+
+
+def test_a_service_that_goes_back_serves_the_version_of_then(world: World, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Models:
+        def folder(self, workload: str, reference: str) -> Path:
+            asked.append(reference)
+            return tmp_path
+
+    blueprint = SiteBlueprint(tiny_site(), tmp_path / "artifacts", tmp_path, world.records, Models(), lambda *asked: {})
+    for name, version in (("now", None), ("back", 2)):
+        service = ServiceSpec(model="play@champion", version=version)
+        spec = WorkloadSpec(name=name, kind="service", service=service, groups=(Group(),))
+        grant = Grant((piece("c0", head=True),))
+        blueprint.wanted(world.records.submit(record(spec, State.STARTING, grant=grant)))
+    assert asked == ["play@champion", "play:2"]
