@@ -60,9 +60,9 @@ def test_the_live_process_runs_the_loop_that_the_simulator_runs() -> None:
     assert found[0].__init__.__globals__["decide"] is decide
 
 
-def test_nobody_but_the_loop_the_replay_and_the_rendering_decides() -> None:
+def test_nobody_decides_but_the_loop_and_who_asks_what_it_would_do() -> None:
     library = Path(inspect.getfile(loop)).parents[1]
     peers = library / "simulator" / "peers"  # other schedulers, whose decisions are functions of their own
     files = (file for file in library.rglob("*.py") if not file.is_relative_to(peers))
     callers = {file.name for file in files if "decide(" in file.read_text(encoding="utf-8")}
-    assert callers == {"cycle.py", "loop.py", "render.py", "replay.py"}
+    assert callers == {"cycle.py", "loop.py", "render.py", "replay.py", "warming.py"}

@@ -32,7 +32,7 @@ def test_the_shipped_configs_are_read_and_ask_for_little(file: Path) -> None:
     settings = load(RegisterSettings, file)
     assert settings.workload is not None
     (group,) = settings.workload.groups
-    assert (group.tier, group.cpus, group.gpus, group.memory) == ("commodity", 1.0, 0.0, "1 GiB")
+    assert (group.tier, group.cpus, group.gpus, group.memory) == ("commodity", 1.0, 0.0, "2 GiB")
     assert str(file.relative_to(ROOT)) in settings.workload.entrypoint
 
 
