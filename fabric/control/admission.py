@@ -3,7 +3,7 @@
 Knows nothing of HTTP, and keeps nothing.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from fabric.config import env
@@ -18,6 +18,7 @@ from fabric.core.resources import Resources
 from fabric.registry.reference import parse_reference
 from fabric.scheduler.placement import require_possible
 from fabric.scheduler.snapshot import Node
+from fabric.workloads.record import Record
 from fabric.workloads.spec import Group, WorkloadSpec
 from fabric.workloads.states import State
 
@@ -204,6 +205,11 @@ def packages_of(spec: WorkloadSpec) -> set[str]:
     """Names of the uploaded packages that a spec's runtime environments name."""
     found = (uri for place, environment in environments_of(spec) for _, uri in _uris(environment, place))
     return {uri.removeprefix(PACKAGE_SCHEME) for uri in found if uri.startswith(PACKAGE_SCHEME)}
+
+
+def named_packages(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Project and name of every package that work names which has not ended."""
+    return {(r.spec.project, name) for r in records if not r.state.final for name in packages_of(r.spec)}
 
 
 def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str, project: str) -> None:

@@ -86,6 +86,8 @@ class Service:
         """Ray's own pages of single workloads."""
         self.reloading = Reloading(ports.source, lambda: self.site, ports.reloads, ports.clock)
         """Reads the site file again."""
+        self.pruning = ports.pruning
+        """Removes what ended work left long ago."""
         self.use_site(site)
 
     def use_site(self, site: Site) -> None:

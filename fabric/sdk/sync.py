@@ -133,6 +133,8 @@ class Client:
     past = derived(AsyncClient.past)
     reload = derived(AsyncClient.reload)
     reloads = derived(AsyncClient.reloads)
+    prune = derived(AsyncClient.prune)
+    prune_preview = derived(AsyncClient.prune_preview)
     overview = derived(AsyncClient.overview)
     queue = derived(AsyncClient.queue)
     search = derived(AsyncClient.search)

@@ -52,6 +52,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("DELETE", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("POST", "/api/fabric/site/reloads", None, Permission.OPERATE),
     ("GET", "/api/fabric/site/reloads", None, Permission.OPERATE),
+    ("GET", "/api/fabric/site/prune", None, Permission.OPERATE),
+    ("POST", "/api/fabric/site/prune", None, Permission.OPERATE),
     ("GET", "/api/fabric/past", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
