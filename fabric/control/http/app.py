@@ -67,7 +67,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(workloads_router(service, guard))
     app.include_router(lists_router(service, guard))
     app.include_router(telling_router(service, guard))
-    app.include_router(terminal_router(service, guard))
+    app.include_router(terminal_router(service, guard, settings))
     app.include_router(site_router(service, guard))
     app.include_router(nodes_router(service, guard))
     app.include_router(site_file_router(service, guard))
