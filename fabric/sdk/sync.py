@@ -130,6 +130,7 @@ class Client:
     undrain = derived(AsyncClient.undrain)
     preview_drain = derived(AsyncClient.preview_drain)
     dashboard = derived(AsyncClient.dashboard)
+    notebook = derived(AsyncClient.notebook)
     past = derived(AsyncClient.past)
     reload = derived(AsyncClient.reload)
     reloads = derived(AsyncClient.reloads)
