@@ -16,7 +16,7 @@ from fabric.cli.session import session
 from fabric.core.errors import BadInput
 from fabric.workloads.states import FINAL, State
 
-COLUMNS = ("MODEL", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
+COLUMNS = ("MODEL", "PROJECT", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
 """Heads of the list of model versions."""
 
 Engine = Literal["auto", "vllm", "transformers", "echo"]
@@ -37,6 +37,7 @@ def models(ctx: typer.Context, json: Json = False) -> None:
     rows = (
         (
             model.name,
+            model.project or "-",
             model.version,
             " ".join(model.aliases) or "-",
             show.since(model.created_at),

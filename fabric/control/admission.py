@@ -86,7 +86,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
         check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
-        check_model(spec.service.model, ports.models)
+        check_model(spec.service.model, ports.models, spec.project)
     return spec
 
 
@@ -260,15 +260,15 @@ def _text(value: object, place: str) -> str:
     return value
 
 
-def check_model(reference: str, models: Models) -> None:
-    """Check that `reference` (a model, MODEL@ALIAS or MODEL:VERSION) is registered.
+def check_model(reference: str, models: Models, project: str) -> None:
+    """Check that `reference` (a model, MODEL@ALIAS or MODEL:VERSION) is registered in its project.
 
     Raises:
         BadInput: If it is no such reference.
         NotFound: Naming the models, versions or aliases there are.
     """
     wanted = parse_reference(reference)
-    known = models.models()
+    known = models.models(project)
     versions = [version for version in known if version.name == wanted.name]
     if not versions:
         names = ", ".join(sorted({version.name for version in known})) or "none"

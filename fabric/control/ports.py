@@ -198,8 +198,8 @@ class LogPart:
 class Models(Protocol):
     """Registered model versions."""
 
-    def models(self) -> Sequence[ModelVersionView]:
-        """By name, newest version first.
+    def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
+        """Those of a project, or of all of them, by name, newest version first.
 
         Raises:
             Unavailable: If the registry does not answer.

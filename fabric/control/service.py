@@ -350,9 +350,9 @@ class Service:
             raise Unavailable("nothing has been decided since control started; ask again in some seconds")
         return write_decision(made)
 
-    def models(self) -> tuple[ModelVersionView, ...]:
-        """Every registered model version."""
-        return tuple(self._ports.models.models())
+    def models(self, caller: Caller) -> tuple[ModelVersionView, ...]:
+        """Every registered model version within the caller's reach."""
+        return tuple(self._ports.models.models(caller.project))
 
     def health(self) -> Health:
         """Whether control works."""

@@ -97,8 +97,8 @@ class FakeModels:
 
     known: list[ModelVersionView] = field(default_factory=list)
 
-    def models(self) -> Sequence[ModelVersionView]:
-        return self.known
+    def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
+        return [version for version in self.known if project is None or version.project in ("", project)]
 
 
 class _Present(httpx.AsyncBaseTransport):
