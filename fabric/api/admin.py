@@ -264,6 +264,8 @@ class ModelVersionView(Settings):
 
     name: str
     """Model."""
+    project: str = ""
+    """Whose it is; empty for what is in a workspace of MLflow that is no project's."""
     version: int
     """Version, from 1."""
     aliases: tuple[str, ...] = ()

@@ -16,6 +16,8 @@ LARGEST_MESSAGE = 2**16
 """Most bytes of one message."""
 REPLACED, ENDED, LOST = 4000, 4001, 4002
 """Why control closes a socket: another one took its place, the terminal has ended, or the workload's end is gone."""
+REFUSED = 1008
+"""The same where the key that opened it would not open it any more (RFC 6455: policy violation)."""
 
 
 class Told(Settings):

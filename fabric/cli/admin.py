@@ -16,6 +16,7 @@ import typer
 from fabric.cli import exits, show, sites
 from fabric.cli.jobs import Json
 from fabric.cli.local import LocalFabric
+from fabric.cli.prune import prune
 from fabric.cli.session import session
 from fabric.core.errors import BadInput
 
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 
 admin = typer.Typer(
     name="admin",
-    help="Keep a fabric: back it up while it runs, restore it, and let it read its site file again.",
+    help="Keep a fabric: back it up while it runs, restore it, let it read its site file again, see what it removes.",
     epilog=exits.TABLE,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 """The group of commands for whoever keeps a fabric."""
+
+admin.command(epilog=exits.TABLE)(prune)
 
 RELOADS = ("AT", "BY", "CHANGED", "WAITS FOR A RESTART", "REFUSED")
 """Heads of the list of readings of the site file."""

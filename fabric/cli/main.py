@@ -21,6 +21,7 @@ from fabric.cli.down import down
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import drain, nodes
+from fabric.cli.notebook import notebook
 from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
@@ -44,8 +45,8 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, dashboard, shell, top, nodes, drain, models, deploy,
-    deployments, rollback, replay, render, usage,
+    up, down, doctor, submit, jobs, logs, stop, scale, explain, dashboard, shell, notebook, top, nodes, drain, models,
+    deploy, deployments, rollback, replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 _groups = (artifacts, arrays, projects, users, keys, admin, simulate)

@@ -19,7 +19,7 @@ from fabric.workloads.states import FINAL, State
 if TYPE_CHECKING:
     from fabric.api.admin import WorkloadView
 
-COLUMNS = ("MODEL", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
+COLUMNS = ("MODEL", "PROJECT", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
 """Heads of the list of model versions."""
 
 Engine = Literal["auto", "vllm", "transformers", "echo"]
@@ -40,6 +40,7 @@ def models(ctx: typer.Context, json: Json = False) -> None:
     rows = (
         (
             model.name,
+            model.project or "-",
             model.version,
             " ".join(model.aliases) or "-",
             show.since(model.created_at),

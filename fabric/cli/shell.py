@@ -85,22 +85,22 @@ async def _shell(to: Session, spec: dict[str, Any], attach: str | None) -> None:
     async with to.async_client() as client:
         name = attach or (await client.submit(spec)).name
         try:
-            await _until_running(client, name)
+            await until_running(client, name)
             async with _opened(client, name) as socket:
                 why = await _type(socket)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            await _stop(client, name)
+            await stop_quietly(client, name)
             raise
         show.note(why or f"the connection broke; `fabric shell --attach {name}` goes on, `fabric stop {name}` ends it")
 
 
-async def _stop(client: AsyncClient, name: str) -> None:
+async def stop_quietly(client: AsyncClient, name: str) -> None:
     """End what was only waited for."""
     with contextlib.suppress(FabricError):
         await client.stop(name)
 
 
-async def _until_running(client: AsyncClient, name: str) -> None:
+async def until_running(client: AsyncClient, name: str) -> None:
     """Say what it waits for until it runs.
 
     Raises:
@@ -153,7 +153,7 @@ async def _show(socket: ClientConnection) -> str:
     """Show what comes; returns how the shell ended, or nothing if the connection did."""
     from websockets.exceptions import ConnectionClosed
 
-    from fabric.api.terminal import Told
+    from fabric.api.terminal import REFUSED, Told
 
     with contextlib.suppress(ConnectionClosed):
         async for message in socket:
@@ -161,7 +161,7 @@ async def _show(socket: ClientConnection) -> str:
                 os.write(sys.stdout.fileno(), message)
             elif (told := Told.model_validate_json(message)).exit_code is not None:
                 return told.reason or f"the shell ended with code {told.exit_code}"
-    return ""
+    return f"control closed the terminal: {socket.close_reason}" if socket.close_code == REFUSED else ""
 
 
 async def _pass_on(socket: ClientConnection) -> str:

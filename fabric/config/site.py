@@ -12,6 +12,7 @@ from fabric.config.kubernetes import Architecture, Kubernetes, NodeGroup, check_
 from fabric.config.memory import Ram, Superchip, check_memory
 from fabric.config.notices import Notices, Warnings
 from fabric.config.projects import Project, check_projects
+from fabric.config.retention import Retention
 from fabric.config.settings import Settings, checked
 from fabric.config.staging import StagingPriors
 from fabric.config.store import Store
@@ -231,6 +232,9 @@ class Site(Settings):
 
     warnings: Warnings = Warnings()
     """When work that shows no sign of life is warned of."""
+
+    retention: Retention = Retention()
+    """How long what ended work left behind is kept."""
 
     ports: Ports = Ports()
     """Where the fabric listens."""

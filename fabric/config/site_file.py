@@ -14,7 +14,7 @@ from fabric.core.errors import BadConfig
 
 S = TypeVar("S", bound=Settings)
 
-RELOADED = ("policy", "projects", "windows", "warm", "defaults", "usage_half_life_s", "overhead_s")
+RELOADED = ("policy", "projects", "windows", "warm", "defaults", "usage_half_life_s", "overhead_s", "retention")
 """Settings of a site that may change while it runs. Everything else is what clusters, listeners and stores were made
 from, and waits for the next start."""
 

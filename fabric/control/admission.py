@@ -3,7 +3,7 @@
 Knows nothing of HTTP, and keeps nothing.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from fabric.config import env
@@ -87,7 +87,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
         check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
-        check_model(spec.service.exact, ports.models)
+        check_model(spec.service.exact, ports.models, spec.project)
     return spec
 
 
@@ -221,6 +221,11 @@ def packages_of(spec: WorkloadSpec) -> set[str]:
     return {uri.removeprefix(PACKAGE_SCHEME) for uri in found if uri.startswith(PACKAGE_SCHEME)}
 
 
+def named_packages(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Project and name of every package that work names which has not ended."""
+    return {(r.spec.project, name) for r in records if not r.state.final for name in packages_of(r.spec)}
+
+
 def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str, project: str) -> None:
     """Check that everything a runtime environment names is where its Ray nodes can fetch it.
 
@@ -269,15 +274,15 @@ def _text(value: object, place: str) -> str:
     return value
 
 
-def check_model(reference: str, models: Models) -> None:
-    """Check that `reference` (a model, MODEL@ALIAS or MODEL:VERSION) is registered.
+def check_model(reference: str, models: Models, project: str) -> None:
+    """Check that `reference` (a model, MODEL@ALIAS or MODEL:VERSION) is registered in its project.
 
     Raises:
         BadInput: If it is no such reference.
         NotFound: Naming the models, versions or aliases there are.
     """
     wanted = parse_reference(reference)
-    known = models.models()
+    known = models.models(project)
     versions = [version for version in known if version.name == wanted.name]
     if not versions:
         names = ", ".join(sorted({version.name for version in known})) or "none"

@@ -45,8 +45,8 @@ class Secrets(Protocol):
 class Versions(Protocol):
     """Where the files of a model version are."""
 
-    def folder(self, workload: str, reference: str) -> Path:
-        """Folder of the version that `reference` meant when the workload first asked; pinned from then on.
+    def folder(self, workload: str, reference: str, project: str) -> Path:
+        """Folder of the version that `reference` meant in a project when the workload first asked; pinned from then on.
 
         Raises:
             NotFound: If there is no such model, alias or version.
@@ -126,7 +126,7 @@ class SiteBlueprint:
         if record.spec.service is None:
             return None
         echo = record.spec.service.engine == "echo"
-        folder = Path() if echo else self.versions.folder(record.name, record.spec.service.exact)
+        folder = Path() if echo else self.versions.folder(record.name, record.spec.service.exact, record.spec.project)
         return self.serve_config(record, folder, secret)
 
     def _service_secret(self, record: Record) -> str:

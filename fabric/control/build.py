@@ -25,6 +25,7 @@ from fabric.backends.local.backend import LocalBackend
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
+from fabric.control.admission import named_packages
 from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
@@ -44,6 +45,8 @@ from fabric.control.ports import Ports
 from fabric.control.process import LoopThread, SystemClock
 from fabric.control.projects import listed_projects
 from fabric.control.reloading import Reloading, Source
+from fabric.control.retention import Pruning, PruningThread
+from fabric.control.retention_ports import Kept
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
@@ -59,7 +62,9 @@ from fabric.store.keys import Key
 from fabric.store.lease import Lease
 from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
+from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
+from fabric.store.retention import SqlRetention
 from fabric.store.shelves import Limits, Shelves
 
 _log = logging.getLogger(__name__)
@@ -172,9 +177,15 @@ def running(
     thread = LoopThread(loop.step, around.changed, took=onlookers.figures.step_took)
     endings = Endings(records, hands, thread)
     warmer = Warmer(
-        backend, site, lambda: loop.last_decision, lambda name, grant: blueprint.warm(name, grant, SystemClock().now()),
+        backend,
+        site,
+        lambda: loop.last_decision,
+        lambda name, grant: blueprint.warm(name, grant, SystemClock().now()),
         leads=lambda: candidate is None or candidate.leads,
-    )  # fmt: skip
+    )
+    pruner = PruningThread(
+        Pruning(kept_in(state, engine, logs, packages, lease=lease), site.retention, SystemClock(), onlookers.figures)
+    )
 
     def use_projects() -> None:
         loop.use(loop_settings(service.site, records.projects()))
@@ -182,9 +193,9 @@ def running(
     def use_site(other: Site) -> None:
         settings = loop_settings(other, records.projects())
         budgets.use(other.projects)
-        adoptions.use(other)
-        warmer.use(other)
-        service.use_site(other)
+        pruner.pruning.use(other.retention)
+        for use in (adoptions.use, warmer.use, service.use_site):
+            use(other)
         loop.use(settings)
 
     def begin() -> None:
@@ -195,9 +206,8 @@ def running(
         for correction in acts.reconcile():
             _log.warning("the ledger was brought to what is held: %s", correction)
         use_projects()
-        for part in (backend, mlflow, thread, warmer, notifier):
+        for part in (backend, mlflow, thread, warmer, notifier, pruner):
             part.start()
-        service.packages.collect()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
     ports = Ports(
@@ -210,7 +220,7 @@ def running(
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,
-        reloads=records, source=Source(read or (lambda: site), use_site),
+        reloads=records, source=Source(read or (lambda: site), use_site), pruning=pruner.pruning,
     )  # fmt: skip
     adoptions = Adoptions(ports, site)
     if isinstance(backend, KubeRayBackend):
@@ -226,7 +236,7 @@ def running(
         yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            for end in (notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
+            for end in (pruner.end, notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
                 end()
         if candidate is not None:
             candidate.end()
@@ -277,6 +287,20 @@ def open_packages(site: Site, state: Path) -> Shelves:
     """The uploaded packages."""
     limits = Limits(site.max_package_bytes, site.max_project_package_bytes, site.package_age_s)
     return Shelves(state / "packages", limits, SystemClock().now)
+
+
+def kept_in(state: Path, engine: Engine, logs: Logs, packages: Shelves, *, lease: Lease | None) -> Kept:
+    """What retention may remove of a site, while this control leads."""
+    records = SqlRecords(engine)
+    return Kept(
+        records=SqlRetention(lease.fenced() if lease else engine),
+        logs=logs,
+        artifacts=OldArtifacts(state / "artifacts"),
+        packages=packages,
+        active=records.active,
+        named=lambda: named_packages(records.active().values()),
+        fence=lease.check if lease else lambda: None,
+    )
 
 
 def ensure_admin_key(records: SqlRecords, file: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fabric.control.watched import Change
 from fabric.scheduler.staging import Stage
@@ -59,6 +59,20 @@ class Figures:
             registry=registry, buckets=LONG_SECONDS,
         )  # fmt: skip
 
+        self._removed = Counter(
+            "fabric_retention_removed",
+            "What was removed for its age, or for want of room.",
+            ["kind"],
+            registry=registry,
+        )
+        self._freed = Counter("fabric_retention_freed_bytes", "What that took.", ["kind"], registry=registry)
+        self._not_removed = Counter(
+            "fabric_retention_failures", "Passes that could not remove all of one kind.", registry=registry
+        )
+        self._pruned = Gauge(
+            "fabric_retention_last_pass_timestamp_seconds", "When the last pass of retention began.", registry=registry
+        )
+
     def step_took(self, seconds: float, failed: bool) -> None:
         """Note a step of the loop; a `fabric.control.process.Took`."""
         self._steps.observe(seconds)
@@ -72,6 +86,19 @@ class Figures:
     def timing_saves(self, save: Callable[P, T]) -> Callable[P, T]:
         """What writes the loop's records, each of whose writes is timed."""
         return _timed(save, self._saves)
+
+    def removed(self, kind: str, number: int, num_bytes: int) -> None:
+        """Note what retention removed."""
+        self._removed.labels(kind).inc(number)
+        self._freed.labels(kind).inc(num_bytes)
+
+    def removal_failed(self) -> None:
+        """Note that retention could not remove all of one kind."""
+        self._not_removed.inc()
+
+    def pruned(self, at: float) -> None:
+        """Note a pass of retention that began then, in seconds since the epoch."""
+        self._pruned.set(at)
 
     def changed(self, change: Change) -> None:
         """Note what became of a workload; a `fabric.control.watched.Listener`."""

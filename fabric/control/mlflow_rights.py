@@ -1,7 +1,8 @@
 """What a request to MLflow needs, by its method and path.
 
-Knows nothing of HTTP or of MLflow's answers. Paths are those of MLflow 3's REST API, below `/api/2.0/mlflow` and
-`/ajax-api/...` alike: the last word says what is done, the one before it to what.
+Knows nothing of HTTP or of MLflow's answers, or of which project's workspace a request is for. Paths are those of
+MLflow 3's REST API, below `/api/2.0/mlflow` and `/ajax-api/...` alike: the last word says what is done, the one before
+it to what.
 """
 
 from fabric.control.callers import Caller, Permission
@@ -19,7 +20,41 @@ _ENDS = frozenset({"delete", "restore", "permanently-delete"})
 _TAKEN_BACK = ["model-versions", "delete"]
 """What a job does with the version that it made where another job made the same one a moment earlier."""
 _REGISTRY = frozenset({"registered-models", "model-versions"})
-"""Parts of the registry, which all projects share."""
+"""Parts of the registry, whose models are served."""
+_API = frozenset({"api", "ajax-api"})
+"""First words of paths of the REST API."""
+OPEN = frozenset(
+    {"experiments", "runs", "metrics", "artifacts", "registered-models", "model-versions", "logged-models", "traces",
+     "datasets", "assessments", "get-trace-artifact", "upload-artifact", "server-info"}
+)  # fmt: skip
+"""What the REST API does for projects; everything else is not known to keep to one workspace."""
+CLOSED = frozenset({"assistant", "gateway", "gateway-proxy", "jobs", "mcp-servers", "webhooks"})
+"""What MLflow would do on behalf of this machine: it runs programs, calls other servers, and takes whoever comes
+through control for somebody who sits at it."""
+_PAGES = frozenset({"static-files", "get-artifact", "graphql", "health", "version", "v1"})
+"""First words of paths that are none of the REST API: the pages with what they load, and traces by OTLP."""
+
+
+def family(path: str) -> str:
+    """What a path of the REST API is about; empty for any other path.
+
+    Args:
+        path: Without our prefix, escapes resolved.
+    """
+    words = [word for word in path.split("/") if word]
+    if not words or words[0] not in _API:
+        return words[0] if words and words[0] in CLOSED else ""
+    return next((word for word in words[2:] if word != "mlflow"), "")
+
+
+def within_a_space(path: str) -> bool:
+    """Whether a request for a path is answered from one workspace alone."""
+    words = [word for word in path.split("/") if word]
+    if ".." in words:
+        return False
+    if words and words[0] in _API:
+        return family(path) in OPEN
+    return not words or words[0] in _PAGES or words == ["model-versions", "get-artifact"]
 
 
 def needed(method: str, path: str) -> tuple[Permission, ...]:
@@ -48,6 +83,8 @@ def require(caller: Caller, method: str, path: str) -> None:
     Raises:
         Denied: If it may not, naming what would do.
     """
+    if family(path) in CLOSED or (caller.project is not None and not within_a_space(path)):
+        raise Denied(f"this site does not pass {method} {path} on to MLflow: it is not kept to one project")
     enough = needed(method, path)
     if not any(caller.may(permission) for permission in enough):
         words = " or ".join(str(permission) for permission in enough)

@@ -1,6 +1,6 @@
-"""Model versions for people and for services, and the version that each service is pinned to.
+"""Model versions of projects for people and for services, and the version that each service is pinned to.
 
-Knows nothing of how MLflow keeps them.
+Knows nothing of how MLflow keeps them, but that each project has a workspace of its own.
 """
 
 import json
@@ -10,10 +10,12 @@ from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from fabric.api.admin import ModelVersionView
+from fabric.control.mlflow_spaces import project_of, space_of
 from fabric.core.errors import NotFound
 from fabric.registry.reference import parse_reference
 from fabric.registry.versions import ModelVersion
-from fabric.store.mlflow_registry import mlflow_at
+from fabric.store.mlflow_http import MlflowHttp
+from fabric.store.mlflow_registry import MlflowModels
 
 PIN = "model"
 """Kind of the value that says what a service is pinned to."""
@@ -35,23 +37,37 @@ class Models:
     """Implements the models port of the service and the versions port of the blueprint."""
 
     def __init__(self, uri: str, pins: Pins) -> None:
-        self._store = mlflow_at(uri)
-        self._pins = pins
+        self._uri, self._pins = uri, pins
+        self._site = MlflowHttp(uri)
+        self._registries: dict[str, MlflowModels] = {}
 
-    def models(self) -> Sequence[ModelVersionView]:
-        """Every registered version, by name, newest first.
+    def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
+        """Every registered version of a project, or of all of them, by name, newest first.
 
         Raises:
             Unavailable: If MLflow does not answer.
         """
-        return [_view(version) for version in self._store.versions()]
+        if project is not None:
+            return self._of(space_of(project), project)
+        described = self._site.spaces()
+        found = [each for space in described for each in self._of(space, project_of(space, described))]
+        return sorted(found, key=lambda each: (each.name, each.project, -each.version))
 
     def pinned(self, workload: str) -> str:
         """MODEL:VERSION that a service is pinned to; empty if it has not begun, or is gone."""
         kept = self._pins.kept_secret(workload, PIN)
         return str(json.loads(kept)["model"]) if kept else ""
 
-    def folder(self, workload: str, reference: str) -> Path:
+    def _of(self, space: str, project: str) -> list[ModelVersionView]:
+        try:
+            return [_view(version, project) for version in self._registry(space).versions()]
+        except NotFound:  # it is made when somebody of the project first asks MLflow for something
+            return []
+
+    def _registry(self, space: str) -> MlflowModels:
+        return self._registries.setdefault(space, MlflowModels(MlflowHttp(self._uri, space=space)))
+
+    def folder(self, workload: str, reference: str, project: str) -> Path:
         """Where the files are of the version that the reference meant when this workload first asked.
 
         An alias that moves later does not change what a running service serves, nor what it serves after a restart.
@@ -62,7 +78,7 @@ class Models:
         """
 
         def resolve() -> str:
-            found = self._store.resolve(parse_reference(reference))
+            found = self._registry(space_of(project)).resolve(parse_reference(reference))
             return json.dumps({"model": f"{found.name}:{found.version}", "uri": found.uri})
 
         pin = json.loads(self._pins.secret(workload, PIN, resolve))
@@ -72,9 +88,10 @@ class Models:
         return folder
 
 
-def _view(version: ModelVersion) -> ModelVersionView:
+def _view(version: ModelVersion, project: str) -> ModelVersionView:
     return ModelVersionView(
         name=version.name,
+        project=project,
         version=version.version,
         aliases=version.aliases,
         uri=version.uri,

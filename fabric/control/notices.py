@@ -21,6 +21,7 @@ from fabric.core.errors import FabricError, Unavailable
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.store.files import write_atomically
 from fabric.store.outbox import Line
+from fabric.store.retention import RETAINED
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
 
@@ -265,6 +266,8 @@ class Notifier(threading.Thread):
 
 def kind_of(event: Event) -> Happening | None:
     """What a line tells; None where it is nothing to be told of."""
+    if event.reason.startswith(RETAINED):  # the state was told when it began
+        return None
     return "warning" if event.reason.startswith(WARNING) else _KINDS.get(event.state)
 
 

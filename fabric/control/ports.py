@@ -13,6 +13,7 @@ from fabric.control.draining import Drains
 from fabric.control.figures import Figures
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.control.reloading import Reloads, Source
+from fabric.control.retention import Pruning
 from fabric.core.clock import Clock
 from fabric.core.numa import Note
 from fabric.scheduler.ports import ClusterView, Door
@@ -226,8 +227,8 @@ class LogPart:
 class Models(Protocol):
     """Registered model versions."""
 
-    def models(self) -> Sequence[ModelVersionView]:
-        """By name, newest version first.
+    def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
+        """Those of a project, or of all of them, by name, newest version first.
 
         Raises:
             Unavailable: If the registry does not answer.
@@ -282,6 +283,8 @@ class Ports:
     """When the site file was read again."""
     source: Source
     """Where the site comes from, and who goes by it."""
+    pruning: Pruning
+    """Removes what ended work left long ago."""
     door: Callable[[str], Door | None] = lambda cluster: None
     """Where the head of a cluster answers; None while nobody knows, or for what is none of ours."""
     decision: Callable[[], Decision | None] = lambda: None

@@ -92,6 +92,8 @@ class Service:
         """Ray's own pages of single workloads."""
         self.reloading = Reloading(ports.source, lambda: self.site, ports.reloads, ports.clock)
         """Reads the site file again."""
+        self.pruning = ports.pruning
+        """Removes what ended work left long ago."""
         self.use_site(site)
 
     def use_site(self, site: Site) -> None:
@@ -364,9 +366,9 @@ class Service:
             raise Unavailable("nothing has been decided since control started; ask again in some seconds")
         return write_decision(made)
 
-    def models(self) -> tuple[ModelVersionView, ...]:
-        """Every registered model version."""
-        return tuple(self._ports.models.models())
+    def models(self, caller: Caller) -> tuple[ModelVersionView, ...]:
+        """Every registered model version within the caller's reach."""
+        return tuple(self._ports.models.models(caller.project))
 
     def health(self) -> Health:
         """Whether control works."""

@@ -31,22 +31,26 @@ def served_names(record: Record) -> tuple[str, ...]:
 
 
 def served_models(records: Iterable[Record], views: Mapping[str, ClusterView]) -> tuple[ServedModel, ...]:
-    """Every service that is not final, by id; where two want a name, the ready one and then the older one has it."""
+    """Every service that is not final, by id; where two of a project want a name, the ready one has it, then the older.
+
+    Projects have models of their own, so two of them may serve one of the same name; the gateway knows whose is meant.
+    """
     services = [record for record in records if record.spec.kind == "service" and not record.state.final]
-    taken: set[str] = set()
+    taken: set[tuple[str, str]] = set()
     models = []
     for record in sorted(services, key=lambda r: (not _endpoints(r, views), r.at.submitted, r.name)):
-        names = [name for name in served_names(record) if name not in taken]
+        project = record.spec.project
+        names = [name for name in served_names(record) if (project, name) not in taken]
         # Names of workloads are unique, but one may be called like another's model.
         if names:
-            taken.update(names)
+            taken.update((project, name) for name in names)
             models.append(
                 ServedModel(
-                    id=names[0], aliases=tuple(names[1:]), workload=record.name, project=record.spec.project,
+                    id=names[0], aliases=tuple(names[1:]), workload=record.name, project=project,
                     created=int(record.at.submitted), endpoints=_endpoints(record, views),
                 )
             )  # fmt: skip
-    return tuple(sorted(models, key=lambda model: model.id))
+    return tuple(sorted(models, key=lambda model: (model.id, model.project)))
 
 
 def served_deployments(records: Iterable[Record], views: Mapping[str, ClusterView]) -> tuple[ServedDeployment, ...]:

@@ -8,6 +8,7 @@ runs on the event loop of the server.
 from contextlib import suppress
 from typing import Any, Protocol
 
+import anyio
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
@@ -15,6 +16,9 @@ from fabric.api.terminal import ENDED, LOST, REPLACED, Told
 from fabric.control.callers import Caller
 from fabric.core.errors import Conflict, Denied
 from fabric.workloads.record import Record
+
+TELL_S = 5.0
+"""How long the workload's end may take to hear that whoever typed is gone, in seconds."""
 
 
 class Socket(Protocol):
@@ -72,13 +76,17 @@ class Terminals:
         self._attached[name] = socket
         if before is not None:
             await _close(before, REPLACED)
-        await self._tell(name, attached=True)
-        while (message := await socket.receive())["type"] != "websocket.disconnect":
-            if (terminal := self._served.get(name)) is not None and self._attached.get(name) is socket:
-                await _send(terminal, message)
-        if self._attached.get(name) is socket:
-            del self._attached[name]
-            await self._tell(name, attached=False)
+        try:
+            await self._tell(name, attached=True)
+            while (message := await socket.receive())["type"] != "websocket.disconnect":
+                if (terminal := self._served.get(name)) is not None and self._attached.get(name) is socket:
+                    await _send(terminal, message)
+        finally:
+            # Also where it is cut off because its key was revoked: nothing more is shown there.
+            if self._attached.get(name) is socket:
+                del self._attached[name]
+                with anyio.move_on_after(TELL_S, shield=True):
+                    await self._tell(name, attached=False)
 
     async def _tell(self, name: str, *, attached: bool) -> None:
         if (terminal := self._served.get(name)) is not None:

@@ -5,7 +5,7 @@ Knows nothing of HTTP, or of what is inside a package.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from fabric.control.admission import packages_of
+from fabric.control.admission import named_packages
 from fabric.control.callers import Caller
 from fabric.control.ports import Packages
 from fabric.workloads.record import Record
@@ -45,4 +45,4 @@ class UploadedPackages:
 
     def _named(self) -> set[tuple[str, str]]:
         """Project and name of every package that work names which has not ended."""
-        return {(record.spec.project, name) for record in self._active() for name in packages_of(record.spec)}
+        return named_packages(self._active())

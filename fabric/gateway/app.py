@@ -94,8 +94,8 @@ class Gateway:
         Raises:
             Unauthenticated: If the caller may not.
         """
-        await self._let_in(request)
-        return self._follower.table.cards().model_dump()
+        caller = await self._let_in(request)
+        return self._follower.table.cards(caller.project).model_dump()
 
     async def model(self, request: Request, name: str) -> Mapping[str, Any]:
         """One model.
@@ -104,8 +104,8 @@ class Gateway:
             Unauthenticated: If the caller may not ask.
             NotFound: If there is no such model.
         """
-        await self._let_in(request)
-        return self._follower.table.card(name).model_dump()
+        caller = await self._let_in(request)
+        return self._follower.table.card(name, caller.project).model_dump()
 
     async def description(self, request: Request) -> Mapping[str, Any]:
         """What the gateway says of its routes.
@@ -125,10 +125,10 @@ class Gateway:
             NotFound: If there is no such model.
         """
         # Whoever has no key gets no byte read.
-        await self._let_in(request)
+        caller = await self._let_in(request)
         body = await self._body(request)
         asked = _asked_in(body)
-        model = self._follower.table.model(asked["model"])
+        model = self._follower.table.model(asked["model"], caller.project)
         more = to_ask_for(asked)
         if more or asked["model"] != model.id:
             body = json.dumps(asked | more | {"model": model.id}).encode()

@@ -5,7 +5,7 @@ Knows nothing of where it was learnt, of HTTP or of clocks.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabric.api.gateway import GatewaySnapshot, KeyView, ServedDeployment, ServedModel
@@ -30,21 +30,19 @@ class Table:
 
     def __init__(self, snapshot: GatewaySnapshot) -> None:
         self.snapshot = snapshot
-        aliases = {alias: model for model in snapshot.models for alias in model.aliases}
-        # A model's own name goes before another's alias.
-        self._models: Mapping[str, ServedModel] = aliases | {model.id: model for model in snapshot.models}
+        self._models = _by_name(snapshot.models)
         self._deployments = {(found.project, found.name): found for found in snapshot.deployments}
 
-    def model(self, name: str) -> ServedModel:
-        """The model that `name` means.
+    def model(self, name: str, project: str = "") -> ServedModel:
+        """The model that `name` means to a project: its own, as another's may have the same name, or that of another.
 
         Raises:
             NotFound: Naming the models there are.
         """
-        if (model := self._models.get(name)) is None:
+        if (found := self._models.get(name)) is None:
             known = ", ".join(sorted(self._models)) or "none yet"
             raise NotFound(f"the model {name!r} does not exist. Served: {known}.", param="model")
-        return model
+        return next((model for model in found if model.project == project), found[0])
 
     def deployment(self, project: str, name: str, caller: Caller) -> ServedDeployment:
         """A project's deployment of Serve applications.
@@ -61,17 +59,17 @@ class Table:
             raise NotFound(said, code="deployment_not_found")
         return found
 
-    def cards(self) -> ModelCards:
-        """Every name that requests may use, by name."""
-        return ModelCards(data=tuple(self.card(name) for name in sorted(self._models)))
+    def cards(self, project: str = "") -> ModelCards:
+        """Every name that requests may use, by name, with what it means to a project."""
+        return ModelCards(data=tuple(self.card(name, project) for name in sorted(self._models)))
 
-    def card(self, name: str) -> ModelCard:
+    def card(self, name: str, project: str = "") -> ModelCard:
         """One of them.
 
         Raises:
             NotFound: Naming the models there are.
         """
-        model = self.model(name)
+        model = self.model(name, project)
         root = None if name == model.id else model.id
         return ModelCard(id=name, created=model.created, owned_by=model.project, root=root)
 
@@ -107,3 +105,17 @@ class Table:
             if hmac.compare_digest(key.sha256, digest):
                 found = key
         return found
+
+
+def _by_name(models: Iterable[ServedModel]) -> Mapping[str, Sequence[ServedModel]]:
+    """The models of each name, and first the one that it means to those who have none of their own.
+
+    One that is called so goes before one whose alias it is, then what is ready, then what was there first.
+    """
+    found: dict[str, list[ServedModel]] = {}
+    for model in models:
+        for name in (model.id, *model.aliases):
+            found.setdefault(name, []).append(model)
+    for name, same in found.items():
+        same.sort(key=lambda model: (model.id != name, not model.endpoints, model.created, model.workload))
+    return found

@@ -1,4 +1,4 @@
-"""The call for a workload's own Ray dashboard.
+"""The calls for a workload's own Ray dashboard, and for its notebook server.
 
 Knows nothing of connections: the client that derives from it has one.
 """
@@ -13,9 +13,10 @@ from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
     from fabric.api import dashboard as wire
+    from fabric.api import notebook as notebooks
     from fabric.sdk.transport import Transport
 else:
-    wire = Later("fabric.api.dashboard")
+    wire, notebooks = Later("fabric.api.dashboard"), Later("fabric.api.notebook")
 
 
 class AsyncDashboards(ABC):
@@ -39,3 +40,15 @@ class AsyncDashboards(ABC):
         """
         path = wire.LINK.format(name=quote(name, safe=""))
         return await self._control.read(wire.DashboardLink, "POST", path, patience_s=self._patience_s, json={})
+
+    async def notebook(self, name: str) -> wire.DashboardLink:
+        """A link for one browser to the notebook server of a workload; its path is below `address`.
+
+        Raises:
+            NotFound: If there is no such workload.
+            Denied: If somebody else submitted it.
+            Conflict: If it has ended.
+            Unavailable: If it serves no notebook yet.
+        """
+        path = notebooks.LINK.format(name=quote(name, safe=""))
+        return await self._control.read(wire.DashboardLink, "POST", path, json={})

@@ -1,4 +1,4 @@
-"""Calls about the site file.
+"""Calls about the site file, and about what the site no longer keeps.
 
 Knows nothing of connections: the client that derives from it has one.
 """
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
+    from fabric.api import retention
     from fabric.api import site as wire
     from fabric.sdk.transport import Transport
 else:
-    wire = Later("fabric.api.site")
+    retention, wire = Later("fabric.api.retention"), Later("fabric.api.site")
 
 
 class AsyncSite(ABC):
@@ -38,3 +39,11 @@ class AsyncSite(ABC):
     async def reloads(self) -> tuple[wire.ReloadView, ...]:
         """When the file was read again, by whom, and what came of it; newest first."""
         return (await self._control.read(wire.ReloadList, "GET", wire.RELOADS, patience_s=self._patience_s)).reloads
+
+    async def prune_preview(self) -> retention.PruneView:
+        """What the next pass of retention would remove: logs and reports of ended work, packages, artifacts."""
+        return await self._control.read(retention.PruneView, "GET", retention.PRUNE, patience_s=self._patience_s)
+
+    async def prune(self) -> retention.PruneView:
+        """Let the next pass begin now, and hear what it removes."""
+        return await self._control.read(retention.PruneView, "POST", retention.PRUNE)

@@ -54,17 +54,20 @@ class Line:
     """Whose certificates are believed; None where the line has none."""
 
     @classmethod
-    def of_environment(cls) -> "Line":
+    def of_environment(cls, path: str = SERVED) -> "Line":
         """The line of the workload that this process belongs to.
+
+        Args:
+            path: Of the web socket, with the workload's `name` to be filled in.
 
         Raises:
             BadInput: If it belongs to none.
         """
         workload, token, address = env.get(env.WORKLOAD), env.get(env.TOKEN), env.address()
         if not workload or not token:
-            raise BadInput("this runs inside a workload; `fabric shell` starts one")
+            raise BadInput("this runs inside a workload; `fabric shell` and `fabric notebook` start one")
         context = trust(address, env.get(env.CA))
-        url = "ws" + address.removeprefix("http") + SERVED.format(name=quote(workload, safe=""))
+        url = "ws" + address.removeprefix("http") + path.format(name=quote(workload, safe=""))
         return cls(url, token, context if isinstance(context, ssl.SSLContext) else None)
 
 

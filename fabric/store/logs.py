@@ -9,7 +9,7 @@ Knows nothing of where the bytes come from.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fabric.core.errors import Conflict
 from fabric.core.ids import check_name
 from fabric.store.errors import file_errors
 from fabric.store.files import flush_folder, make_folder, write_atomically
+from fabric.store.removal import Measure, measure, remove_whole, sweep
 
 READ_BYTES = 2**20
 """Most bytes in one answer unless told otherwise."""
@@ -190,6 +191,33 @@ class Logs:
         with file_errors(folder):
             if folder.exists():
                 shutil.rmtree(folder)
+
+    def kept(self) -> Mapping[str, Measure]:
+        """Every workload that has a log, with all its attempts."""
+        with file_errors(self._folder):
+            names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
+            found = {name: measure(self._folder / name) for name in sorted(names) if not name.startswith(".")}
+        return {name: size for name, size in found.items() if size is not None}
+
+    def retire(self, workload: str, before: float) -> bool:
+        """Remove everything of a workload in one step, unless something was written since `before`.
+
+        Args:
+            workload: Name.
+            before: Seconds since the epoch.
+
+        Returns:
+            Whether it is gone.
+        """
+        found = measure(self._folder / check_name(workload))
+        if found is not None and found.written < before:
+            remove_whole(self._folder, workload)
+            return True
+        return False
+
+    def sweep(self) -> None:
+        """Finish removing what a kill cut off."""
+        sweep(self._folder)
 
     def _attempt_folder(self, workload: str, attempt: int) -> Path:
         return self._folder / check_name(workload) / str(attempt)

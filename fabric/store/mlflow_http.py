@@ -44,10 +44,21 @@ PAGE = 1000
 class MlflowHttp:
     """MLflow behind `uri`; safe to use from any thread."""
 
-    def __init__(self, uri: str, token: str | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, uri: str, token: str | None = None, now: Callable[[], float] = time.time, *, space: str | None = None
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            uri: Of the server.
+            token: Bearer token, where somebody stands before it.
+            now: Seconds since the epoch.
+            space: Name of the workspace that is meant, where nobody before the server says so.
+        """
         self._place = uri.rstrip("/")
         self._now = now
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"X-MLFLOW-WORKSPACE": space} if space else {}
         timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S)
         self._http = httpx.Client(
             base_url=f"{self._place}/api/2.0/mlflow/", headers=headers, timeout=timeout,
@@ -122,6 +133,11 @@ class MlflowHttp:
             except Conflict:
                 continue
         raise Unavailable(f"{self._place}: experiment {name} can neither be found nor made. Is it deleted in MLflow?")
+
+    def spaces(self) -> Mapping[str, str]:
+        """What is said of each workspace, by its name."""
+        found = self._call("GET", f"{self._place}/api/3.0/mlflow/workspaces", {}).get("workspaces", [])
+        return {space["name"]: space.get("description", "") for space in found}
 
     def _pages(self, path: str, key: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         token: str | None = ""

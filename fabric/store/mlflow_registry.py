@@ -211,17 +211,18 @@ def _lineage(value: Mapping[str, Any]) -> Lineage:
     return Lineage(value["revision"], value["config"], tuple(Parent(**parent) for parent in value["parents"]))
 
 
-def mlflow_at(uri: str, token: str | None = None) -> MlflowModels:
+def mlflow_at(uri: str, token: str | None = None, space: str | None = None) -> MlflowModels:
     """The registry at a tracking URI.
 
     Args:
         uri: `http://...` of a server, or `sqlite:///...` of a database file that nobody else has open.
         token: Bearer token for the server.
+        space: Workspace of the server that is meant, where nobody before it says so.
     """
     if uri.startswith(("http://", "https://")):
         from fabric.store.mlflow_http import MlflowHttp
 
-        return MlflowModels(MlflowHttp(uri, token))
+        return MlflowModels(MlflowHttp(uri, token, space=space))
     # Importing MLflow costs seconds and 170 MB, which a client of a server is spared.
     from fabric.store.mlflow_file import MlflowFile
 

@@ -117,6 +117,8 @@ class MlflowServer:
             "_MLFLOW_SERVER_ARTIFACT_ROOT": self._artifacts or (folder / "artifacts").as_uri(),
             "_MLFLOW_SGI_NAME": "uvicorn",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Each project has one, so that runs and models of one are not found by another.
+            "MLFLOW_ENABLE_WORKSPACES": "true",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         return told | ({"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(self._origins)} if self._origins else {})

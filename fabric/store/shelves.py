@@ -34,6 +34,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Unneeded:
+    """A package that has not been used for long, and that no waiting or running work names."""
+
+    project: str
+    """Whose it is; empty for the site's."""
+    name: str
+    num_bytes: int
+    used: float
+    """When it was last asked for, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
     file: Path
     num_bytes: int
@@ -96,6 +108,14 @@ class Shelves:
                 shelf.touch(name, self._now())
                 return path
 
+    def unneeded(self, named: Collection[tuple[str, str]]) -> tuple[Unneeded, ...]:
+        """What `collect` would remove, by project, and what was used longest ago first."""
+        return tuple(
+            Unneeded(project, kept.file.name, kept.num_bytes, kept.used)
+            for project in ("", *self._projects())
+            for kept in self._old(project, named, self._limits.age_s)
+        )
+
     def collect(self, named: Collection[tuple[str, str]]) -> int:
         """Remove what has not been used for long; returns how many bytes became free.
 
@@ -140,15 +160,19 @@ class Shelves:
     def _remove(self, project: str, named: Collection[tuple[str, str]], age_s: float, *, wanted: int | None) -> int:
         """Remove unused packages, the one first that was used longest ago, until enough is free."""
         shelf, freed = self._shelf(project), 0
-        for kept in sorted(self._kept(project), key=lambda one: (one.used, one.file.name)):
+        for kept in self._old(project, named, age_s):
             if wanted is not None and freed >= wanted:
                 break
+            shelf.delete(kept.file.name)
+            freed += kept.num_bytes
+        return freed
+
+    def _old(self, project: str, named: Collection[tuple[str, str]], age_s: float) -> Iterator[_Kept]:
+        for kept in sorted(self._kept(project), key=lambda one: (one.used, one.file.name)):
             # The site's may be named by any project.
             needed = any(name == kept.file.name and (not project or owner == project) for owner, name in named)
             if not needed and kept.used <= self._now() - age_s:
-                shelf.delete(kept.file.name)
-                freed += kept.num_bytes
-        return freed
+                yield kept
 
     def _kept(self, project: str) -> Iterator[_Kept]:
         folder = self._folder_of(project)

@@ -43,8 +43,12 @@ def models_of(found: tuple[ModelVersionView, ...]) -> Markup:
     """Every model with its versions, newest first."""
     if not found:
         return tag("p", "No model is registered yet. Jobs register what they have trained.", class_="empty")
-    by_name = groupby(sorted(found, key=lambda version: (version.name, -version.version)), key=lambda v: v.name)
-    return join([_model(name, tuple(versions)) for name, versions in by_name])
+    in_order = sorted(found, key=lambda version: (version.name, version.project, -version.version))
+    by_model = groupby(in_order, key=lambda version: (version.name, version.project))
+    several = len({version.project for version in found}) > 1
+    return join(
+        [_model(f"{name} of {project}" if several else name, tuple(each)) for (name, project), each in by_model]
+    )
 
 
 def _model(name: str, versions: tuple[ModelVersionView, ...]) -> Markup:

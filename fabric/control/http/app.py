@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from fabric.api.artifacts import ARTIFACTS
 from fabric.api.jobs import PACKAGES
+from fabric.api.notebook import NOTEBOOK
 from fabric.control.deployments import Deployments
 from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
@@ -29,6 +30,7 @@ from fabric.control.http.logs import logs_router
 from fabric.control.http.metrics import metrics_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.nodes import nodes_router
+from fabric.control.http.notebook import NotebookProxy
 from fabric.control.http.packages import packages_router
 from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
@@ -53,13 +55,14 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
         ValueError: If a route declares no permission.
     """
     mlflow = MlflowProxy(settings.mlflow_port, carrier)
-    dashboards = DashboardProxy(service, carrier)
+    dashboards, notebooks = DashboardProxy(service, carrier), NotebookProxy(service, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await mlflow.close()
         await dashboards.close()
+        await notebooks.close()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     guard = Guard(service, settings)
@@ -75,7 +78,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(arrays_router(service, guard))
     app.include_router(lists_router(service, guard))
     app.include_router(telling_router(service, guard))
-    app.include_router(terminal_router(service, guard))
+    app.include_router(terminal_router(service, guard, settings))
     app.include_router(site_router(service, guard))
     app.include_router(nodes_router(service, guard))
     app.include_router(site_file_router(service, guard))
@@ -86,10 +89,11 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(metrics_router(service, guard))
     app.include_router(mlflow.router(guard))
     app.include_router(dashboards.router(guard))
+    app.include_router(notebooks.router(guard))
     app.include_router(description_router(app, guard))
     require_declared(app.routes)
     errors.install(app)
-    unlimited = (f"{PACKAGES}/", f"{ARTIFACTS}/", f"{PREFIX}/")
+    unlimited = (f"{PACKAGES}/", f"{ARTIFACTS}/", f"{NOTEBOOK}/", f"{PREFIX}/")
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=unlimited)
     app.add_middleware(Lanes, lanes=lanes_of(settings))
     app.add_middleware(Timed, took=lambda: service.figures.requests)

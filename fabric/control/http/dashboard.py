@@ -92,10 +92,10 @@ class DashboardProxy:
             return RedirectResponse(_root(name), 307)
 
         async def relay(request: Request, name: str, path: str, caller: Caller = visitor) -> Response:
-            policy = _policy(request, _root(name))
+            policy = page_policy(request, _root(name))
             door = await run_sync(self._service.dashboards.door, name, caller)
             answer = await self._relay.pass_on(request, _beyond(name, door))
-            _keep_inside(answer.headers, name, door)
+            kept_inside(answer.headers, _root(name), door.url)
             answer.headers.update(policy)
             return answer
 
@@ -116,7 +116,7 @@ def _beyond(name: str, door: Door) -> Beyond:
     return Beyond(f"the Ray head of {name}", door.url, _root(name)[:-1], headers, without=("cookie", "referer"))
 
 
-def _policy(request: Request, root: str) -> Mapping[str, str]:
+def page_policy(request: Request, root: str) -> Mapping[str, str]:
     """Headers that keep a page to the paths below `root`.
 
     Raises:
@@ -128,7 +128,8 @@ def _policy(request: Request, root: str) -> Mapping[str, str]:
     own = f"{host}{root}"
     return {
         "Content-Security-Policy": (
-            f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri {own}; "
+            f"default-src {own} 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src {own} ws://{own} wss://{own} "
+            f"data: blob:; object-src 'none'; base-uri {own}; "
             f"form-action {own}; frame-ancestors 'none'; sandbox allow-scripts allow-same-origin allow-forms "
             "allow-downloads"
         ),
@@ -139,16 +140,16 @@ def _policy(request: Request, root: str) -> Mapping[str, str]:
     }
 
 
-def _keep_inside(headers: MutableHeaders, name: str, door: Door) -> None:
-    """Take off what reaches beyond the workload's own paths; a redirect leads to them, or nowhere."""
+def kept_inside(headers: MutableHeaders, root: str, url: str) -> None:
+    """Take off what reaches beyond the paths below `root`; a redirect of the one at `url` leads there, or nowhere."""
     for header in _NOT_PASSED_BACK:
         del headers[header]
     to = headers.get("location")
     if to is None:
         return
-    inner = to.removeprefix(door.url)
+    inner = to.removeprefix(url)
     # What browsers would read as a step up, however it is written, would lead out again.
     if _PATH.fullmatch(inner) and ".." not in unquote(inner):
-        headers["location"] = _root(name)[:-1] + inner
+        headers["location"] = root[:-1] + inner
     else:
         del headers["location"]

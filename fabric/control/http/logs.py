@@ -21,6 +21,7 @@ from fabric.control.following import Following
 from fabric.control.http.auth import Guard
 from fabric.control.http.jobs import find_job
 from fabric.control.http.settings import HttpSettings
+from fabric.control.http.standing import LetsIn, Standing
 from fabric.control.http.text import TextOf
 from fabric.control.ports import LogPart
 from fabric.control.service import Service
@@ -56,6 +57,7 @@ _START = LogPart(b"", 0, False)
 def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes of logs."""
     router, looks = APIRouter(), CapacityLimiter(MOST_LOOKING)
+    standing = Standing(service, settings.standing_s)
     look = guard.needs(Permission.LOOK)
 
     @router.get(f"{JOBS}/{{job}}/logs", response_model=JobLogs, tags=["ray jobs"], description=_FOLLOW)
@@ -65,9 +67,11 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
 
     @router.websocket(f"{JOBS}/{{job}}/logs/tail")
     async def tail(socket: WebSocket, job: str, caller: Caller = look) -> None:
-        await run_sync(find_job, service, job, caller)
+        record = await run_sync(find_job, service, job, caller)
         await socket.accept()
-        await _relay(socket, follow(service, job, caller, settings.follow_interval_s, looks))
+        sending = _relay(socket, follow(service, job, caller, settings.follow_interval_s, looks))
+        lets_in = LetsIn.of(socket, Permission.LOOK, lambda caller: caller.require_workload(record))
+        await standing.while_let_in(socket, lets_in, sending)
 
     @router.get(f"{WORKLOADS}/{{name}}/logs", response_class=PlainTextResponse, responses=_PART, tags=["workloads"])
     async def part(

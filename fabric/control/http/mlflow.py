@@ -1,18 +1,20 @@
 """MLflow's server behind control's own port and keys, so that no job opens a database file.
 
-Knows nothing of what MLflow is asked.
+Knows nothing of what MLflow is asked. Whoever acts in a project is led to its workspace, whatever he asks for; who is
+of the whole site may name one.
 """
 
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
-from starlette.responses import RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse
 
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.relaying import Beyond, Relay
-from fabric.control.mlflow_rights import require
+from fabric.control.mlflow_rights import READS, require
+from fabric.control.mlflow_spaces import HEADER, SITES, space_of
 from fabric.core.errors import Unavailable
 
 PREFIX = "/mlflow"
@@ -23,6 +25,12 @@ TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 """What MLflow answers to."""
+
+SPACES = "/api/3.0/mlflow/workspaces"
+"""Where MLflow makes workspaces."""
+_LISTS = frozenset({SPACES[1:], f"ajax-{SPACES[1:]}"})
+MAKING_S = 120.0
+"""How long making one may take, in seconds: the first request also makes MLflow's tables."""
 
 _ITS_OWN: dict[int | str, dict[str, Any]] = {"default": {"description": "What MLflow answers"}}
 
@@ -37,12 +45,15 @@ class MlflowProxy:
             port: Of the server; None if there is none.
             transport: What carries the requests instead of the network; for tests.
         """
-        self._server = None if port is None else Beyond("MLflow", f"http://127.0.0.1:{port}", PREFIX)
+        self._url = None if port is None else f"http://127.0.0.1:{port}"
         self._relay = Relay(TIMEOUT, transport)
+        self._http = httpx.AsyncClient(timeout=MAKING_S, transport=transport, trust_env=False)
+        self._made: set[str] = {SITES}
 
     async def close(self) -> None:
         """Close the connections."""
         await self._relay.close()
+        await self._http.aclose()
 
     def router(self, guard: Guard) -> APIRouter:
         """The routes below `PREFIX`, for who may look; what more a request needs depends on what it asks."""
@@ -54,10 +65,15 @@ class MlflowProxy:
             return RedirectResponse(f"{PREFIX}/", 307)
 
         async def relay(request: Request, path: str, caller: Caller = look) -> Response:
+            if caller.project is not None and request.method in READS and path.strip("/") in _LISTS:
+                own = {"name": space_of(caller.project), "description": caller.project}
+                return JSONResponse({"workspaces": [own]})
             require(caller, request.method, f"/{path}")
-            if self._server is None:
+            if self._url is None:
                 raise Unavailable("this site runs no MLflow server")
-            return await self._relay.pass_on(request, self._server)
+            named = request.headers.get(HEADER, "") if caller.project is None else await self._space(caller.project)
+            told = {HEADER: named} if named else {}
+            return await self._relay.pass_on(request, Beyond("MLflow", self._url, PREFIX, told, without=(HEADER,)))
 
         for method in METHODS:
             router.add_api_route(
@@ -65,3 +81,22 @@ class MlflowProxy:
             )
 
         return router
+
+    async def _space(self, project: str) -> str:
+        """The workspace of a project, made the first time.
+
+        Raises:
+            Unavailable: If MLflow does not make it.
+        """
+        space = space_of(project)
+        if space not in self._made:
+            body = {"name": space, "description": project}
+            try:
+                answer = await self._http.post(f"{self._url}{SPACES}", json=body)
+            except httpx.HTTPError as error:
+                raise Unavailable(f"MLflow does not answer ({type(error).__name__}); try again") from None
+            # Another control, or this one before it was started again, may have made it.
+            if not answer.is_success and "RESOURCE_ALREADY_EXISTS" not in answer.text:
+                raise Unavailable(f"MLflow makes no workspace for project {project}: {answer.status_code}")
+            self._made.add(space)
+        return space

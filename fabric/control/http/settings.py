@@ -36,6 +36,9 @@ class HttpSettings(Settings):
     max_wait_s: float = Field(default=30.0, gt=0)
     """Longest time that a request may ask to be held back until there is something new, in seconds."""
 
+    standing_s: float = Field(default=2.0, gt=0)
+    """How often the key behind a web socket that stays open is looked at again, in seconds."""
+
     at_work: int = Field(default=6, ge=1)
     """Submissions that are worked on at the same time, and as many of all other requests that are answered soon: enough
     for the next to be read while others are being flushed to the disk; more would only take the processor from each

@@ -1,10 +1,11 @@
-"""Routes about the site file: reading it again, and when that was done.
+"""Routes about the site file, and about what the site no longer keeps.
 
-Knows nothing of what is in it.
+Knows nothing of what is in the one, or of why the other goes.
 """
 
 from fastapi import APIRouter, Response
 
+from fabric.api.retention import PRUNE, PruneView
 from fabric.api.site import RELOADS, ReloadList, ReloadView
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
@@ -24,5 +25,13 @@ def site_file_router(service: Service, guard: Guard) -> APIRouter:
     @router.get(RELOADS, response_model=ReloadList)
     def past(caller: Caller = operate) -> Response:
         return json_of(ReloadList(reloads=service.reloading.past()))
+
+    @router.get(PRUNE, response_model=PruneView)
+    def would_go(caller: Caller = operate) -> Response:
+        return json_of(service.pruning.preview(caller))
+
+    @router.post(PRUNE, response_model=PruneView)
+    def prune(caller: Caller = operate) -> Response:
+        return json_of(service.pruning.begin(caller))
 
     return router

@@ -9,16 +9,18 @@ from fastapi import APIRouter, WebSocket
 from fabric.api.terminal import SERVED, TERMINAL
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
+from fabric.control.http.settings import HttpSettings
+from fabric.control.http.standing import LetsIn, Standing
 from fabric.control.service import Service
 from fabric.control.terminals import Terminals, require_itself, require_owner
 from fabric.core.errors import Unavailable
 
 
-def terminal_router(service: Service, guard: Guard) -> APIRouter:
+def terminal_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes of both ends of a terminal."""
     router = APIRouter(tags=["workloads"])
     change, tell = (guard.needs(p) for p in (Permission.CHANGE, Permission.REPORT))
-    terminals = Terminals()
+    terminals, standing = Terminals(), Standing(service, settings.standing_s)
 
     @router.websocket(TERMINAL)
     async def typed(socket: WebSocket, name: str, caller: Caller = change) -> None:
@@ -27,7 +29,13 @@ def terminal_router(service: Service, guard: Guard) -> APIRouter:
         if not terminals.is_served(name):
             raise Unavailable(f"{name} is {record.state} and has no terminal yet; try again", workload=name)
         await socket.accept()
-        await terminals.attach(name, socket)
+
+        def still(caller: Caller) -> None:
+            caller.require_workload(record)
+            require_owner(record, caller)
+
+        lets_in = LetsIn.of(socket, Permission.CHANGE, still)
+        await standing.while_let_in(socket, lets_in, terminals.attach(name, socket))
 
     @router.websocket(SERVED)
     async def served(socket: WebSocket, name: str, caller: Caller = tell) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fabric.api.retention import PRUNE, PassView, PruneView, RemovalView, TotalView
 from fabric.api.site import RELOADS, ReloadList, ReloadView
 from fabric.cli.local import LocalFabric
 from fabric.cli.main import app
@@ -113,3 +114,36 @@ def test_a_wrong_file_of_a_local_fabric_is_refused_before_control_is_asked(
     said = run("admin", "reload", "--site", str(file))
     assert (said.exit_code, "unknown key" in said.stderr, control.asked) == (2, True, [])
     assert load(Site, local.site_file).policy is None
+
+
+GOES = PruneView(
+    removals=(RemovalView(kind="log", project="alpha", name="old", num_bytes=2048, since=0.0),),
+    totals=(TotalView(kind="log", number=1, num_bytes=2048), TotalView(kind="report", number=0, num_bytes=0)),
+    stays=("2 artifacts of project beta (1 KiB): work of it waits or runs",),
+    last=PassView(at=0.0, removed=(), failures=("report: the disk refuses",)),
+)
+
+
+def test_a_dry_run_lists_what_would_go_and_removes_nothing(control: FakeHttp, run: Run) -> None:
+    control.on(f"GET {PRUNE}", answer(GOES))
+    said = run("admin", "prune", "--dry-run")
+    assert said.exit_code == 0
+    assert [line.split()[:4] for line in said.stdout.splitlines()[1:2]] == [["log", "alpha", "2", "KiB"]]
+    assert said.stdout.splitlines()[-1] == "in all: 1 log (2 KiB)"
+    assert "stays: 2 artifacts of project beta" in said.stderr
+    assert "not removed: report: the disk refuses" in said.stderr
+    assert json.loads(run("admin", "prune", "--dry-run", "--json").stdout)["removals"][0]["name"] == "old"
+    assert {request.method for request in control.asked} == {"GET"}
+
+
+def test_nothing_is_removed_before_somebody_says_yes(control: FakeHttp, run: Run) -> None:
+    control.on(f"GET {PRUNE}", answer(GOES)).on(f"POST {PRUNE}", answer(GOES))
+    refused = run("admin", "prune")
+    assert (refused.exit_code, "give --yes" in refused.stderr, len(control.asked)) == (2, True, 1)
+    assert run("admin", "prune", "--yes").exit_code == 0
+    assert control.asked[-1].method == "POST"
+
+
+def test_where_nothing_is_old_enough_nobody_is_asked(control: FakeHttp, run: Run) -> None:
+    control.on(f"GET {PRUNE}", answer(PruneView(removals=(), totals=GOES.totals[1:])))
+    assert run("admin", "prune").stdout == "in all: nothing\n"

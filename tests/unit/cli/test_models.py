@@ -20,7 +20,7 @@ NODE = admin.NodeView(
 def test_models_are_listed_with_aliases_and_metrics(control: FakeControl, run: Run) -> None:
     control.on("GET /api/fabric/models", answer(admin.ModelList(models=(MODEL,))))
     words = run("models").stdout.splitlines()[1].split()
-    assert words[:3] == ["shakespeare", "3", "champion"]
+    assert words[:4] == ["shakespeare", "-", "3", "champion"]
     assert words[-2:] == ["bpb=2.123", "file:///m"]
     assert admin.ModelList.model_validate_json(run("models", "--json").stdout).models == (MODEL,)
 

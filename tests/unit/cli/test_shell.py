@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fabric.api.terminal import Told
+from fabric.api.terminal import REFUSED, Told
 from fabric.cli import shell
 from fabric.core.errors import Conflict, Unavailable
 from fabric.sdk import AsyncClient, terminals
@@ -38,12 +38,12 @@ async def test_it_says_what_it_waits_for_and_stops_when_the_work_ended(
     waits = view("mine", "queued", message="waits: behind other")
     control.on(GET, answer(waits), answer(waits), answer(view("mine", "starting")), answer(view("mine", "running")))
     async with client_of(control) as client:
-        await shell._until_running(client, "mine")
+        await shell.until_running(client, "mine")
     assert capsys.readouterr().err == "mine is queued: waits: behind other\nmine is starting: starting\n"
     control.on(GET, answer(view("mine", "failed", message="no such image")))
     async with client_of(control) as client:
         with pytest.raises(Conflict, match="mine is failed: no such image"):
-            await shell._until_running(client, "mine")
+            await shell.until_running(client, "mine")
 
 
 async def test_a_terminal_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +62,9 @@ async def test_a_terminal_that_does_not_come_is_given_up(monkeypatch: pytest.Mon
 
 class Line:
     """The other end, which says something once it has heard two things; after the first one somebody types."""
+
+    close_code: int | None = None
+    close_reason = ""
 
     def __init__(self, *messages: bytes | str, typing: Callable[[], object]) -> None:
         self.messages, self.typing = messages, typing
@@ -112,6 +115,12 @@ async def test_keys_go_in_raw_and_the_end_is_told(
     assert await shell._type(line) == words  # type: ignore[arg-type]
     size, keys = line.sent
     assert (Told.model_validate_json(size).rows is not None, keys) == (True, b"ls\x03")
+
+
+async def test_why_control_closed_the_terminal_is_told(keyboard: Callable[[bytes], object]) -> None:
+    line = Line(b"shown", typing=lambda: keyboard(b"ls"))
+    line.close_code, line.close_reason = REFUSED, "key ada's has expired"
+    assert await shell._type(line) == "control closed the terminal: key ada's has expired"  # type: ignore[arg-type]
 
 
 def test_a_wrong_idle_time_is_refused(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

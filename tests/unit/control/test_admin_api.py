@@ -252,7 +252,7 @@ def test_models_are_listed(world: World) -> None:
 
 
 def test_a_registry_that_does_not_answer_is_unavailable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(project: str | None) -> None:
         raise Unavailable("MLflow does not answer")
 
     monkeypatch.setattr(world.models, "models", fail)

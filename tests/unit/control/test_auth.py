@@ -56,6 +56,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("DELETE", "/api/fabric/nodes/{node}/drain", None, Permission.OPERATE),
     ("POST", "/api/fabric/site/reloads", None, Permission.OPERATE),
     ("GET", "/api/fabric/site/reloads", None, Permission.OPERATE),
+    ("GET", "/api/fabric/site/prune", None, Permission.OPERATE),
+    ("POST", "/api/fabric/site/prune", None, Permission.OPERATE),
     ("GET", "/api/fabric/past", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
@@ -102,6 +104,15 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/dashboard/{name}/{path}", None, Permission.CHANGE),
     ("HEAD", "/dashboard/{name}/{path}", None, Permission.CHANGE),
     ("GET", "/visit/{ticket}", None, Permission.PUBLIC),
+    ("POST", "/api/fabric/workloads/{name}/notebook", None, Permission.CHANGE),
+    ("GET", "/notebook/{name}", None, Permission.CHANGE),
+    *(
+        (method, "/notebook/{name}/{path}", None, Permission.CHANGE)
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "WS")
+    ),
+    ("WS", "/api/fabric/workloads/{name}/notebook/served", None, Permission.REPORT),
+    ("WS", "/api/fabric/workloads/{name}/notebook/served/{stream}", None, Permission.REPORT),
+    ("GET", "/notebook-visit/{ticket}", None, Permission.PUBLIC),
 ]
 """Method, path, body and permission of every route: what the application says is compared with it."""
 FILLED = {
@@ -116,6 +127,7 @@ FILLED = {
     "application": "default",
     "ticket": "unheard-of",
     "path": "nodes",
+    "stream": "unheard-of",
 }
 """What stands in a path for a parameter; all of it belongs to project alpha."""
 SEE = {Permission.LOOK, Permission.SITE, Permission.ARTIFACTS, Permission.OWN, Permission.ASK}
@@ -244,7 +256,7 @@ def test_a_key_that_is_not_valid_opens_nothing(guarded: World, key: str) -> None
 
 def test_without_a_key_only_health_is_told_and_tickets_are_looked_at(guarded: World) -> None:
     open_to_all = [path for method, path, body, _ in PATHS if ask(guarded, method, path, body) != NOT_AUTHENTICATED]
-    assert open_to_all == ["/api/fabric/health", "/visit/unheard-of"]
+    assert open_to_all == ["/api/fabric/health", "/visit/unheard-of", "/notebook-visit/unheard-of"]
 
 
 def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:

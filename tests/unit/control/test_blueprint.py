@@ -14,7 +14,7 @@ from tests.unit.control.world import World
 
 
 class _NoModels:
-    def folder(self, workload: str, reference: str) -> Path:
+    def folder(self, workload: str, reference: str, project: str) -> Path:
         raise AssertionError(workload)
 
 

@@ -1,10 +1,13 @@
 """MLflow behind control."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
+from fabric.control.http.mlflow import SPACES
+from fabric.control.mlflow_spaces import space_of
 from tests.unit.control.world import World
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -20,14 +23,22 @@ def seen() -> list[httpx.Request]:
 
 
 @pytest.fixture
-def world_with(make_world: Callable[..., World], seen: list[httpx.Request]) -> Callable[[Answer], World]:
-    """A world whose MLflow answers so."""
+def made() -> list[httpx.Request]:
+    return []
 
-    def make(answer: Answer) -> World:
+
+@pytest.fixture
+def world_with(
+    make_world: Callable[..., World], seen: list[httpx.Request], made: list[httpx.Request]
+) -> Callable[..., World]:
+    """A world whose MLflow answers so, and so where a workspace is to be made."""
+
+    def make(answer: Answer, making: Answer = lambda request: httpx.Response(200, json={})) -> World:
         async def handle(request: httpx.Request) -> httpx.Response:
             await request.aread()
-            seen.append(request)
-            return answer(request)
+            makes = request.url.path == SPACES and request.method == "POST"
+            (made if makes else seen).append(request)
+            return making(request) if makes else answer(request)
 
         return make_world(mlflow_port=5000, carrier=httpx.MockTransport(handle))
 
@@ -143,3 +154,116 @@ def test_a_refusal_of_mlflow_says_who_may(world: World) -> None:
         "key reads's (viewer) may not ask MLflow for POST /api/2.0/mlflow/model-versions"
     )
     assert "operate or report" in answer["message"]
+
+
+def nothing(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, content=once(b""))
+
+
+def test_whoever_acts_in_a_project_is_led_to_its_workspace_whatever_he_asks_for(
+    world_with: Callable[..., World], seen: list[httpx.Request], made: list[httpx.Request]
+) -> None:
+    # Projects of no other test: one application serves them all, and remembers the workspaces that were made.
+    world = world_with(nothing)
+    for project in ("led", "Led"):
+        world.issue(f"of-{project}", "member", project)
+    for key in ("of-led", "of-Led", "of-led"):
+        world.client(key, **{"X-MLFLOW-WORKSPACE": "p-led"}).post(f"{API}/runs/search", json={})
+    assert [request.headers["x-mlflow-workspace"] for request in seen] == ["p-led", space_of("Led"), "p-led"]
+    assert [json.loads(request.content) for request in made] == [
+        {"name": "p-led", "description": "led"}, {"name": space_of("Led"), "description": "Led"},
+    ]  # fmt: skip
+
+
+def test_work_that_names_no_project_stays_where_everything_was_before(
+    world_with: Callable[..., World], seen: list[httpx.Request], made: list[httpx.Request]
+) -> None:
+    world = world_with(nothing)
+    world.issue("key", "member", "default")
+    world.client("key").get(f"{API}/runs/get")
+    assert (seen[0].headers["x-mlflow-workspace"], made) == ("default", [])
+
+
+def test_who_is_of_the_whole_site_may_name_a_workspace(
+    world_with: Callable[..., World], seen: list[httpx.Request], made: list[httpx.Request]
+) -> None:
+    world = world_with(nothing)
+    world.issue("operator", "operator")
+    for named in ({}, {"X-MLFLOW-WORKSPACE": "p-beta"}):
+        world.client("operator", **named).get(f"{API}/runs/get")
+    assert [request.headers.get("x-mlflow-workspace") for request in seen] == [None, "p-beta"]
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (httpx.Response(400, json={"error_code": "RESOURCE_ALREADY_EXISTS"}), 200),
+        (httpx.Response(500, text="no disk"), 503),
+    ],
+)
+def test_a_workspace_that_is_there_is_used_and_one_that_cannot_be_made_is_told(
+    world_with: Callable[..., World], answer: httpx.Response, status: int
+) -> None:
+    world = world_with(nothing, lambda request: answer)
+    world.issue("key", "member", f"making-{status}")
+    assert world.client("key").get(f"{API}/runs/get").status_code == status
+
+
+def test_of_all_workspaces_a_project_hears_of_its_own(
+    world_with: Callable[..., World], seen: list[httpx.Request]
+) -> None:
+    world = world_with(nothing)
+    world.issue("key", "member", "alpha")
+    for path in (SPACES, SPACES.replace("/api", "/ajax-api")):
+        answer = world.client("key").get(f"/mlflow{path}")
+        assert answer.json() == {"workspaces": [{"name": "p-alpha", "description": "alpha"}]}
+    for method, path in (("POST", SPACES), ("GET", f"{SPACES}/p-beta"), ("DELETE", f"{SPACES}/p-beta")):
+        assert world.client("key").request(method, f"/mlflow{path}").status_code == 403
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ajax-api/3.0/mlflow/assistant/message", "/ajax-api/3.0/mlflow/%61ssistant/skills/install",
+        "//ajax-api/3.0//mlflow/assistant/config", "/gateway/mlflow/v1/chat/completions", "/gateway/proxy/e/http://x",
+        "/ajax-api/2.0/mlflow/gateway-proxy", "/ajax-api/3.0/jobs/", "/api/2.0/mlflow/webhooks/create",
+        "/ajax-api/3.0/mlflow/mcp-servers",
+    ],
+)  # fmt: skip
+def test_what_mlflow_would_do_on_behalf_of_this_machine_is_done_for_nobody(
+    world_with: Callable[..., World], seen: list[httpx.Request], path: str
+) -> None:
+    world = world_with(nothing)
+    for key, project in (("member", "alpha"), ("admin", "")):
+        world.issue(key, "admin", project)
+        for method in ("GET", "POST"):
+            answer = world.client(key).request(method, f"/mlflow{path}")
+            assert (answer.status_code, "not kept to one project" in answer.json()["message"]) == (403, True)
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "passed"),
+    [
+        ("/", True),
+        ("/static-files/static/js/main.js", True),
+        ("/get-artifact?run_uuid=1&path=a", True),
+        ("/model-versions/get-artifact?name=m&version=1&path=a", True),
+        ("/ajax-api/3.0/mlflow/server-info", True),
+        ("/ajax-api/3.0/mlflow/traces/tr-1", True),
+        ("/api/2.0/mlflow/experiments/search", True),
+        ("/api/2.0/mlflow-artifacts/artifacts/workspaces/p-beta/1", False),
+        ("/api/9.0/mlflow/something-new/list", False),
+        ("/api/2.0/mlflow/runs/../something-new/list", False),
+        ("/something-new", False),
+    ],
+)
+async def test_a_project_reaches_only_what_is_known_to_keep_to_its_workspace(
+    world_with: Callable[..., World], path: str, passed: bool
+) -> None:
+    world = world_with(nothing)
+    world.issue("key", "admin", "alpha")
+    async with world.asynchronous("key") as client:
+        assert (await client.get(f"/mlflow{path}")).status_code == (200 if passed else 403)

@@ -83,6 +83,15 @@ def test_a_name_that_two_services_want_belongs_to_the_ready_one_and_then_to_the_
     ]
 
 
+def test_projects_may_serve_models_of_the_same_name(world: World) -> None:
+    for project in ("beta", "alpha"):
+        serve(world, f"of-{project}", "tale@champion", project)
+    assert [(m.id, m.aliases, m.project) for m in snapshot(world).models] == [
+        ("tale", ("tale@champion", "of-alpha"), "alpha"),
+        ("tale", ("tale@champion", "of-beta"), "beta"),
+    ]
+
+
 def test_names_of_a_model_are_told_once(world: World) -> None:
     serve(world, "tale", "tale")
     assert served_names(world.records.get("tale")) == ("tale",)

@@ -19,12 +19,16 @@ from starlette.testclient import TestClient
 
 from fabric.api.admin import ModelVersionView
 from fabric.config.site import Capacity, Head, Site, Tier
+from fabric.control.admission import named_packages
 from fabric.control.callers import LOCAL_ADMIN
 from fabric.control.draining import Drains
+from fabric.control.figures import Figures
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.ports import Ports
 from fabric.control.reloading import Source
+from fabric.control.retention import Pruning
+from fabric.control.retention_ports import Kept
 from fabric.control.service import Service
 from fabric.core.numa import Note
 from fabric.core.resources import Resources
@@ -34,7 +38,9 @@ from fabric.scheduler.snapshot import Node
 from fabric.store.artifacts import Artifacts
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
+from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
+from fabric.store.retention import SqlRetention
 from fabric.store.shelves import Limits, Shelves
 from fabric.workloads.record import Event, Grant, Record, Slice
 from fabric.workloads.spec import ArraySpec, WorkloadSpec
@@ -92,8 +98,8 @@ class FakeModels:
     known: list[ModelVersionView] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
 
-    def models(self) -> Sequence[ModelVersionView]:
-        return self.known
+    def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
+        return [version for version in self.known if project is None or version.project in ("", project)]
 
     def pinned(self, workload: str) -> str:
         return self.pins.get(workload, "")
@@ -146,6 +152,13 @@ class World:
         limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
         self.packages = Shelves(folder / "packages", limits, self.clock.now)
         self.artifacts = Artifacts(folder / "artifacts", SITE.max_artifact_bytes)
+        old = OldArtifacts(folder / "artifacts")
+        self.kept = Kept(
+            SqlRetention(engine, self.clock.now), self.logs, old, self.packages, self.records.active,
+            named=lambda: named_packages(self.records.active().values()),
+        )  # fmt: skip
+        figures = Figures()
+        self.pruning = Pruning(self.kept, SITE.retention, self.clock, figures)
         entropy = itertools.count(1)
         ports = Ports(
             workloads=self.records,
@@ -165,6 +178,8 @@ class World:
             drains=self.drains,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
+            pruning=self.pruning,
+            figures=figures,
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
             notes=lambda: self.notes,
             decision=lambda: self.decision,

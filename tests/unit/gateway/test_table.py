@@ -20,6 +20,16 @@ def test_a_models_own_name_goes_before_anothers_alias() -> None:
     assert Table(GatewaySnapshot(models=(first, second))).model("b") is second
 
 
+def test_of_two_models_of_one_name_a_project_asks_its_own_and_everybody_else_the_one_that_is_ready() -> None:
+    ready = (EndpointView(url="http://a"),)
+    alpha = ServedModel(id="chat", workload="a", project="alpha", created=1)
+    beta = ServedModel(id="chat", aliases=("chat@v2",), workload="b", project="beta", created=2, endpoints=ready)
+    table = Table(GatewaySnapshot(models=(alpha, beta)))
+    asked = {project: table.model("chat", project).workload for project in ("alpha", "beta", "gamma", "")}
+    assert asked == {"alpha": "a", "beta": "b", "gamma": "b", "": "b"}
+    assert [(card.id, card.owned_by) for card in table.cards("alpha").data] == [("chat", "alpha"), ("chat@v2", "beta")]
+
+
 def test_an_unknown_model_is_answered_with_those_there_are() -> None:
     with pytest.raises(NotFound, match=r"'crow' does not exist\. Served: parrot, parrot@champion"):
         Table(snapshot("s1")).model("crow")

@@ -1,0 +1,116 @@
+"""Folders and files that go in one step, so that a kill at any instant leaves each of them whole or gone.
+
+Knows nothing of what is in them.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fabric.store.errors import file_errors
+from fabric.store.files import make_folder
+
+ASIDE = ".removed"
+"""Folder below the root of all others to which they are moved first; nobody but `sweep` looks there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A file, or a folder with all that is in it; links are counted and not followed."""
+
+    num_bytes: int
+    """Size of all files; one that has several names counts with each."""
+    written: float
+    """When something in it was last written, in seconds since the epoch."""
+    used: float
+    """When something in it was last written or read, as far as the file system keeps the latter."""
+
+
+def measure(path: Path) -> Measure | None:
+    """Look at a file, or at everything in a folder; None where it is gone or goes meanwhile, or nobody may look."""
+    total, last_written, last_used = 0, 0.0, 0.0
+    try:
+        for num_bytes, written, read in _parts(path) if _is_folder(path) else [_part(path.lstat())]:
+            total += num_bytes
+            last_written, last_used = max(last_written, written), max(last_used, written, read)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    return Measure(total, last_written, last_used)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _parts(folder: Path) -> Iterator[tuple[int, float, float]]:
+    """Size, and when it was written and read, of each file below a folder.
+
+    Of folders only when an empty one was written: to look into one is to read it.
+    """
+    empty = True
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            empty = False
+            if entry.is_dir(follow_symlinks=False):
+                yield from _parts(Path(entry.path))
+            else:
+                yield _part(entry.stat(follow_symlinks=False))
+    if empty:
+        yield 0, folder.stat().st_mtime, 0.0
+
+
+def _part(status: os.stat_result) -> tuple[int, float, float]:
+    return status.st_size, status.st_mtime, status.st_atime
+
+
+def remove_whole(root: Path, name: str) -> None:
+    """Remove a folder or a file below `root`: aside in one step, then for good.
+
+    Args:
+        root: Folder of all of them.
+        name: Path below it; nothing on the way may be a link.
+
+    Raises:
+        Unavailable: If it cannot be moved, or something of it not removed; `sweep` tries the latter again.
+    """
+    aside = make_folder(root / ASIDE)
+    place = Path(tempfile.mkdtemp(dir=aside))
+    *above, last = Path(name).parts
+    with file_errors(root / name):
+        try:
+            with _folder(root, above) as descriptor:
+                os.rename(last, place / "it", src_dir_fd=descriptor)
+        except FileNotFoundError:
+            # Somebody else removed it.
+            pass
+        shutil.rmtree(place)
+
+
+def sweep(root: Path) -> None:
+    """Finish what a kill cut off.
+
+    Raises:
+        Unavailable: If something of it cannot be removed.
+    """
+    aside = root / ASIDE
+    with file_errors(aside):
+        for left in aside.iterdir() if aside.is_dir() else ():
+            shutil.rmtree(left)
+
+
+@contextmanager
+def _folder(root: Path, above: list[str]) -> Iterator[int]:
+    """A descriptor of the folder that is reached from `root` by these names, none of which may be a link."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in above:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,135 @@
+"""Models by project: each sees and serves its own."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabric.api.admin import ModelVersionView
+from fabric.control import models as under_test
+from fabric.control.mlflow_spaces import SITES, project_of, space_of
+from fabric.control.models import Models
+from fabric.core.errors import NotFound
+from fabric.registry.versions import Candidate, Lineage
+from fabric.store.mlflow_registry import MlflowModels, Row, Run
+from tests.unit.control.world import World
+
+TAKEN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""Names of workspaces that MLflow takes, of 2 to 63 letters."""
+
+
+class FakeMlflow:
+    """MLflow's registry, whose workspaces are kept apart."""
+
+    spaces_made: Mapping[str, str] = {}
+    kept: dict[str, list[Row]] = {}
+
+    def __init__(self, uri: str, *, space: str = SITES) -> None:
+        self._space = space
+
+    def spaces(self) -> Mapping[str, str]:
+        return self.spaces_made
+
+    def _rows(self) -> list[Row]:
+        if self._space not in self.spaces_made:
+            raise NotFound(f"Workspace {self._space!r} not found")
+        return self.kept.setdefault(self._space, [])
+
+    def rows(self, name: str | None) -> list[Row]:
+        return [row for row in self._rows() if name in (None, row.name)]
+
+    def aliases(self, name: str | None) -> Mapping[str, Mapping[str, int]]:
+        return {row.name: {"champion": 1} for row in self._rows()}
+
+    def make_model(self, name: str) -> None: ...
+
+    def make_run(self, experiment: str, run: Run) -> str:
+        return "run"
+
+    def make_version(self, row: Row, source: str, run_id: str) -> int:
+        self._rows().append(Row(row.name, 1, row.tags, 0.0))
+        return 1
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None: ...
+
+
+class FakePins:
+    """Makes each value once."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], str] = {}
+
+    def secret(self, workload: str, kind: str, make: object) -> str:
+        return self.known.setdefault((workload, kind), make())  # type: ignore[operator]
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
+    """Projects alpha and beta each have a model `chat`, and beta has another one."""
+    monkeypatch.setattr(FakeMlflow, "spaces_made", {SITES: "", "p-alpha": "alpha", "p-beta": "beta", "strange": "x"})
+    monkeypatch.setattr(FakeMlflow, "kept", {})
+    monkeypatch.setattr(under_test, "MlflowHttp", FakeMlflow)
+    for project, name in (("alpha", "chat"), ("beta", "chat"), ("beta", "draft")):
+        folder = tmp_path / project / name
+        folder.mkdir(parents=True)
+        lineage = Lineage("1", "c", ())
+        registry = MlflowModels(FakeMlflow("", space=space_of(project)))  # type: ignore[arg-type]
+        registry.register(Candidate(name, f"{project}-{name}", folder.as_uri(), lineage, {}))
+    return Models("http://mlflow", FakePins())
+
+
+def named(found: object) -> list[tuple[str, str]]:
+    assert isinstance(found, list)
+    return [(version.project, version.name) for version in found]
+
+
+def test_a_project_sees_its_own_models_and_the_site_all_of_them(models: Models) -> None:
+    assert named(models.models("alpha")) == [("alpha", "chat")]
+    assert named(models.models("beta")) == [("beta", "chat"), ("beta", "draft")]
+    assert named(models.models()) == [("alpha", "chat"), ("beta", "chat"), ("beta", "draft")]
+
+
+def test_a_project_that_has_never_asked_mlflow_for_anything_has_none(models: Models) -> None:
+    assert models.models("gamma") == []
+
+
+def test_a_service_serves_the_model_of_its_own_project_and_no_others(models: Models, tmp_path: Path) -> None:
+    assert models.folder("a", "chat@champion", "alpha") == tmp_path / "alpha" / "chat"
+    assert models.folder("b", "chat@champion", "beta") == tmp_path / "beta" / "chat"
+    with pytest.raises(NotFound):
+        models.folder("c", "draft@champion", "alpha")
+
+
+def test_people_are_told_of_models_of_their_project_and_deploy_no_other(world: World) -> None:
+    for project in ("alpha", "beta"):
+        world.models.known.append(
+            ModelVersionView(name=f"of-{project}", project=project, version=1, uri="file:///m", created_at=0.0)
+        )
+    world.issue("key", "member", "alpha")
+    client = world.client("key")
+    assert [m["name"] for m in client.get("/api/fabric/models").json()["models"]] == ["of-alpha"]
+    assert [m["name"] for m in world.client().get("/api/fabric/models").json()["models"]] == ["of-alpha", "of-beta"]
+    spec = {"kind": "service", "groups": [{"cpus": 1, "memory": "1 GiB"}]}
+    answers = {
+        name: client.post("/api/fabric/workloads", json={"spec": {**spec, "service": {"model": f"{name}:1"}}})
+        for name in ("of-alpha", "of-beta")
+    }
+    assert {name: answer.status_code for name, answer in answers.items()} == {"of-alpha": 200, "of-beta": 404}
+    assert answers["of-beta"].json()["message"] == "there is no model 'of-beta'; registered: of-alpha"
+
+
+@given(st.sets(st.from_regex(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,80}[a-zA-Z0-9])?", fullmatch=True), min_size=1))
+def test_every_project_has_a_workspace_of_its_own_with_a_name_that_mlflow_takes(projects: set[str]) -> None:
+    spaces = {project: space_of(project) for project in projects}
+    assert len(set(spaces.values())) == len(projects)
+    assert all(TAKEN.fullmatch(space) and 2 <= len(space) <= 63 for space in spaces.values())
+    described = {space: project for project, space in spaces.items()}
+    assert {project_of(space, described) for space in described} == projects
+
+
+def test_a_workspace_that_says_it_is_anothers_is_nobodys() -> None:
+    assert project_of("p-alpha", {"p-alpha": "beta"}) == ""
+    assert project_of("mine", {"mine": "mine"}) == ""
