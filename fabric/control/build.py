@@ -148,9 +148,7 @@ def running(
         FabricError: If the store cannot be opened, or Kubernetes does not let us look.
     """
     outside = outside or Outside(backend_of, MlflowServer)
-    process = f"{socket.gethostname()[:30]}/{os.getpid()}/{secrets.token_hex(4)}"
-    engine = open_store(state, site.store, process)
-    lease = lease_of(site, engine, process)
+    engine, lease = _opened(site, state)
     records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
@@ -194,8 +192,9 @@ def running(
         settings = loop_settings(other, records.projects())
         budgets.use(other.projects)
         pruner.pruning.use(other.retention)
-        for use in (adoptions.use, warmer.use, service.use_site):
-            use(other)
+        adoptions.use(other)
+        warmer.use(other)
+        service.use_site(other)
         loop.use(settings)
 
     def begin() -> None:
@@ -245,6 +244,17 @@ def running(
 
 def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:
     return HttpSettings(anonymous=site.anonymous, max_package_bytes=site.max_package_bytes, mlflow_port=mlflow.port)
+
+
+def _opened(site: Site, state: Path) -> tuple[Engine, Lease | None]:
+    """The records, and what lets one of several controls lead.
+
+    Raises:
+        FabricError: If they cannot be opened.
+    """
+    process = f"{socket.gethostname()[:30]}/{os.getpid()}/{secrets.token_hex(4)}"
+    engine = open_store(state, site.store, process)
+    return engine, lease_of(site, engine, process)
 
 
 def lease_of(site: Site, engine: Engine, process: str) -> Lease | None:
