@@ -56,7 +56,7 @@ def test_a_service_that_goes_back_serves_the_version_of_then(world: World, tmp_p
     asked: list[str] = []
 
     class Models:
-        def folder(self, workload: str, reference: str) -> Path:
+        def folder(self, workload: str, reference: str, project: str) -> Path:
             asked.append(reference)
             return tmp_path
 

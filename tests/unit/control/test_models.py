@@ -65,6 +65,9 @@ class FakePins:
     def secret(self, workload: str, kind: str, make: object) -> str:
         return self.known.setdefault((workload, kind), make())  # type: ignore[operator]
 
+    def kept_secret(self, workload: str, kind: str) -> str | None:
+        return self.known.get((workload, kind))
+
 
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
