@@ -24,6 +24,7 @@ from fabric.cli.nodes import drain, nodes
 from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
+from fabric.cli.secrets import secrets
 from fabric.cli.shell import shell
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
@@ -48,7 +49,7 @@ for _command in (
     deployments, rollback, replay, render, usage,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-_groups = (artifacts, arrays, projects, users, keys, admin, simulate)
+_groups = (artifacts, arrays, secrets, projects, users, keys, admin, simulate)
 for _group in _groups:
     app.add_typer(_group)
 for _info in (info for part in (app, *_groups) for info in part.registered_commands):

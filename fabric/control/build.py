@@ -207,7 +207,7 @@ def running(
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
-        projects_changed=use_projects,
+        projects_changed=use_projects, named_secrets=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,

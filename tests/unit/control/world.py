@@ -163,6 +163,7 @@ class World:
             process=self.process,
             clock=self.clock,
             drains=self.drains,
+            named_secrets=self.records,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             entropy=lambda size: next(entropy).to_bytes(size, "big"),
