@@ -92,7 +92,7 @@ def _value(name: str, file: Path | None) -> str:
     try:
         if file is not None:
             value = file.read_text(encoding="utf-8")
-        elif sys.stdin.isatty():
+        elif show.at_terminal():
             value = str(typer.prompt(f"Value of {name}", hide_input=True, err=True))
         else:
             value = sys.stdin.readline().rstrip("\r\n")

@@ -73,6 +73,20 @@ def require_sure(question: str, *, yes: bool) -> None:
         typer.confirm(question, abort=True, err=True)
 
 
+def ask_at_terminal(question: str, *, yes: bool) -> None:
+    """Ask whether somebody who types is sure; programs are taken at their word.
+
+    Raises:
+        Abort: If he is not.
+    """
+    require_sure(question, yes=yes or not at_terminal())
+
+
+def at_terminal() -> bool:
+    """Whether somebody types what we read."""
+    return sys.stdin.isatty()
+
+
 def duration(seconds: float) -> str:
     """A span of time in at most two units."""
     whole = max(0, round(seconds))
