@@ -52,8 +52,11 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Replace records that are there.")] = False,
     site: sites.SiteFile = None,
     state: sites.StateFolder = None,
+    yes: show.Yes = False,
 ) -> None:
     """Make everything that of a backup; the fabric must be down."""
+    if force:
+        show.ask_at_terminal(f"Replace all records by those of {file}?", yes=yes)
     _control("restore", file, site, state, *(("--force",) if force else ()))
 
 

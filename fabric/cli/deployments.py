@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import show
+from fabric.cli import completing, show, watching
 from fabric.cli.jobs import Json
 from fabric.cli.models import tell_service
 from fabric.cli.session import session
 
 if TYPE_CHECKING:
-    from fabric.api.deployments import RevisionView
+    from rich.console import RenderableType
+
+    from fabric.api.deployments import DeploymentList, DeploymentView, RevisionView
 
 COLUMNS = ("NAME", "PROJECT", "KIND", "SERVES", "STATE", "AGE", "WORKLOAD")
 """Heads of the list of deployments."""
@@ -31,42 +33,61 @@ Project = Annotated[
 def deployments(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Show the revisions of this one.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Show the revisions of this one.",
+            show_default=False,
+            autocompletion=completing.deployments,
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
+    watch: watching.Watch = False,
 ) -> None:
     """List what is served under a name, or what one of these has served, newest first."""
     from fabric.api.deployments import DeploymentList
 
     with session(ctx).client() as client:
-        one = client.deployment(name, project=project) if name else None
-        found = () if one else client.deployments(project)
+
+        def look() -> DeploymentList | DeploymentView:
+            if name:
+                return client.deployment(name, project=project)
+            return DeploymentList(deployments=client.deployments(project))
+
+        if watch:
+            watching.go_on(look, _drawn, json=show.as_json if json else None)
+        found = look()
     if json:
-        show.as_json(one or DeploymentList(deployments=found))
-    elif one is not None:
-        show.console().print(show.table(REVISIONS, map(_revision_row, one.revisions)))
-    elif not found:
+        show.as_json(found)
+    elif isinstance(found, DeploymentList) and not found.deployments:
         show.note("nothing is deployed; see `fabric deploy --deployment NAME`")
     else:
-        rows = (
-            (
-                each.name,
-                each.project,
-                each.kind,
-                _serves(each.revisions[0]),
-                _state(each.revisions[0]),
-                show.since(each.revisions[0].deployed_at),
-                each.revisions[0].workload,
-            )
-            for each in found
-        )
-        show.console().print(show.table(COLUMNS, rows))
+        show.console().print(_drawn(found))
+
+
+def _drawn(found: DeploymentList | DeploymentView) -> RenderableType:
+    from fabric.api.deployments import DeploymentView
+
+    if isinstance(found, DeploymentView):
+        return show.table(REVISIONS, map(_revision_row, found.revisions))
+    return show.table(COLUMNS, map(_deployment_row, found.deployments))
+
+
+def _deployment_row(each: DeploymentView) -> tuple[object, ...]:
+    newest = each.revisions[0]
+    age = show.since(newest.deployed_at)
+    return each.name, each.project, each.kind, _serves(newest), _state(newest), age, newest.workload
 
 
 def rollback(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the deployment.", show_default=False, autocompletion=completing.deployments
+        ),
+    ],
     to: Annotated[
         str | None,
         typer.Option(

@@ -36,6 +36,7 @@ def down(
     ctx: typer.Context,
     now: Annotated[bool, typer.Option("--now", help="Kill the work at once instead of letting it save.")] = False,
     state: sites.StateFolder = None,
+    yes: show.Yes = False,
 ) -> None:
     """Drain the work and end the fabric of this machine."""
     local = LocalFabric(sites.state_folder(state))
@@ -43,6 +44,8 @@ def down(
     if running is None:
         typer.echo(f"nothing is running on {local.folder}")
         return
+    if now:
+        show.ask_at_terminal("Kill all work of this fabric at once, whatever it has not saved?", yes=yes)
     address = local.control_address()
     drained = address is not None and _drain(session(ctx), local.folder, address, kill=now, running=running)
     end(running)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import show
+from fabric.cli import completing, show, watching
 from fabric.cli.session import Session, session
 from fabric.workloads.states import FINAL
 
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from fabric.api.admin import ExplanationView, WorkloadView
 
 LOOK_EVERY_S = 1.0
-"""Pause between two looks of `jobs --watch`, in seconds."""
+"""Pause between two looks at a workload that is waited for, in seconds."""
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the workload.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Name of the workload.", show_default=False, autocompletion=completing.workloads
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 MOST_NAMED = 5
@@ -38,12 +43,12 @@ def jobs(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Show those that have ended too.")] = False,
     json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show changes until Ctrl-C.")] = False,
+    watch: watching.Watch = False,
 ) -> None:
     """List jobs and services."""
     if watch:
-        _watch(session(ctx), everything, json)
-        return
+        to = session(ctx)
+        watching.go_on(lambda: _listed(to, everything), _table, json=_as_json if json else None)
     _print_jobs(_listed(session(ctx), everything), json)
 
 
@@ -54,13 +59,17 @@ def _listed(to: Session, everything: bool) -> Sequence[WorkloadView]:
 
 def _print_jobs(views: Sequence[WorkloadView], json: bool) -> None:
     if json:
-        from fabric.api.admin import WorkloadList
-
-        show.as_json(WorkloadList(workloads=tuple(views)))
+        _as_json(views)
     elif views:
         show.console().print(_table(views))
     else:
         show.note("nothing to show; without --all, what has ended is left out")
+
+
+def _as_json(views: Sequence[WorkloadView]) -> None:
+    from fabric.api.admin import WorkloadList
+
+    show.as_json(WorkloadList(workloads=tuple(views)))
 
 
 def _table(views: Sequence[WorkloadView]) -> RenderableType:
@@ -116,23 +125,6 @@ def placement(view: WorkloadView) -> str:
     return " ".join(f"{tier}×{count}" for tier, count in sorted(slices.items())) or "-"
 
 
-def _watch(to: Session, everything: bool, json: bool) -> None:
-    from rich.live import Live
-
-    if json:
-        seen: Sequence[WorkloadView] | None = None
-        while True:
-            views = _listed(to, everything)
-            if views != seen:
-                _print_jobs(views, json)
-            seen = views
-            time.sleep(LOOK_EVERY_S)
-    with Live(console=show.console(), auto_refresh=False) as live:
-        while True:
-            live.update(_table(_listed(to, everything)), refresh=True)
-            time.sleep(LOOK_EVERY_S)
-
-
 def logs(
     ctx: typer.Context,
     name: Name,
@@ -150,9 +142,11 @@ def stop(
     ctx: typer.Context,
     name: Name,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
+    yes: show.Yes = False,
     json: Json = False,
 ) -> None:
     """Ask a workload to save and leave."""
+    show.ask_at_terminal(f"Stop {name}? It is asked to save and leave.", yes=yes)
     with session(ctx).client() as client:
         view = client.stop(name)
         if wait:
@@ -182,18 +176,26 @@ def scale(
         typer.echo(f"{view.name} is {view.state} with {view.workers or 0} of {replicas} replicas")
 
 
-def explain(ctx: typer.Context, name: Name, json: Json = False) -> None:
+def explain(ctx: typer.Context, name: Name, json: Json = False, watch: watching.Watch = False) -> None:
     """Say why a workload is where it is.
 
     That is: what is missing, who is ahead, when it should start, where it runs, and its history.
     """
     with session(ctx).client() as client:
+        if watch:
+            watching.go_on(lambda: client.explain(name), _text, json=show.as_json if json else None)
         told = client.explain(name)
     if json:
         show.as_json(told)
         return
     for line in _explained(told):
         typer.echo(line)
+
+
+def _text(told: ExplanationView) -> RenderableType:
+    from rich.text import Text
+
+    return Text("\n".join(_explained(told)))
 
 
 def _explained(told: ExplanationView) -> Iterator[str]:

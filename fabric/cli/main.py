@@ -18,6 +18,7 @@ from fabric.cli.dashboard import dashboard
 from fabric.cli.deployments import deployments, rollback
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
+from fabric.cli.ended import delete, events, whoami
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import drain, nodes
@@ -25,6 +26,7 @@ from fabric.cli.notebook import notebook
 from fabric.cli.people import keys, projects, users
 from fabric.cli.render import render
 from fabric.cli.replay import replay
+from fabric.cli.secrets import secrets
 from fabric.cli.shell import shell
 from fabric.cli.simulate import app as simulate
 from fabric.cli.submit import submit
@@ -38,18 +40,17 @@ app = typer.Typer(
     help="One fabric for training and serving across GPU and commodity nodes.",
     epilog=exits.TABLE,
     no_args_is_help=True,
-    add_completion=False,
     # Plain help loads faster, and looks the same in every terminal.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, scale, explain, dashboard, shell, notebook, top, nodes, drain, models,
-    deploy, deployments, rollback, replay, render, usage,
+    up, down, doctor, submit, jobs, logs, stop, delete, scale, explain, events, dashboard, shell, notebook, top, nodes,
+    drain, models, deploy, deployments, rollback, replay, render, usage, whoami,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-_groups = (artifacts, arrays, projects, users, keys, admin, simulate)
+_groups = (artifacts, arrays, secrets, projects, users, keys, admin, simulate)
 for _group in _groups:
     app.add_typer(_group)
 for _info in (info for part in (app, *_groups) for info in part.registered_commands):

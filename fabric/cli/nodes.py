@@ -5,17 +5,20 @@ Knows nothing of workloads but their names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import show
+from fabric.cli import completing, show, watching
 from fabric.cli.jobs import Json
 from fabric.cli.people import seconds_of
 from fabric.cli.session import session
 from fabric.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from fabric.api.admin import NodeView
     from fabric.api.nodes import DrainPreview, DrainView
 
@@ -25,26 +28,47 @@ MOVES = ("WORKLOAD", "PROJECT", "WHAT", "HOW")
 """Heads of the list of what would become of whom."""
 
 
-def nodes(ctx: typer.Context, json: Json = False) -> None:
+def nodes(ctx: typer.Context, json: Json = False, watch: watching.Watch = False) -> None:
     """List the nodes, what is used of them and by whom, who drains which, and why others take no work."""
     with session(ctx).client() as client:
+        if watch:
+            watching.go_on(client.nodes, _drawn, json=_as_json if json else None)
         found = client.nodes()
     if json:
-        from fabric.api.admin import NodeList
-
-        show.as_json(NodeList(nodes=found))
+        _as_json(found)
         return
     show.console().print(show.table(COLUMNS, map(_row, found)))
+    for sentence in _sentences(found):
+        typer.echo(sentence)
+
+
+def _as_json(found: Sequence[NodeView]) -> None:
+    from fabric.api.admin import NodeList
+
+    show.as_json(NodeList(nodes=tuple(found)))
+
+
+def _drawn(found: Sequence[NodeView]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(show.table(COLUMNS, map(_row, found)), *map(Text, _sentences(found)))
+
+
+def _sentences(found: Sequence[NodeView]) -> Iterator[str]:
     for node in found:
         if node.drain is not None:
-            typer.echo(_sentence(node.drain))
+            yield _sentence(node.drain)
         if node.said:
-            typer.echo(f"node {node.name} is {node.state}: {node.said}")
+            yield f"node {node.name} is {node.state}: {node.said}"
 
 
 def drain(
     ctx: typer.Context,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Name of the node.", show_default=False)],
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE", help="Name of the node.", show_default=False, autocompletion=completing.nodes),
+    ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for whoever looks.", show_default=False)] = "",
     deadline: Annotated[
         str | None,
@@ -56,6 +80,7 @@ def drain(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Put the node into service again.")] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Only say what would become of whom.")] = False,
+    yes: show.Yes = False,
     json: Json = False,
 ) -> None:
     """Take a node out of service: nothing new starts there, and what is there moves away.
@@ -65,6 +90,8 @@ def drain(
     """
     _check(undo=undo, preview=preview, reason=reason, deadline=deadline)
     deadline_s = None if deadline is None else seconds_of(deadline, "--deadline")
+    if not (undo or preview):
+        show.ask_at_terminal(f"Drain {node}? What runs there is asked to leave; --preview tells whom.", yes=yes)
     with session(ctx).client() as client:
         if undo:
             client.undrain(node)

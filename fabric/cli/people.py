@@ -86,8 +86,9 @@ def create_project(ctx: typer.Context, project: Project, json: Json = False) -> 
 
 
 @projects.command("close", epilog=exits.TABLE)
-def close_project(ctx: typer.Context, project: Project, json: Json = False) -> None:
+def close_project(ctx: typer.Context, project: Project, yes: show.Yes = False, json: Json = False) -> None:
     """Let a project that was made here take no more work; what it has goes on."""
+    show.ask_at_terminal(f"Close project {project}? It takes no more work.", yes=yes)
     _put_project(ctx, project, json, closed=True)
 
 
@@ -112,8 +113,9 @@ def add_member(ctx: typer.Context, project: Project, user: User, role: Role = "m
 
 
 @projects.command("remove", epilog=exits.TABLE)
-def remove_member(ctx: typer.Context, project: Project, user: User) -> None:
+def remove_member(ctx: typer.Context, project: Project, user: User, yes: show.Yes = False) -> None:
     """Make a person nothing in a project; its keys for it open nothing from now on."""
+    show.ask_at_terminal(f"Remove {user} from project {project}? The keys for it open nothing then.", yes=yes)
     with session(ctx).client() as client:
         client.people.remove_member(project, user)
     typer.echo(f"{user} is nothing in project {project} any more")
@@ -155,8 +157,9 @@ def add_user(
 
 
 @users.command("disable", epilog=exits.TABLE)
-def disable_user(ctx: typer.Context, user: User, json: Json = False) -> None:
+def disable_user(ctx: typer.Context, user: User, yes: show.Yes = False, json: Json = False) -> None:
     """Take nothing of a person's any more: its keys and tokens open nothing from now on."""
+    show.ask_at_terminal(f"Disable {user}? No key or token of this person opens anything then.", yes=yes)
     with session(ctx).client() as client:
         view = client.people.put_user(user, disabled=True)
     if json:
@@ -227,8 +230,9 @@ def rotate_key(
 
 
 @keys.command("revoke", epilog=exits.TABLE)
-def revoke_key(ctx: typer.Context, key: Key, json: Json = False) -> None:
+def revoke_key(ctx: typer.Context, key: Key, yes: show.Yes = False, json: Json = False) -> None:
     """End a key now."""
+    show.ask_at_terminal(f"Revoke key {key}? It opens nothing then, and cannot be had back.", yes=yes)
     with session(ctx).client() as client:
         view = client.people.revoke_key(key)
     if json:

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,6 +57,34 @@ def plain_json(value: Any) -> None:
 def note(message: str) -> None:
     """Say something that is not the answer, on stderr."""
     typer.echo(message, err=True)
+
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")]
+"""Option of commands that take away what cannot be had back."""
+
+
+def require_sure(question: str, *, yes: bool) -> None:
+    """Ask whether somebody is sure, unless he has said so; without a terminal nothing is done.
+
+    Raises:
+        Abort: If he is not.
+    """
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
+
+
+def ask_at_terminal(question: str, *, yes: bool) -> None:
+    """Ask whether somebody who types is sure; programs are taken at their word.
+
+    Raises:
+        Abort: If he is not.
+    """
+    require_sure(question, yes=yes or not at_terminal())
+
+
+def at_terminal() -> bool:
+    """Whether somebody types what we read."""
+    return sys.stdin.isatty()
 
 
 def duration(seconds: float) -> str:

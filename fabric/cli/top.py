@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import show
-from fabric.cli.jobs import LOOK_EVERY_S, Json, placement
+from fabric.cli import show, watching
+from fabric.cli.jobs import Json, placement
 from fabric.cli.session import Session, session
 from fabric.core.errors import BadInput
 
@@ -48,9 +48,8 @@ def top(
         raise BadInput("--watch goes on and --once does not. Give one of them.")
     to = session(ctx)
     if watch or (sys.stdout.isatty() and not once and not json):
-        _watch(to, json)
-    else:
-        _print(_look(to), json)
+        watching.go_on(lambda: _look(to), _drawn, json=show.as_json if json else None, same=_same)
+    _print(_look(to), json)
 
 
 def _look(to: Session) -> Overview:
@@ -65,23 +64,8 @@ def _print(found: Overview, json: bool) -> None:
         show.console().print(_drawn(found))
 
 
-def _watch(to: Session, json: bool) -> None:
-    import time
-
-    from rich.live import Live
-
-    if json:
-        seen: Overview | None = None
-        while True:
-            found = _look(to)
-            if seen is None or found.model_copy(update={"at": seen.at}) != seen:
-                _print(found, json)
-                seen = found
-            time.sleep(LOOK_EVERY_S)
-    with Live(console=show.console(), auto_refresh=False) as live:
-        while True:
-            live.update(_drawn(_look(to)), refresh=True)
-            time.sleep(LOOK_EVERY_S)
+def _same(one: Overview, other: Overview) -> bool:
+    return one.model_copy(update={"at": other.at}) == other
 
 
 def _drawn(found: Overview) -> RenderableType:

@@ -22,6 +22,7 @@ from fabric.config.site import Site
 from fabric.control.budgets import Budgets, budget_view
 from fabric.control.callers import Caller, Permission, Role
 from fabric.control.logins import WHOLE_SITE, digest_of
+from fabric.control.named_secrets import NamedSecrets
 from fabric.control.people_ports import KeyRecord, MemberRecord, UserRecord
 from fabric.control.ports import Ports
 from fabric.control.projects import all_projects
@@ -50,6 +51,10 @@ class Accounts:
         self._ports = ports
         self._site = site
         self._budgets = Budgets(site, ports.ledger)
+        self.secrets = NamedSecrets(
+            ports.named_secrets, ports.clock, site=site, projects=ports.people.projects, active=ports.workloads.active
+        )
+        """What processes of a project's work may be told."""
 
     def me(self, caller: Caller) -> MeView:
         """Who asks, and what that comes to."""

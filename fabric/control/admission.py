@@ -9,6 +9,7 @@ from typing import Any
 from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Caller
+from fabric.control.named_secrets import check_secrets
 from fabric.control.ports import Models, Packages, Ports, Workloads
 from fabric.control.projects import require_open
 from fabric.control.spec_from_serve import check_config
@@ -71,7 +72,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
     Raises:
         BadInput: If it can never run as asked; DoesNotFit with the largest possible.
         Denied: If the caller may not use the project.
-        NotFound: If it comes after a job, or serves a model, that does not exist.
+        NotFound: If it comes after a job, serves a model or names a secret that does not exist.
     """
     name = spec.name or generated_name(spec.kind, ports.entropy(3))
     spec = spec.model_copy(update={"name": check_name(name), "project": _project(spec, caller)})
@@ -80,6 +81,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
         check_config(spec.serve.config)
     _check_text(spec)
     _check_entrypoint(spec)
+    check_secrets(spec, ports.named_secrets)
     if spec.after:
         spec = spec.model_copy(update={"after": _order(spec, caller, ports.workloads)})
     possible.require(name, spec.groups, ports.nodes())
@@ -114,7 +116,7 @@ def _check_text(spec: WorkloadSpec) -> None:
         BadInput: Naming the place.
     """
     texts = [spec.entrypoint]
-    for place, variables in (("env", spec.env), *_variables(spec)):
+    for place, variables in (("env", spec.env), ("secrets", spec.secrets), *_variables(spec)):
         wrong = [name for name in variables if not name or "=" in name]
         if wrong:
             raise BadInput(f"{place}: {wrong[0]!r} is no name of an environment variable", place=place)

@@ -14,6 +14,7 @@ from fabric.config import env
 from fabric.config.site import Site
 from fabric.control.callers import Role
 from fabric.control.deployed import deployed_config
+from fabric.core.errors import Unavailable
 from fabric.core.ids import attempt_id
 from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
@@ -39,6 +40,10 @@ class Secrets(Protocol):
 
     def add_key(self, sha256: str, key: Key) -> None:
         """Let a key in; the same again changes nothing."""
+        ...
+
+    def named_secret(self, project: str, name: str) -> str | None:
+        """What a secret of a project holds; None if there is none of that name."""
         ...
 
 
@@ -71,6 +76,7 @@ class SiteBlueprint:
 
         Raises:
             NotFound: If it serves a model that does not exist.
+            Unavailable: If a secret that it names is not there any more.
             ValueError: If it holds no grant.
         """
         if record.grant is None:
@@ -86,7 +92,8 @@ class SiteBlueprint:
             grant=record.grant,
             entrypoint=spec.entrypoint,
             runtime_env=spec.runtime_env,
-            env=self._told(record),
+            env={**self._named(record), **self._told(record)},
+            hidden=frozenset(spec.secrets),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,
@@ -133,6 +140,22 @@ class SiteBlueprint:
         if record.spec.service is None:
             return ""
         return self.secrets.secret(record.name, "service", _new_secret)
+
+    def _named(self, record: Record) -> dict[str, str]:
+        """What the secrets hold that a workload names, by variable.
+
+        Raises:
+            Unavailable: If one is not there any more; it starts once there is one again.
+        """
+        values = {}
+        for variable, name in record.spec.secrets.items():
+            value = self.secrets.named_secret(record.spec.project, name)
+            if value is None:
+                raise Unavailable(
+                    f"secret {name} of project {record.spec.project} is not there any more; set it again, or stop this"
+                )
+            values[variable] = value
+        return values
 
     def _told(self, record: Record) -> dict[str, str]:
         """What every process of a workload is told (design: workloads and their life)."""

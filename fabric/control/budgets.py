@@ -4,6 +4,7 @@ Knows nothing of what follows from it; `fabric.scheduler.budgets` decides that.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from fabric.api.people import BudgetView
@@ -13,6 +14,7 @@ from fabric.scheduler.budgets import HOUR_S, Account, decide_within
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.plan import Plan
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Snapshot
 
 READ_EVERY_S = 5.0
@@ -34,6 +36,7 @@ class Budgets:
         self._projects = site.projects
         self._used = used
         self._read_at, self._accounts = float("-inf"), dict[str, Account]()
+        self._last: tuple[Snapshot, Mapping[str, Account]] | None = None
 
     def use(self, projects: tuple[Project, ...]) -> None:
         """Go by other budgets from the next decision on; from any thread."""
@@ -41,7 +44,17 @@ class Budgets:
 
     def planned(self, snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         """A decision within all budgets."""
-        return decide_within(self.accounts(now), snapshot, policy, now, decider=decide)
+        accounts = self.accounts(now)
+        plan = decide_within(accounts, snapshot, policy, now, decider=decide)
+        self._last = (snapshot, accounts)
+        return plan
+
+    def decided(self, decision: Decision | None) -> Decision | None:
+        """A decision with the accounts that it was made by, so that the same inputs give the same plan again."""
+        last = self._last
+        if decision is None or last is None or decision.snapshot is not last[0]:
+            return decision
+        return replace(decision, accounts=last[1])
 
     def accounts(self, now: float) -> Mapping[str, Account]:
         """By project, those without a budget left out; read anew every `READ_EVERY_S`."""

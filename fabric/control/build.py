@@ -215,7 +215,8 @@ def running(
         # Without a word to Kubernetes: that is the loop's.
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
-        drains=drains, decision=lambda: emptying.decided(loop.last_decision), projects_changed=use_projects,
+        drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
+        projects_changed=use_projects, named_secrets=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,

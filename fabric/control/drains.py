@@ -4,6 +4,7 @@ Knows nothing of HTTP or SQL, nor of how work leaves.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from fabric.api.nodes import DrainPreview, DrainRequest, DrainView
 from fabric.config.site import Site
@@ -14,6 +15,7 @@ from fabric.control.moves import Scene, moves
 from fabric.control.ports import Ports
 from fabric.control.views import clock_time
 from fabric.core.errors import NotFound
+from fabric.scheduler.budgets import decide_within
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.snapshot import Node, Snapshot
@@ -106,7 +108,8 @@ class NodeDrains:
         head, site = self._site.head.resources, self._site
         like = made.snapshot if made else Snapshot.of((), head=head, grace_s=site.grace_s, overhead_s=site.overhead_s)
         policy = made.policy if made else policy_of(site, Policy)
-        return Scene(self._ports.nodes(), self._ports.workloads.active(), undrained(like), policy, decide)
+        decider = partial(decide_within, made.accounts if made else {}, decider=decide)
+        return Scene(self._ports.nodes(), self._ports.workloads.active(), undrained(like), policy, decider)
 
 
 def drain_view(drain: Drain) -> DrainView:

@@ -11,6 +11,7 @@ from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.control.artifacts import Files
 from fabric.control.draining import Drains
 from fabric.control.figures import Figures
+from fabric.control.named_secrets import KeptSecrets
 from fabric.control.people_ports import Keys, Ledger, People
 from fabric.control.reloading import Reloads, Source
 from fabric.control.retention import Pruning
@@ -279,6 +280,8 @@ class Ports:
     """So many random bytes."""
     drains: Drains
     """Nodes out of service."""
+    named_secrets: KeptSecrets
+    """What processes of a project's work may be told."""
     reloads: Reloads
     """When the site file was read again."""
     source: Source

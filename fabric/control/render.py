@@ -63,7 +63,11 @@ def _wanted(record: Record, site: Site) -> WantedCluster:
         grant=_grant(record, site),
         entrypoint=spec.entrypoint,
         runtime_env=spec.runtime_env,
-        env=told(record, site, artifacts="set-by-control", token="set-by-control"),  # noqa: S106 - no token
+        env={
+            **dict.fromkeys(spec.secrets, "set-by-control"),
+            **told(record, site, artifacts="set-by-control", token="set-by-control"),  # noqa: S106 - no token
+        },
+        hidden=frozenset(spec.secrets),
         metadata=spec.metadata,
         driver={},
         images={group.name: group.image.name for group in spec.groups if group.image},

@@ -144,7 +144,7 @@ class Revisions:
         """What tells one revision from another."""
         spec = record.spec
         given = None if spec.service is None else spec.service.model_copy(update={"version": None})
-        return spec.serve, given, self._pinned(record), spec.groups, spec.env, spec.runtime_env
+        return spec.serve, given, self._pinned(record), spec.groups, spec.env, spec.secrets, spec.runtime_env
 
     def _again(self, record: Record) -> WorkloadSpec:
         """The spec that serves what a revision served.

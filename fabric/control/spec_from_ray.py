@@ -233,6 +233,19 @@ def _amount(text: str) -> float:
     return float(text)
 
 
+def _secrets(text: str) -> dict[str, str]:
+    """Read a value.
+
+    Raises:
+        ValueError: If it names no secrets by variables.
+    """
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    named = {variable: name for variable, between, name in pairs if between and variable and name}
+    if len(named) != len(pairs):
+        raise ValueError(f"{text!r} is no list of VARIABLE=SECRET, parted by commas, each variable once")
+    return named
+
+
 def _size(text: str) -> str:
     Bytes.of(text)
     return text
@@ -280,6 +293,7 @@ _SINGLE: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "fabric.priority": ("priority", _priority),
     "fabric.walltime": ("walltime_s", _seconds),
     "fabric.max_failures": ("max_failures", _whole),
+    "fabric.secrets": ("secrets", _secrets),
 }
 """Metadata key, the field it means and how it is read."""
 

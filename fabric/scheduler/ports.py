@@ -104,6 +104,8 @@ class WantedCluster:
     """As Ray's Jobs API takes it; `working_dir` may name a package of the store."""
     env: Mapping[str, str]
     """Told to every process of the cluster."""
+    hidden: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """Variables of `env` whose values are told to processes alone, and are in nothing that a cluster shows."""
     metadata: Mapping[str, str]
     driver: Mapping[str, float]
     """`num_cpus`, `num_gpus`, `memory` that were asked for the entrypoint itself; empty if it runs beside the head."""

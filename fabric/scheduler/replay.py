@@ -5,13 +5,15 @@ Knows nothing of files.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
+from fabric.config.budgets import Budget
 from fabric.config.projects import Project
 from fabric.core.errors import BadInput
+from fabric.scheduler.budgets import Account, decide_within
 from fabric.scheduler.columns import amount_of, resources_of
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
@@ -25,19 +27,21 @@ from fabric.scheduler.usage import Usage
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import Group
 
-VERSION = 5
+VERSION = 6
 """Of the text; one that is not known is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision that was made; the same three inputs give the same plan."""
+    """A decision that was made; the same inputs give the same plan."""
 
     snapshot: Snapshot
     policy: Policy
     now: float
     """Seconds since the epoch."""
     plan: Plan
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    """Budgets that kept work waiting, with what was used of them then, by project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Question:
     policy: Policy
     now: float
     """Seconds since the epoch."""
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    """Budgets, with what was used of them, by project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,10 @@ def write_decision(decision: Decision) -> str:
                 [c.name, c.start, c.end, c.nodes, None if c.amount is None else amount_of(c.amount), c.project]
                 for c in seen.claims
             ],
+            "accounts": {
+                project: [account.budget.model_dump(mode="json"), account.used_gpu_s]
+                for project, account in sorted(decision.accounts.items())
+            },
             "plan": plan_to(decision.plan),
         },
         indent=1,
@@ -103,7 +113,7 @@ def replay(text: str, where: str) -> Replayed:
         BadInput: If it is not such a text.
     """
     question, recorded = read_decision(text, where)
-    again = plan_to(decide(question.snapshot, question.policy, question.now))
+    again = plan_to(decide_within(question.accounts, question.snapshot, question.policy, question.now, decider=decide))
     return Replayed(recorded, json.loads(json.dumps(again)))
 
 
@@ -137,7 +147,11 @@ def read_decision(text: str, where: str) -> tuple[Question, Mapping[str, Any]]:
             tree=tree([Project.model_validate_json(json.dumps(value)) for value in document["projects"]]),
         )
         policy = Policy.model_validate_json(json.dumps(document["policy"]))
-        return Question(snapshot, policy, float(document["now"])), document["plan"]
+        accounts = {
+            project: Account(Budget.model_validate_json(json.dumps(budget)), used_gpu_s)
+            for project, (budget, used_gpu_s) in document["accounts"].items()
+        }
+        return Question(snapshot, policy, float(document["now"]), accounts), document["plan"]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise BadInput(f"{where}: is no recorded decision: {type(error).__name__}: {error}") from None
 

@@ -24,6 +24,7 @@ from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
 from fabric.sdk.past import AsyncPast
 from fabric.sdk.people import AsyncPeople
+from fabric.sdk.secrets import AsyncSecrets
 from fabric.sdk.serving import AsyncServing
 from fabric.sdk.site import AsyncSite
 from fabric.sdk.target import target
@@ -132,6 +133,11 @@ class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncServi
     def artifacts(self) -> AsyncArtifacts:
         """Files of projects."""
         return AsyncArtifacts(lambda: self._control, self._patience_s)
+
+    @property
+    def secrets(self) -> AsyncSecrets:
+        """Secrets of projects by name."""
+        return AsyncSecrets(lambda: self._control, self._patience_s)
 
     @property
     def arrays(self) -> AsyncArrays:

@@ -17,6 +17,7 @@ from fabric.sdk.artifacts import Artifacts
 from fabric.sdk.client import PATIENCE_S, TIMEOUT_S, AsyncClient
 from fabric.sdk.derived import derived, derived_pieces
 from fabric.sdk.people import People
+from fabric.sdk.secrets import Secrets
 
 if TYPE_CHECKING:
     import httpx
@@ -115,6 +116,11 @@ class Client:
     def arrays(self) -> Arrays:
         """Equal jobs that are handed in together."""
         return Arrays(self._client.arrays, self._run)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Secrets of projects by name."""
+        return Secrets(self._client.secrets, self._run)
 
     @property
     def artifacts(self) -> Artifacts:

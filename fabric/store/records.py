@@ -16,6 +16,7 @@ from fabric.store.history import SqlHistory
 from fabric.store.intake import SqlIntake
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
+from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.outbox import SqlOutbox
 from fabric.store.people import SqlPeople
 from fabric.store.reloads import SqlReloads
@@ -37,7 +38,9 @@ _HOW_MANY_LIVE = select(func.count()).select_from(WORKLOADS).where(_IS_LIVE)
 _LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service").order_by(WORKLOADS.c.id)
 
 
-class SqlRecords(SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlOutbox, SqlReloads):
+class SqlRecords(
+    SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlNamedSecrets, SqlOutbox, SqlReloads
+):
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`

@@ -253,6 +253,17 @@ DRAINS = Table(
 )
 """Nodes that people take out of service."""
 
+NAMED_SECRETS = Table(
+    "named_secrets",
+    METADATA,
+    Column("project", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""What processes of a project's work may be told; unlike `SECRETS`, which the fabric makes itself for one workload."""
+
 RELOADS = Table(
     "reloads",
     METADATA,

@@ -25,6 +25,9 @@ HEAD_GROUP = "head"
 """Name of the group of one that holds the Ray head; no other group may be called so."""
 
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
 def _checked(function: Any, *args: Any) -> Any:
     """Call `function`, turning the fabric's error into the one that pydantic collects.
 
@@ -278,6 +281,9 @@ class WorkloadSpec(Settings):
     env: dict[str, str] = {}
     """Environment variables of every process of the workload."""
 
+    secrets: dict[str, str] = {}
+    """Secrets of its project by the environment variable in which every process finds what one holds."""
+
     runtime_env: dict[str, Any] = {}
     """Ray runtime environment of the entrypoint (working_dir, pip, env_vars ...)."""
 
@@ -322,6 +328,19 @@ class WorkloadSpec(Settings):
     @classmethod
     def _name(cls, name: str | None) -> str | None:
         return name if name is None else str(_checked(check_name, name))
+
+    @field_validator("secrets")
+    @classmethod
+    def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
+        if wrong := [variable for variable in secrets if not _VARIABLE.fullmatch(variable)]:
+            raise ValueError(f"{wrong[0]!r} is no variable for a secret: use capital letters, digits and '_'")
+        return {variable: str(_checked(check_name, name, "secret")) for variable, name in secrets.items()}
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if twice := sorted(self.env.keys() & self.secrets.keys()):
+            raise ValueError(f"{twice[0]} is in env and in secrets; leave it out of one of them")
+        return self
 
     @model_validator(mode="after")
     def _headed(self) -> Self:

@@ -43,7 +43,8 @@ def fits(wanted: WantedCluster, warm: WantedCluster) -> bool:
         wanted: The work.
         warm: What the cluster was started as.
     """
-    special = wanted.serve is not None or wanted.adopted is not None or wanted.images or wanted.warm
+    # Ray shows of an entrypoint what is told with it, and hidden variables are shown to nobody.
+    special = wanted.serve is not None or wanted.adopted is not None or wanted.images or wanted.hidden or wanted.warm
     same = wanted.grant.slices == warm.grant.slices
     return same and not special and not any(name.startswith(_AT_START) for name in late(wanted, warm))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.pods import SECRET_VARIABLES, Home, pod_template, start_params
+from fabric.backends.kuberay.pods import Home, pod_template, secret_variables, start_params
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -113,7 +113,7 @@ def worker_groups(
 
 
 def cluster_secret(wanted: WantedCluster, home: Home, token: str, owner: Mapping[str, Any]) -> dict[str, Any]:
-    """The secret of a cluster: Ray's token, and the workload's own.
+    """The secret of a cluster: Ray's token, the workload's own, and the values of secrets that it names.
 
     Args:
         wanted: Whose it is.
@@ -121,7 +121,7 @@ def cluster_secret(wanted: WantedCluster, home: Home, token: str, owner: Mapping
         token: The cluster's Ray token.
         owner: The RayCluster as Kubernetes has it, with which the secret goes.
     """
-    kept = {TOKEN_KEY: token} | {name: wanted.env[name] for name in SECRET_VARIABLES if name in wanted.env}
+    kept = {TOKEN_KEY: token} | {name: wanted.env[name] for name in secret_variables(wanted)}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

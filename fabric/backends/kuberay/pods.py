@@ -22,7 +22,7 @@ SERVE_PORT, GCS_PORT, DASHBOARD_PORT = 8000, 6379, 8265
 """Ports in the head's pod: Ray's own defaults, as every cluster has addresses of its own."""
 
 SECRET_VARIABLES = (env.TOKEN, "MLFLOW_TRACKING_TOKEN")
-"""Variables whose values are kept in the cluster's secret instead of its manifest."""
+"""Variables whose values are always kept in the cluster's secret instead of its manifest."""
 
 DRAIN_MARGIN_S = 10
 """Seconds between the end of Ray's drain and the kubelet's SIGKILL."""
@@ -157,9 +157,16 @@ def _amounts(part: Slice, group: NodeGroup, sizes: PodAmounts) -> dict[str, str]
     return held
 
 
+def secret_variables(wanted: WantedCluster) -> tuple[str, ...]:
+    """The variables of a cluster whose values are kept in its secret, in an order that never changes."""
+    always = tuple(name for name in SECRET_VARIABLES if name in wanted.env)
+    return (*always, *sorted((wanted.hidden & wanted.env.keys()) - set(always)))
+
+
 def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmounts) -> list[dict[str, Any]]:
     """Every variable in an order that never changes; what others refer to comes first."""
-    told = {name: value for name, value in wanted.env.items() if name not in SECRET_VARIABLES}
+    secrets = secret_variables(wanted)
+    told = {name: value for name, value in wanted.env.items() if name not in secrets}
     tier, group = home.tier(part)
     threads = max(1, int(part.resources.cpus.whole() / max(1, part.workers)))
     own = {
@@ -173,7 +180,6 @@ def _environment(part: Slice, wanted: WantedCluster, home: Home, sizes: PodAmoun
         **(group.profile.env if group.profile else {}),
     }
     plain = {**told, **own}
-    secrets = [name for name in SECRET_VARIABLES if name in wanted.env]
     return [
         _field(env.SLICE, f"metadata.annotations['{names.SLICE}']"),
         _field("POD_NODE", "spec.nodeName"),

@@ -34,6 +34,7 @@ from fabric.control.http.notebook import NotebookProxy
 from fabric.control.http.packages import packages_router
 from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
+from fabric.control.http.secrets import secrets_router
 from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.http.site import site_file_router
@@ -85,6 +86,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(past_router(service, guard))
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
+    app.include_router(secrets_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(metrics_router(service, guard))
     app.include_router(mlflow.router(guard))

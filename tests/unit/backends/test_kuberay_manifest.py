@@ -134,6 +134,15 @@ def test_secrets_are_in_the_secret_and_nothing_a_person_wrote_is_taken_for_a_ref
     assert secret["metadata"]["ownerReferences"][0]["uid"] == "u-1"
 
 
+def test_what_a_person_keeps_as_a_secret_is_in_no_manifest() -> None:
+    cluster = replace(asked(), env={**TOLD, "HF_TOKEN": "hf-1"}, hidden=frozenset({"HF_TOKEN"}))
+    text = json.dumps(rendered(cluster))
+    assert "hf-1" not in text
+    assert '{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef"' in text
+    kept = cluster_secret(cluster, Home(pods_site()), "t-1", {"metadata": {"name": "w-1", "uid": "u-1"}})["data"]
+    assert base64.b64decode(kept["HF_TOKEN"]) == b"hf-1"
+
+
 def test_work_has_its_grace_and_ten_seconds_more_before_it_is_killed() -> None:
     for template in templates(rendered(asked(), pods_site(grace_s=30.0))):
         assert template["spec"]["terminationGracePeriodSeconds"] == 40

@@ -242,6 +242,7 @@ def test_only_warm_clusters_are_cooled(clusters: FakeClusters) -> None:
         ("a service", {"serve": {"applications": []}}, False),
         ("an image of its own", {"images": {"workers": "mine:1"}}, False),
         ("a variable of its own", {"env": {**TOLD, "X": "1"}}, True),
+        ("a secret", {"env": {**TOLD, "X": "1"}, "hidden": frozenset({"X"})}, False),
         ("a variable that Ray reads at its start", {"env": {**TOLD, "RAY_memory_monitor_refresh_ms": "0"}}, False),
     ],
 )

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from fabric.api import admin
-from fabric.cli import jobs, show
+from fabric.cli import jobs, show, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
@@ -202,7 +202,7 @@ def test_watching_prints_json_only_when_something_changed(
         return refusal(404, "not_found", "enough")
 
     control.on(LIST, same, same, other, leaves)
-    monkeypatch.setattr(jobs, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 0.0)
     assert run("jobs", "--watch", "--json").stdout.count('"workloads"') == 2
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from fabric.api import admin
 from fabric.api.overview import OVERVIEW, Amounts, Overview, PromisesView, TierView
-from fabric.cli import show, top
+from fabric.cli import show, top, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
@@ -75,7 +75,7 @@ def test_watching_prints_json_only_when_more_than_the_time_changed(
         return refusal(404, "not_found", "enough")
 
     control.on(ASK, answer(glance()), answer(glance(at=1_101.0)), answer(glance(num_waiting=1)), leaves)
-    monkeypatch.setattr(top, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 0.0)
     assert run("top", "--watch", "--json").stdout.count('"num_waiting"') == 2
 
 

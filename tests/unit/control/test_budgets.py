@@ -7,6 +7,7 @@ from fabric.config.budgets import Budget
 from fabric.config.projects import Project
 from fabric.control.budgets import READ_EVERY_S, Budgets
 from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision, replay, write_decision
 from tests.builders import tiny_site, waiting, world
 from tests.unit.control.world import START
 
@@ -53,3 +54,24 @@ def test_the_loops_decision_keeps_who_is_over_budget_waiting() -> None:
     plan = mine.planned(world(waiting("a", project="alpha"), waiting("b")), Policy(), START)
     assert [action.workload for action in plan.placed] == ["b"]
     assert [wait.workload for wait in plan.waits] == ["a"]
+
+
+def test_a_recorded_decision_within_budgets_is_the_same_when_it_is_decided_again() -> None:
+    mine = budgets(ledger := Ledger(alpha=2.0), Project(name="alpha", budget=Budget(gpu_hours=2.0, running=0)))
+    seen = world(waiting("a", project="alpha"), waiting("b"))
+    made = Decision(seen, Policy(), START, mine.planned(seen, Policy(), START))
+    # What is used by now has nothing to do with what was known then.
+    ledger.hours = {}
+    mine.accounts(START + READ_EVERY_S)
+    decision = mine.decided(made)
+    assert decision is not None
+    assert replay(write_decision(decision), "test").same
+    assert not replay(write_decision(made), "test").same
+
+
+def test_a_decision_that_was_made_without_accounts_stays_as_it_is() -> None:
+    mine, seen = budgets(Ledger()), world(waiting("b"))
+    made = Decision(seen, Policy(), START, mine.planned(seen, Policy(), START))
+    other = Decision(world(), Policy(), START, made.plan)
+    assert (mine.decided(None), mine.decided(other)) == (None, other)
+    assert mine.decided(made) == made

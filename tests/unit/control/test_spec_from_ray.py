@@ -154,6 +154,9 @@ def test_a_name_of_the_spec_counts_where_the_submission_has_none() -> None:
         ({"metadata": {"fabric.walltime": "9" * 400 + "d"}}, ["fabric.walltime", "no duration"]),
         ({"metadata": {"fabric.walltime": ""}}, ["fabric.walltime", "no duration"]),
         ({"metadata": {"fabric.max_failures": "2000"}}, ["max_failures"]),
+        ({"metadata": {"fabric.secrets": "HF_TOKEN"}}, ["fabric.secrets", "VARIABLE=SECRET"]),
+        ({"metadata": {"fabric.secrets": "A=a, A=b"}}, ["fabric.secrets", "each variable once"]),
+        ({"metadata": {"fabric.secrets": "lower=a"}}, ["'lower'", "capital letters"]),
         ({"metadata": {"fabric.workload": "{"}}, ["no JSON"]),
         ({"metadata": {"fabric.workload": "[" * 100_000}}, ["no JSON"]),
         ({"metadata": {"fabric.workload": "[]"}}, ["JSON object"]),
@@ -182,3 +185,8 @@ def test_names_look_like_those_that_ray_makes_up() -> None:
     assert len(name) == len("raysubmit_") + 16
     assert name.isascii()
     assert raysubmit_name(bytes(16)) != name
+
+
+def test_secrets_are_named_by_the_variables_in_which_they_are_wanted() -> None:
+    found = read(metadata={"fabric.secrets": "HF_TOKEN=hf, WANDB_API_KEY=wandb.lab"})
+    assert found.secrets == {"HF_TOKEN": "hf", "WANDB_API_KEY": "wandb.lab"}

@@ -176,6 +176,7 @@ class World:
             process=self.process,
             clock=self.clock,
             drains=self.drains,
+            named_secrets=self.records,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,

@@ -5,8 +5,10 @@ import json
 import pytest
 from hypothesis import given, settings
 
+from fabric.config.budgets import Budget
 from fabric.core.errors import BadInput
 from fabric.core.resources import Resources
+from fabric.scheduler.budgets import Account, decide_within
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.replay import Decision, replay, write_decision
@@ -42,6 +44,16 @@ def test_everything_that_a_decision_looks_at_is_recorded() -> None:
     assert [claim[0] for claim in document["claims"]] == ["f", "w"]
 
 
+def test_whom_a_budget_kept_waiting_waits_again() -> None:
+    snapshot, policy = world(waiting("mine", project="alpha"), waiting("theirs", project="beta")), Policy()
+    accounts = {"alpha": Account(Budget(gpu_hours=2.5, running=0), used_gpu_s=1234.5)}
+    plan = decide_within(accounts, snapshot, policy, 0.0, decider=decide)
+    text = write_decision(Decision(snapshot, policy, 0.0, plan, accounts))
+    assert replay(text, "file").same
+    assert [place["workload"] for place in json.loads(text)["plan"]["placed"]] == ["theirs"]
+    assert not replay(json.dumps({**json.loads(text), "accounts": {}}), "file").same
+
+
 def test_another_plan_than_the_recorded_one_is_seen() -> None:
     document = json.loads(recorded(world(waiting("a"))))
     document["plan"]["placed"] = []
@@ -59,6 +71,7 @@ def test_another_plan_than_the_recorded_one_is_seen() -> None:
         ('{"version": 99}', "version 99"),
         (json.dumps({**json.loads(recorded(world(waiting("a")))), "nodes": [["g0"]]}), "no recorded decision"),
         (json.dumps({**json.loads(recorded(world(waiting("a")))), "policy": {"protect": -2}}), "protect"),
+        (json.dumps({**json.loads(recorded(world(waiting("a")))), "accounts": {"a": 1}}), "no recorded decision"),
     ],
 )
 def test_what_is_no_decision_is_refused(text: str, says: str) -> None:

@@ -14,6 +14,7 @@ from fabric.sdk.arrays import Arrays, AsyncArrays
 from fabric.sdk.artifacts import Artifacts, AsyncArtifacts
 from fabric.sdk.package import pack
 from fabric.sdk.people import AsyncPeople, People
+from fabric.sdk.secrets import AsyncSecrets, Secrets
 from fabric.workloads.spec import Group, WorkloadSpec
 from tests.unit.sdk.fakes import ADDRESS, FakeControl, answer, view
 
@@ -216,7 +217,13 @@ def _public(kind: type) -> dict[str, inspect.Signature]:
 
 @pytest.mark.parametrize(
     ("awaits", "plain"),
-    [(AsyncClient, Client), (AsyncPeople, People), (AsyncArtifacts, Artifacts), (AsyncArrays, Arrays)],
+    [
+        (AsyncClient, Client),
+        (AsyncPeople, People),
+        (AsyncArtifacts, Artifacts),
+        (AsyncArrays, Arrays),
+        (AsyncSecrets, Secrets),
+    ],
 )
 def test_what_needs_no_await_has_the_same_methods_with_the_same_parameters(awaits: type, plain: type) -> None:
     assert {name: list(signature.parameters.values()) for name, signature in _public(plain).items()} == {
