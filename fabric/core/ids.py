@@ -13,13 +13,18 @@ MAX_NAME_LENGTH = 40
 _NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
 
 
+def is_name(name: str) -> bool:
+    """Whether it may name a workload, a project or the like."""
+    return bool(_NAME.fullmatch(name)) and ".." not in name and len(name) <= 4 * MAX_NAME_LENGTH
+
+
 def check_name(name: str, what: str = "workload") -> str:
     """Return `name` if it may name a `what`.
 
     Raises:
         BadInput: If it is empty, too long, or has characters that a path or a label could not hold.
     """
-    if not _NAME.fullmatch(name) or ".." in name or len(name) > 4 * MAX_NAME_LENGTH:
+    if not is_name(name):
         raise BadInput(
             f"{name!r} is not a {what} name. Use letters, digits, '-', '_' and '.', beginning and ending with a "
             f"letter or digit, at most {4 * MAX_NAME_LENGTH}.",

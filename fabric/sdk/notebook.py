@@ -133,18 +133,15 @@ class Server:
 class Calls:
     """This workload's calls to control: one that hears what is asked for, and one for each stream."""
 
-    def __init__(self, server: Path, token: str) -> None:
+    def __init__(self, server: Path, token: str, line: Line) -> None:
         """Call nobody yet.
 
         Args:
             server: Socket of the notebook server.
             token: What opens it.
-
-        Raises:
-            BadInput: If this process belongs to no workload.
+            line: How control is called.
         """
-        self._server, self._token = server, token
-        self._line = Line.of_environment(SERVED)
+        self._server, self._token, self._line = server, token, line
         self._streams: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -216,9 +213,10 @@ async def serve(module: str, idle_s: float, look_every_s: float = LOOK_EVERY_S) 
     Raises:
         BadInput: If this process belongs to no workload, or the server does not serve.
     """
+    line = Line.of_environment(SERVED)
     folder = Path(tempfile.mkdtemp(prefix="fabric-"))
     server = Server(module, f"{NOTEBOOK}/{quote(env.get(env.WORKLOAD) or '', safe='')}/", folder)
-    calls = Calls(server.path, server.token)
+    calls = Calls(server.path, server.token, line)
     try:
         await server.start()
         say(f"notebooks are served; that ends when nothing ran for {idle_s:g} s")

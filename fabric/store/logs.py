@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fabric.core.errors import Conflict
-from fabric.core.ids import check_name
+from fabric.core.ids import check_name, is_name
 from fabric.store.errors import file_errors
 from fabric.store.files import flush_folder, make_folder, write_atomically
 from fabric.store.removal import Measure, measure, remove_whole, sweep
@@ -193,10 +193,10 @@ class Logs:
                 shutil.rmtree(folder)
 
     def kept(self) -> Mapping[str, Measure]:
-        """Every workload that has a log, with all its attempts."""
+        """Every workload that has a log, with all its attempts; what else lies there is none of ours."""
         with file_errors(self._folder):
             names = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
-            found = {name: measure(self._folder / name) for name in sorted(names) if not name.startswith(".")}
+            found = {name: measure(self._folder / name) for name in sorted(names) if is_name(name)}
         return {name: size for name, size in found.items() if size is not None}
 
     def retire(self, workload: str, before: float) -> bool:

@@ -127,6 +127,16 @@ def test_logs_of_work_that_nobody_knows_go_by_their_last_line(world: World) -> N
     assert removed(prunes(world)) == {"log": 1}
 
 
+def test_what_lies_beside_the_logs_and_is_none_stays_and_keeps_nothing_else_from_going(world: World) -> None:
+    ended(world, "old")
+    other = world.folder / "logs" / "lost+found"
+    other.mkdir()
+    (other / "1").write_text("x")
+    age(other, LONG_AGO)
+    assert removed(prunes(world)) == {"log": 1, "report": 1}
+    assert other.is_dir()
+
+
 def test_where_logs_take_too_much_those_go_whose_work_ended_first() -> None:
     kept = {name: Measure(40, 0.0, 0.0) for name in ("a", "b", "c", "lives", "fresh")}
     ends = {

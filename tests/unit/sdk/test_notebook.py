@@ -108,8 +108,7 @@ async def test_each_stream_that_control_asks_for_is_a_connection_to_the_server(
         writer.close()
 
     server = await asyncio.start_unix_server(shout, tmp_path / "s")
-    monkeypatch.setattr(Line, "of_environment", lambda path: Line("ws://control/served", "own"))
-    calls = Calls(tmp_path / "s", "the-servers-own")
+    calls = Calls(tmp_path / "s", "the-servers-own", Line("ws://control/served", "own"))
     control, stream = Socket(Opens(stream="a/b").model_dump_json(), "unheard of"), Socket(b"hello")
 
     @asynccontextmanager
