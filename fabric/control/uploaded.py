@@ -34,15 +34,7 @@ class UploadedPackages:
         Raises:
             BadPackage: If it is too large, truncated, would write outside its folder, or the quota is full.
         """
-        project, named = caller.project or "", self._named()
+        project, named = caller.project or "", named_packages(self._active())
         self._packages.collect(named)
         self._packages.make_room(project, expected_bytes, named)
         self._packages.put(name, chunks, project)
-
-    def collect(self) -> int:
-        """Remove packages that nobody needs any more; returns how many bytes became free."""
-        return self._packages.collect(self._named())
-
-    def _named(self) -> set[tuple[str, str]]:
-        """Project and name of every package that work names which has not ended."""
-        return named_packages(self._active())
