@@ -13,6 +13,7 @@ from fabric.cli import completing, show, watching
 from fabric.cli.jobs import Json
 from fabric.cli.models import tell_service
 from fabric.cli.session import session
+from fabric.sdk.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -107,7 +108,8 @@ def rollback(
     with session(ctx).client() as client:
         view = client.rollback(name, to=to, project=project, wait=False)
         if wait:
-            view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
+            with Progress() as shown:
+                view = client.wait(view.name, on_update=shown)
     tell_service(view, json=json)
 
 

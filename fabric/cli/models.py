@@ -14,6 +14,7 @@ from fabric.cli import exits, show
 from fabric.cli.jobs import Json
 from fabric.cli.session import session
 from fabric.core.errors import BadInput
+from fabric.sdk.progress import Progress
 from fabric.workloads.states import FINAL, State
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def deploy(
             wait=False, deployment=deployment,
         )  # fmt: skip
         if wait:
-            view = client.wait(view.name, on_update=lambda now: show.note(f"{now.name} {now.state}: {now.message}"))
+            with Progress() as shown:
+                view = client.wait(view.name, on_update=shown)
     tell_service(view, json=json)
 
 

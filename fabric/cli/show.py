@@ -82,6 +82,11 @@ def ask_at_terminal(question: str, *, yes: bool) -> None:
     require_sure(question, yes=yes or not at_terminal())
 
 
+def draws_on_stderr() -> bool:
+    """Whether somebody looks at what we say beside the answer, so that it may be drawn anew."""
+    return sys.stderr.isatty()
+
+
 def at_terminal() -> bool:
     """Whether somebody types what we read."""
     return sys.stdin.isatty()

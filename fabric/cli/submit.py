@@ -17,6 +17,7 @@ from fabric.cli import exits, show
 from fabric.cli.jobs import Json
 from fabric.cli.session import Session, session
 from fabric.core.errors import BadConfig, BadInput
+from fabric.sdk.progress import Progress
 from fabric.workloads.states import FINAL, State
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ def _hand_in_array(to: Session, spec: WorkloadSpec, key: str | None, *, wait: bo
     with to.client() as client:
         view = client.arrays.submit(spec, idempotency_key=key)
         if wait:
-            view = client.arrays.wait(view.name, on_update=lambda now: show.note(sentence(now)))
+            with Progress() as shown:
+                told = shown if show.draws_on_stderr() else lambda now: show.note(sentence(now))
+                view = client.arrays.wait(view.name, on_update=told)
     if json:
         show.as_json(view)
     else:
@@ -189,6 +192,10 @@ async def _followed(client: AsyncClient, name: str, *, with_log: bool) -> Worklo
         if line != said:
             show.note(line)
         said = line
+
+    if not with_log and show.draws_on_stderr():
+        with Progress() as shown:
+            return await client.wait(name, on_update=shown)
 
     async def log() -> None:
         async for text in client.logs(name):

@@ -4,11 +4,13 @@ Knows nothing of the parts; `build` puts them together.
 """
 
 import argparse
+import json
 import logging
 import signal
 import sys
 import threading
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,7 @@ from fabric.config.site import Site
 from fabric.config.site_file import load_site
 from fabric.control import backups
 from fabric.control.build import Outside, Running, running
+from fabric.control.neighbours import neighbours
 from fabric.control.process import StateLock
 from fabric.control.render import rendered
 from fabric.core.errors import BadConfig, BadInput, Conflict, FabricError
@@ -50,11 +53,15 @@ def main() -> int:
         copying.add_argument("--state", type=Path, required=True, help="folder of records")
         copying.add_argument("--file", type=Path, required=True, help="the backup")
         copying.add_argument("--force", action="store_true", help="replace records that are there")
+    check = verbs.add_parser("check", help="tell, as JSON, whether what the site relies on answers")
+    check.add_argument("--site", type=Path, required=True, help="site file")
     given = parser.parse_args()
     if given.verb in {"backup", "restore"}:
         return _copy(given)
     if given.verb == "render":
         return _render(given)
+    if given.verb == "check":
+        return _check(given)
     logs.begin()
     return keep(given.site, given.state)
 
@@ -66,6 +73,16 @@ def _render(given: argparse.Namespace) -> int:
         sys.stdout.write(rendered(site, load(WorkloadSpec, given.workload)))
     except FabricError as error:
         return _say(error, EXIT_BAD_INPUT)
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    """Print what was found of the site's neighbours; a wrong site is told in one line."""
+    try:
+        found = [asdict(each) for each in neighbours(load_site(given.site, policy=Policy))]
+    except FabricError as error:
+        return _say(error, EXIT_BAD_INPUT)
+    sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
 

@@ -49,6 +49,14 @@ class OidcTokens:
         """Who the provider is."""
         return self._settings
 
+    def num_keys(self) -> int:
+        """How many keys the provider tells at present.
+
+        Raises:
+            Unavailable: If it does not answer.
+        """
+        return len(self._ask().keys)
+
     def claims_of(self, token: str, now: float) -> Mapping[str, Any]:
         """What a good token claims.
 

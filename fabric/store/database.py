@@ -192,19 +192,40 @@ def migrate(engine: Engine) -> None:
         FabricError: For any error of the database.
     """
     config = migrations()
-    known = ScriptDirectory.from_config(config)
     with writing(engine) as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-        if present == known.get_current_head():
+        present, ours = _schema(engine, connection)
+        if present == ours:
             return
-        if present and present not in {script.revision for script in known.walk_revisions()}:
-            raise Conflict(
-                f"{_full_place(engine)}: written by a newer fabric (schema {present}, this one knows up to "
-                f"{known.get_current_head()}). Start the newer fabric, or choose another state folder.",
-                schema=present,
-            )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def schema_of(engine: Engine) -> tuple[str | None, str | None]:
+    """The schema of the records, None where there are none yet, and that of this code; nothing is changed.
+
+    Raises:
+        Conflict: If it is newer than this code.
+        FabricError: For any error of the database.
+    """
+    with reading(engine) as connection:
+        return _schema(engine, connection)
+
+
+def _schema(engine: Engine, connection: Connection) -> tuple[str | None, str | None]:
+    """The schema of the records and of this code.
+
+    Raises:
+        Conflict: If it is newer than this code.
+    """
+    known = ScriptDirectory.from_config(migrations())
+    present, ours = MigrationContext.configure(connection).get_current_revision(), known.get_current_head()
+    if present and present != ours and present not in {script.revision for script in known.walk_revisions()}:
+        raise Conflict(
+            f"{_full_place(engine)}: written by a newer fabric (schema {present}, this one knows up to {ours}). "
+            "Start the newer fabric, or choose another state folder.",
+            schema=present,
+        )
+    return present, ours
 
 
 def _full_place(engine: Engine) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,37 @@ def test_a_certificate_that_clients_would_refuse_is_a_failure(tmp_path: Path) ->
     check = checks.encryption(site(tls=Tls(cert=str(made.cert), key=str(made.key))))
     assert (check.status, check.advice) == ("failed", "clients call 127.0.0.1; `tls.name` may say another name")
     assert "IP address mismatch" in check.found
+
+
+SHARED = """\
+name: tiny
+tiers: [{name: all, nodes: 2, capacity: {cpus: 4, memory: 6 GiB}, heads: true}]
+store: {url: "postgresql://fabric@db/fabric"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("control_says", "line"),
+    [
+        (
+            '[{"name": "database", "status": "ok", "found": "answers", "advice": ""}]',
+            "ok    database           answers",
+        ),
+        (None, "FAIL  site               no such host"),
+    ],
+)
+def test_doctor_asks_control_for_what_the_site_relies_on(
+    run: Run, tmp_path: Path, machine: None, monkeypatch: pytest.MonkeyPatch, control_says: str | None, line: str
+) -> None:
+    asked: list[list[str]] = []
+
+    def answers(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        if control_says is None:
+            raise subprocess.CalledProcessError(2, command, "", "error: no such host\n")
+        return subprocess.CompletedProcess(command, 0, control_says, "")
+
+    (tmp_path / "site.yaml").write_text(SHARED)
+    monkeypatch.setattr(subprocess, "run", answers)
+    assert line in run("doctor", "--site", "site.yaml").stdout
+    assert asked[0][1:] == ["-m", "fabric.control", "check", "--site", "site.yaml"]
