@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from fabric.control.oidc import OidcTokens
 from fabric.control.onlookers import Onlookers
 from fabric.control.people_ports import ProjectRecord
 from fabric.control.ports import Ports
-from fabric.control.process import LoopThread, SystemClock
+from fabric.control.process import LoopThread
 from fabric.control.projects import listed_projects
 from fabric.control.reloading import Reloading, Source
 from fabric.control.retention import Pruning, PruningThread
@@ -50,6 +51,7 @@ from fabric.control.retention_ports import Kept
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
+from fabric.control.steady_clock import CLOCK_FILE, SteadyClock
 from fabric.control.warming import WarmClusters, Warmer
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
@@ -149,6 +151,7 @@ def running(
     """
     outside = outside or Outside(backend_of, MlflowServer)
     engine, lease = _opened(site, state)
+    clock = SteadyClock(state / CLOCK_FILE)
     records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
@@ -161,15 +164,15 @@ def running(
         may_act=lease.check if lease else lambda: None, let_in=blueprint.let_in,
     )  # fmt: skip
     backend = outside.backend(site, around)
-    drains = Drains(records, SystemClock().now)
+    drains = Drains(records, clock.now)
     budgets = Budgets(site, records)
     emptying = Emptying(drains, records.get, budgets.planned, backend.observe)
     eyes = DrainedBackend(backend, drains, backend if isinstance(backend, KubeRayBackend) else None)
     hands = FencedBackend(eyes, lease) if lease else eyes
     onlookers = Onlookers(site)
     loop = Loop(
-        onlookers.watching(acts, SystemClock().now), hands, blueprint,
-        clock=SystemClock(), settings=loop_settings(site, records.projects()),
+        onlookers.watching(acts, clock.now), hands, blueprint,
+        clock=clock, settings=loop_settings(site, records.projects()),
         decider=onlookers.figures.timing_decisions(emptying.planned), memory=acts,
     )  # fmt: skip
     thread = LoopThread(loop.step, around.changed, took=onlookers.figures.step_took)
@@ -178,11 +181,11 @@ def running(
         backend,
         site,
         lambda: loop.last_decision,
-        lambda name, grant: blueprint.warm(name, grant, SystemClock().now()),
+        lambda name, grant: blueprint.warm(name, grant, clock.now()),
         leads=lambda: candidate is None or candidate.leads,
     )
     pruner = PruningThread(
-        Pruning(kept_in(state, engine, logs, packages, lease=lease), site.retention, SystemClock(), onlookers.figures)
+        Pruning(kept_in(state, engine, logs, packages, lease=lease), site.retention, clock, onlookers.figures)
     )
 
     def use_projects() -> None:
@@ -214,7 +217,7 @@ def running(
         packages=packages, artifacts=artifacts, logs=logs, models=models,
         # Without a word to Kubernetes: that is the loop's.
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
-        process=endings, clock=SystemClock(), entropy=secrets.token_bytes,
+        process=endings, clock=clock, entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
         projects_changed=use_projects, named_secrets=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
@@ -227,7 +230,7 @@ def running(
         backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
     notifier = Notifier(
-        acts, ports.nodes, service.signs, site=site.name, state=state, now=SystemClock().now, notices=site.notices
+        acts, ports.nodes, service.signs, site=site.name, state=state, now=clock.now, notices=site.notices
     )
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
@@ -297,7 +300,7 @@ def loop_settings(site: Site, made: Sequence[ProjectRecord] = ()) -> Settings:
 def open_packages(site: Site, state: Path) -> Shelves:
     """The uploaded packages."""
     limits = Limits(site.max_package_bytes, site.max_project_package_bytes, site.package_age_s)
-    return Shelves(state / "packages", limits, SystemClock().now)
+    return Shelves(state / "packages", limits, time.time)
 
 
 def kept_in(state: Path, engine: Engine, logs: Logs, packages: Shelves, *, lease: Lease | None) -> Kept:

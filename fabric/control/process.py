@@ -23,14 +23,6 @@ SHORT_S, MOST_REST_S = 0.05, 0.5
 _AFTER_ERROR_S = 2.0
 
 
-class SystemClock:
-    """The real time."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-
 class StateLock:
     """Holds a state folder for one control process; the kernel lets go when the process dies, however it dies."""
 
