@@ -144,6 +144,7 @@ class Client:
     dashboard = derived(AsyncClient.dashboard)
     notebook = derived(AsyncClient.notebook)
     past = derived(AsyncClient.past)
+    curves = derived(AsyncClient.curves)
     reload = derived(AsyncClient.reload)
     reloads = derived(AsyncClient.reloads)
     prune = derived(AsyncClient.prune)

@@ -130,6 +130,20 @@ STAGES = Table(
 )
 """When each stage of each attempt began."""
 
+POINTS = Table(
+    "points",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("done", Float, nullable=False),
+    # Numbers by name, as JSON.
+    Column("metrics", Text, nullable=False),
+    Index(None, "workload_id", "attempt", "at"),
+)
+"""What each attempt told of itself over time, thinned."""
+
 SECRETS = Table(
     "secrets",
     METADATA,

@@ -5,6 +5,7 @@ Knows nothing of how decisions are made.
 
 import time
 from collections import deque
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 from nicegui import background_tasks, ui
@@ -40,6 +41,8 @@ def add(console: Console) -> None:
             rest = part()
             log = _Log(visit, name)
             curves = Curves()
+            with suppress(FabricError):  # the page says itself what is wrong
+                curves.told_before(await visit.session.client.curves(name))
 
             async def refresh() -> None:
                 found = await visit.session.client.explain(name)
@@ -181,7 +184,7 @@ def progress_of(told: ProgressView, curves: Curves) -> Markup:
 
     Args:
         told: What it told last.
-        curves: What it told since the page was opened.
+        curves: What it told over time.
     """
     if not (told.stage or told.total or told.metrics or told.checkpoint_uri):
         return Markup("")

@@ -8,6 +8,7 @@ from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeV
 from fabric.api.lists import WorkloadPage
 from fabric.api.nodes import DrainPreview, DrainView, MoveView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.api.past import CurvesView, TellingView
 from fabric.api.people import BudgetView, MemberView, MeView, ProjectView
 from fabric.api.usage import UsageRow, UsageView
 from fabric.console.chart import thinned
@@ -160,6 +161,14 @@ def test_what_a_workload_told_becomes_a_curve_and_a_new_beginning_a_new_one() ->
     assert 'points="0.0,2.0 160.0,45.0 320.0,88.0"' in shown
     curves.told(ProgressView(stage="train", done=0.0, metrics={"loss": 5.0}))
     assert curves.drawable() == []
+
+
+def test_curves_begin_with_what_was_told_before_the_page_was_opened() -> None:
+    curves = Curves()
+    told = (TellingView(attempt=1, at=NOW + done, done=done, metrics={"loss": 9.0 - done}) for done in (1.0, 2.0))
+    curves.told_before(CurvesView(points=tuple(told)))
+    curves.told(ProgressView(stage="train", done=3.0, metrics={"loss": 2.0}))
+    assert curves.drawable() == [("loss", ((1.0, 8.0), (2.0, 7.0), (3.0, 2.0)))]
 
 
 def test_tiers_are_remembered_now_and_then_and_drawn() -> None:
