@@ -251,6 +251,7 @@ LEDGER = Table(
     Column("memory_bytes", BigInteger, nullable=False),
     Index(None, "at"),
     Index(None, "project", "at"),
+    Index(None, "workload", "at"),
     sqlite_autoincrement=True,
 )
 """Who held what since when and until when; rows are only ever added, and outlive the workloads they are about."""

@@ -20,7 +20,7 @@ from fabric.console.pages.overview import overview_of
 from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
 from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
-from fabric.console.pages.workload import from_outside, history_of, now_of, progress_of
+from fabric.console.pages.workload import from_outside, history_of, now_of, progress_of, used_of
 from fabric.console.pages.workloads import list_of, states_of
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import WorkloadSpec
@@ -169,6 +169,14 @@ def test_curves_begin_with_what_was_told_before_the_page_was_opened() -> None:
     curves.told_before(CurvesView(points=tuple(told)))
     curves.told(ProgressView(stage="train", done=3.0, metrics={"loss": 2.0}))
     assert curves.drawable() == [("loss", ((1.0, 8.0), (2.0, 7.0), (3.0, 2.0)))]
+
+
+def test_what_a_workload_used_is_told_in_hours() -> None:
+    row = UsageRow(workload="a", cpu_hours=12.816, gpu_hours=3.2, memory_gib_hours=0.001)
+    used = used_of(UsageView(since=0.0, until=1.0, rows=(row,)))
+    assert used == "3.2 GPU hours, 12.82 core hours"
+    assert used in now_of(ExplanationView(workload=view("a")), NOW, used=used)
+    assert used_of(UsageView(since=0.0, until=1.0, rows=())) == ""
 
 
 def test_tiers_are_remembered_now_and_then_and_drawn() -> None:
