@@ -136,6 +136,7 @@ class Client:
     scale = derived(AsyncClient.scale)
     delete = derived(AsyncClient.delete)
     explain = derived(AsyncClient.explain)
+    bill = derived(AsyncClient.bill)
     events = derived(AsyncClient.events)
     nodes = derived(AsyncClient.nodes)
     drain = derived(AsyncClient.drain)

@@ -5,6 +5,7 @@ Knows nothing of how decisions are made.
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
@@ -12,6 +13,7 @@ from nicegui import background_tasks, ui
 from starlette.requests import Request
 
 from fabric.api.admin import EventView, ExplanationView, ProgressView, SliceView, WorkloadView
+from fabric.api.bills import BillView
 from fabric.api.usage import UsageView
 from fabric.console.chart import curve
 from fabric.console.frame import Console, Visit, part
@@ -19,7 +21,7 @@ from fabric.console.markup import Child, Markup, join, tag
 from fabric.console.memory import Curves
 from fabric.console.pages.queue import start_of
 from fabric.console.pages.workloads import ran_for
-from fabric.console.words import amounts, bar, duration, facts, heading, number, state, table, when
+from fabric.console.words import amounts, bar, duration, facts, heading, number, size, state, table, when
 from fabric.core.errors import FabricError
 from fabric.sdk.target import LOOPBACK
 from fabric.workloads.states import FINAL
@@ -47,7 +49,7 @@ def add(console: Console) -> None:
                 look_inside = _dashboard_button(visit, name, request.url.hostname or "")
             rest = part()
             log = _Log(visit, name)
-            curves, used = Curves(), _Used(visit, name)
+            curves, used, bills = Curves(), _Used(visit, name), _Bills(visit, name)
             with suppress(FabricError):  # the page says itself what is wrong
                 curves.told_before(await visit.session.client.curves(name))
 
@@ -62,6 +64,7 @@ def add(console: Console) -> None:
                     join(
                         progress_of(found.workload.progress, curves),
                         placement_of(found.workload.slices),
+                        bills_of(await bills.told(found.workload)),
                         history_of(found.events),
                     )
                 )
@@ -131,6 +134,38 @@ class _Used:
             )
             self._said = used_of(found)
         return self._said
+
+
+class _Bills:
+    """What its slices keep in memory, asked for when they change."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        self._of: tuple[SliceView, ...] | None = None
+        self._found: tuple[BillView, ...] = ()
+
+    async def told(self, view: WorkloadView) -> tuple[BillView, ...]:
+        """The bills of what it holds, or might."""
+        if view.slices != self._of:
+            with suppress(FabricError):
+                self._found = (await self._visit.session.client.bill(self._name)).bills
+                self._of = view.slices
+        return self._found
+
+
+def bills_of(found: Sequence[BillView]) -> Markup:
+    """RAM bills, folded up."""
+    return join(heading("Memory") if found else None, [_bill(each) for each in found])
+
+
+def _bill(each: BillView) -> Markup:
+    what = f"{each.workers} × {each.group}" if each.workers else each.group
+    said = f"{what} on {each.tier}: {size(each.total_bytes)} a slice"
+    rows: list[tuple[Child, ...]] = [
+        (line.what, size(line.num_bytes) if line.charged else f"({size(line.num_bytes)})", line.why)
+        for line in each.lines
+    ]
+    return tag("details", tag("summary", said), table(("Keeps", "Size", "Why"), rows, "Nothing.", f"RAM bill, {said}"))
 
 
 def used_of(found: UsageView) -> str:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
+from fabric.api.bills import BillLine, BillView
 from fabric.api.lists import WorkloadPage
 from fabric.api.nodes import DrainPreview, DrainView, MoveView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
@@ -20,7 +21,7 @@ from fabric.console.pages.overview import overview_of
 from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
 from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
-from fabric.console.pages.workload import from_outside, history_of, now_of, progress_of, used_of
+from fabric.console.pages.workload import bills_of, from_outside, history_of, now_of, progress_of, used_of
 from fabric.console.pages.workloads import list_of, states_of
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import WorkloadSpec
@@ -177,6 +178,16 @@ def test_what_a_workload_used_is_told_in_hours() -> None:
     assert used == "3.2 GPU hours, 12.82 core hours"
     assert used in now_of(ExplanationView(workload=view("a")), NOW, used=used)
     assert used_of(UsageView(since=0.0, until=1.0, rows=())) == ""
+
+
+def test_a_ram_bill_is_folded_up_under_its_total() -> None:
+    line = BillLine(what="scratch", num_bytes=2**30, charged=False, why="on <the> disk")
+    bill = BillView(group="w", tier="vms", workers=2, slices=1, diskless=False, lines=(line,), total_bytes=2**31)
+    shown = bills_of((bill,))
+    assert "<summary>2 × w on vms: 2 GiB a slice</summary>" in shown
+    assert "(1 GiB)" in shown
+    assert "on &lt;the&gt; disk" in shown
+    assert bills_of(()) == ""
 
 
 def test_tiers_are_remembered_now_and_then_and_drawn() -> None:
