@@ -8,6 +8,8 @@ from typing import Any
 from fabric.api.overview import Amounts
 from fabric.config.settings import Settings
 
+CURVES = "curves"
+"""Below a workload's own path, GET: what it told of itself over time."""
 PAST = "/api/fabric/past"
 """GET: `since` in seconds since the epoch, `limit`."""
 MOST_PAST = 1000
@@ -92,3 +94,23 @@ class PastView(Settings):
     """Seconds that promises allow for what work holds its nodes beside its walltime."""
     works: tuple[PastWork, ...] = ()
     """Newest first."""
+
+
+class TellingView(Settings):
+    """What a workload told at one instant."""
+
+    attempt: int
+    """Attempt that told it."""
+    at: float
+    """Seconds since the epoch."""
+    done: float
+    """Units done."""
+    metrics: dict[str, float]
+    """Numbers by name, such as loss."""
+
+
+class CurvesView(Settings):
+    """What a workload told of itself over time, over all its attempts; long runs are thinned."""
+
+    points: tuple[TellingView, ...]
+    """Oldest first."""

@@ -6,7 +6,7 @@ Knows nothing of HTTP frameworks or of where it is kept.
 from fabric.config.settings import Settings
 
 USAGE = "/api/fabric/usage"
-"""GET: `by` (repeated), `since` and `until` in seconds since the epoch, `project`."""
+"""GET: `by` (repeated), `since` and `until` in seconds since the epoch, `project`, `workload`."""
 
 BY = ("hour", "day", "project", "user", "model", "tier", "workload")
 """What usage may be added up by; hours and days are those of UTC."""

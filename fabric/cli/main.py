@@ -18,7 +18,6 @@ from fabric.cli.dashboard import dashboard
 from fabric.cli.deployments import deployments, rollback
 from fabric.cli.doctor import doctor
 from fabric.cli.down import down
-from fabric.cli.ended import delete, events, whoami
 from fabric.cli.jobs import explain, jobs, logs, scale, stop
 from fabric.cli.models import deploy, models
 from fabric.cli.nodes import drain, nodes
@@ -33,6 +32,7 @@ from fabric.cli.submit import submit
 from fabric.cli.top import top
 from fabric.cli.up import up
 from fabric.cli.usage import usage
+from fabric.cli.workload import bill, delete, events, whoami
 
 app = typer.Typer(
     name="fabric",
@@ -46,8 +46,8 @@ app = typer.Typer(
 )
 
 for _command in (
-    up, down, doctor, submit, jobs, logs, stop, delete, scale, explain, events, dashboard, shell, notebook, top, nodes,
-    drain, models, deploy, deployments, rollback, replay, render, usage, whoami,
+    up, down, doctor, submit, jobs, logs, stop, delete, scale, explain, events, bill, dashboard, shell, notebook, top,
+    nodes, drain, models, deploy, deployments, rollback, replay, render, usage, whoami,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
 _groups = (artifacts, arrays, secrets, projects, users, keys, admin, simulate)

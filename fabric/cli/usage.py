@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fabric.cli import show
+from fabric.cli import completing, show
 from fabric.cli.jobs import Json
 from fabric.cli.people import seconds_of
 from fabric.cli.session import session
@@ -33,6 +33,10 @@ def usage(
     ] = "project",
     last: Annotated[str, typer.Option(metavar="7d", help="How far back, such as 12h or 30d.")] = "1d",
     project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
+    workload: Annotated[
+        str | None,
+        typer.Option(help="Only of this job or service.", autocompletion=completing.workloads),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Export to FILE.csv or FILE.parquet.", show_default=False)
     ] = None,
@@ -49,7 +53,8 @@ def usage(
         raise BadInput(f"--out: {out} ends with none of {', '.join(KINDS)}")
     since = time.time() - seconds_of(last, "--last")
     with session(ctx).client() as client:
-        found = client.people.usage([word for word in by.split(",") if word], since=since, project=project)
+        wanted = [word for word in by.split(",") if word]
+        found = client.people.usage(wanted, since=since, project=project, workload=workload)
     if out is not None:
         _export(found, out)
         show.note(f"{len(found.rows)} rows written to {out}")

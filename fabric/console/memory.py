@@ -1,12 +1,13 @@
 """What open pages have seen over time: numbers that workloads told, and how full each tier was.
 
-Knows nothing of pages. It begins when somebody looks and ends with the process; control keeps no such history.
+Knows nothing of pages. What workloads tell is also kept by control; how full tiers were begins when somebody looks.
 """
 
 from collections import deque
 
 from fabric.api.admin import ProgressView
 from fabric.api.overview import Overview, TierView
+from fabric.api.past import CurvesView
 from fabric.console.chart import Point
 
 MOST_KEPT = 3000
@@ -33,6 +34,12 @@ class Curves:
         """Add what a workload told, over what it has done; one that begins again begins its curves again."""
         for name, value in progress.metrics.items():
             self.add(name, progress.done, value)
+
+    def told_before(self, before: CurvesView) -> None:
+        """Add what a workload told before anybody looked."""
+        for each in before.points:
+            for name, value in each.metrics.items():
+                self.add(name, each.done, value)
 
     def of(self, name: str) -> tuple[Point, ...]:
         """The points of one curve, from left to right."""

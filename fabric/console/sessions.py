@@ -3,6 +3,7 @@
 Knows nothing of HTTP. Keys are in memory alone, so everybody logs in again after a restart.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -40,9 +41,11 @@ class Sessions:
         """
         self._idle_s, self._clock = idle_s, clock
         self._by_word: dict[str, Session] = {}
+        # A task that nobody holds may be collected before it is done.
+        self._closing: set[asyncio.Task[None]] = set()
 
     def begin(self, client: AsyncClient, key: str, name: str) -> str:
-        """Remember somebody; the word is for their browser's cookie."""
+        """Remember somebody; the word is for their browser's cookie. Connections of those who left are closed."""
         self._forget_idle()
         word = secrets.token_urlsafe(32)
         self._by_word[word] = Session(client, key, name, self._clock())
@@ -66,7 +69,13 @@ class Sessions:
     def _forget_idle(self) -> None:
         latest = sorted(self._by_word.items(), key=lambda item: item[1].seen, reverse=True)[: MOST_SESSIONS - 1]
         alive_from = self._clock() - self._idle_s
-        self._by_word = {word: session for word, session in latest if session.seen >= alive_from}
+        kept = {word: session for word, session in latest if session.seen >= alive_from}
+        for word, session in self._by_word.items():
+            if word not in kept:
+                closing = asyncio.get_running_loop().create_task(session.client.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        self._by_word = kept
 
 
 class Failures:

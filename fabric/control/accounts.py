@@ -211,7 +211,15 @@ class Accounts:
         self._ports.keys.revoke(name)
         return _key_view(self._ports.keys.key(name))
 
-    def usage(self, caller: Caller, by: Sequence[str], window: Window, project: str | None = None) -> UsageView:
+    def usage(
+        self,
+        caller: Caller,
+        by: Sequence[str],
+        window: Window,
+        project: str | None = None,
+        *,
+        workload: str | None = None,
+    ) -> UsageView:
         """What was used, added up.
 
         Args:
@@ -219,6 +227,7 @@ class Accounts:
             by: What to add up by, of `fabric.api.usage.BY`.
             window: From when to when, in seconds since the epoch; None for the last day until this instant.
             project: Only of this one.
+            workload: Only of those that had this name.
 
         Raises:
             BadInput: If it cannot be added up so, or the end is before the beginning.
@@ -234,7 +243,8 @@ class Accounts:
             raise BadInput(f"since: at most {MOST_HOURS} hours can be told apart; add up by day", since=since)
         if project is not None:
             caller.require_project(project)
-        spells = self._ports.ledger.spells(since, until, project if caller.project is None else caller.project)
+        of = project if caller.project is None else caller.project
+        spells = self._ports.ledger.spells(since, until, of, workload=workload)
         return UsageView(since=since, until=until, rows=added_up(spells, by))
 
     def _reachable(self, name: str, caller: Caller) -> KeyRecord:

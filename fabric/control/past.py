@@ -6,7 +6,7 @@ Knows nothing of HTTP, nor of what is made of it.
 from collections.abc import Iterable, Sequence
 
 from fabric.api.overview import Amounts
-from fabric.api.past import MOST_PAST, PastGroup, PastView, PastWork, TierFacts
+from fabric.api.past import MOST_PAST, CurvesView, PastGroup, PastView, PastWork, TierFacts
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
 from fabric.control.callers import Caller, Permission
@@ -42,6 +42,10 @@ class Past:
             overhead_s=site.overhead_s,
             works=tuple(past_work(record) for record in found if record.at.submitted >= since),
         )
+
+    def curves(self, name: str) -> CurvesView:
+        """What a workload told of itself over time; whether the asker may see it is checked where it is found."""
+        return CurvesView(points=tuple(self._ports.reports.points(name)))
 
 
 def tier_facts(nodes: Iterable[Node]) -> tuple[TierFacts, ...]:

@@ -246,8 +246,10 @@ class People(Protocol):
 class Ledger(Protocol):
     """Who held what since when and until when."""
 
-    def spells(self, since: float, until: float, project: str | None = None) -> Iterable[Spell]:
-        """What was held between two instants in seconds since the epoch, cut off there; of one project or of all."""
+    def spells(
+        self, since: float, until: float, project: str | None = None, *, workload: str | None = None
+    ) -> Iterable[Spell]:
+        """What was held between two instants in seconds since the epoch, cut off there; of one or of all."""
         ...
 
     def gpu_seconds(self, since: Mapping[str, float], now: float) -> Mapping[str, float]:

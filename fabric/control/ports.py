@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
+from fabric.api.past import TellingView
 from fabric.control.artifacts import Files
 from fabric.control.draining import Drains
 from fabric.control.figures import Figures
@@ -148,6 +149,10 @@ class Reports(Protocol):
 
     def progresses(self, names: Collection[str]) -> Mapping[str, ProgressView]:
         """The same of many workloads by name; names that nobody has are left out."""
+        ...
+
+    def points(self, name: str) -> Sequence[TellingView]:
+        """What a workload told over time, oldest first."""
         ...
 
     def reported_at(self) -> Mapping[str, float]:

@@ -33,7 +33,7 @@ from fabric.workloads.states import FINAL, State
 if TYPE_CHECKING:
     import httpx
 
-    from fabric.api import admin, overview
+    from fabric.api import admin, bills, overview
     from fabric.config.settings import Settings
     from fabric.sdk import package, specs
     from fabric.sdk import transport as sending
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 else:
     # What loads pydantic or httpx waits for the first call.
     admin, sending = Later("fabric.api.admin"), Later("fabric.sdk.transport")
-    overview = Later("fabric.api.overview")
+    bills, overview = Later("fabric.api.bills"), Later("fabric.api.overview")
     package, specs = Later("fabric.sdk.package"), Later("fabric.sdk.specs")
 
 S = TypeVar("S", bound="Settings")
@@ -320,6 +320,14 @@ class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncServi
         return await self._control.read(
             admin.ExplanationView, "GET", _path(name, "explain"), patience_s=self._patience_s
         )
+
+    async def bill(self, name: str) -> bills.BillList:
+        """What each slice of a workload keeps in memory, line by line; of one that holds none, what a worker would.
+
+        Raises:
+            NotFound: If there is no such workload.
+        """
+        return await self._control.read(bills.BillList, "GET", _path(name, bills.BILL), patience_s=self._patience_s)
 
     async def events(self, name: str) -> tuple[admin.EventView, ...]:
         """A workload's history, oldest first.

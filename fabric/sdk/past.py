@@ -1,4 +1,4 @@
-"""The call for the recent past.
+"""Calls for the past: of the site, and of one workload.
 
 Knows nothing of connections: the client that derives from it has one.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from fabric.core.errors import BadInput
 from fabric.sdk.later import Later
 
 if TYPE_CHECKING:
+    from fabric.api import admin
     from fabric.api import past as wire
     from fabric.sdk.transport import Transport
 else:
-    wire = Later("fabric.api.past")
+    admin, wire = Later("fabric.api.admin"), Later("fabric.api.past")
 
 
 class AsyncPast(ABC):
@@ -26,6 +29,18 @@ class AsyncPast(ABC):
     @abstractmethod
     def _control(self) -> Transport:
         """The client's connection."""
+
+    async def curves(self, name: str) -> wire.CurvesView:
+        """What a workload told of itself over time, over all its attempts.
+
+        Raises:
+            BadInput: If the name is empty or would lead elsewhere.
+            NotFound: If there is none of that name.
+        """
+        if not name or name in {".", ".."}:
+            raise BadInput("name the workload; `fabric jobs --all` lists them")
+        path = f"{admin.WORKLOADS}/{quote(name, safe='')}/{wire.CURVES}"
+        return await self._control.read(wire.CurvesView, "GET", path, patience_s=self._patience_s)
 
     async def past(self, since: float = 0.0, *, limit: int = 200) -> wire.PastView:
         """What was asked for since an instant and what became of it, and how the site decides.

@@ -154,6 +154,7 @@ class AsyncPeople:
         since: float | None = None,
         until: float | None = None,
         project: str | None = None,
+        workload: str | None = None,
     ) -> using.UsageView:
         """What was used, added up.
 
@@ -162,11 +163,12 @@ class AsyncPeople:
             since: Seconds since the epoch; None for a day before the end.
             until: Seconds since the epoch; None for this instant.
             project: Only of this one.
+            workload: Only of those that had this name.
 
         Raises:
             BadInput: If it cannot be added up so.
         """
-        given = {"by": list(by), "since": since, "until": until, "project": project}
+        given = {"by": list(by), "since": since, "until": until, "project": project, "workload": workload}
         query = {name: value for name, value in given.items() if value is not None}
         return await self._control().read(
             using.UsageView, "GET", using.USAGE, patience_s=self._patience_s, params=query

@@ -104,18 +104,21 @@ def write_changes(
 class SqlLedger(SqlTables):
     """Reads the ledger, and compares it with the records; safe to call from any thread."""
 
-    def spells(self, since: float, until: float, project: str | None = None) -> Iterator[Spell]:
-        """What was held between two instants, cut off there; of one project where one is given.
+    def spells(
+        self, since: float, until: float, project: str | None = None, *, workload: str | None = None
+    ) -> Iterator[Spell]:
+        """What was held between two instants, cut off there; of one project or workload where one is given.
 
         Args:
             since: Seconds since the epoch, like `until`.
             until: What is still held then has not ended.
             project: Only this one.
+            workload: Only of this name; others may have had it before.
         """
         inside = select(LEDGER.c.at, LEDGER.c.sign, *_WHAT).where(LEDGER.c.at >= since, LEDGER.c.at < until)
         with reading(self._engine) as connection:
-            began = {each: since for each in _open(connection, before=since, project=project)}
-            rows = connection.execute(_of(inside.order_by(LEDGER.c.id), project)).all()
+            began = {each: since for each in _open(connection, before=since, project=project, workload=workload)}
+            rows = connection.execute(_of(inside.order_by(LEDGER.c.id), project, workload)).all()
         for at, sign, *about in rows:
             holding = Holding(*about)
             if sign == GRANTED:
@@ -179,16 +182,19 @@ def _write(connection: Connection, rows: Iterable[tuple[int, Holding]], now: flo
         connection.execute(insert(LEDGER), [{"at": at, **line} for line in lines])
 
 
-def _open(connection: Connection, before: float | None = None, project: str | None = None) -> Iterator[Holding]:
+def _open(
+    connection: Connection, before: float | None = None, project: str | None = None, workload: str | None = None
+) -> Iterator[Holding]:
     """What the ledger says is held, now or before an instant."""
     query = select(*_WHAT).group_by(*_WHAT).having(func.sum(LEDGER.c.sign) > 0)
     if before is not None:
         query = query.where(LEDGER.c.at < before)
-    return (Holding(*row) for row in connection.execute(_of(query, project)).all())
+    return (Holding(*row) for row in connection.execute(_of(query, project, workload)).all())
 
 
-def _of(query: Select[Any], project: str | None) -> Select[Any]:
-    return query if project is None else query.where(LEDGER.c.project == project)
+def _of(query: Select[Any], project: str | None, workload: str | None) -> Select[Any]:
+    query = query if project is None else query.where(LEDGER.c.project == project)
+    return query if workload is None else query.where(LEDGER.c.workload == workload)
 
 
 def _of_slice(part: Slice) -> tuple[str, str, str, int, int, int]:

@@ -19,6 +19,7 @@ from fabric.store.ledger import SqlLedger, write_changes
 from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.outbox import SqlOutbox
 from fabric.store.people import SqlPeople
+from fabric.store.points import SqlPoints
 from fabric.store.reloads import SqlReloads
 from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, record_of, storable
@@ -39,8 +40,9 @@ _LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service"
 
 
 class SqlRecords(
-    SqlIntake, SqlReports, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlNamedSecrets, SqlOutbox, SqlReloads
-):
+    SqlIntake, SqlReports, SqlPoints, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlNamedSecrets, SqlOutbox,
+    SqlReloads,
+):  # fmt: skip
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
     What a method has returned from is on the disk. Columns are owned: `save` writes those of the loop, `request_stop`

@@ -13,6 +13,7 @@ from fabric.api.admin import ProgressView, Report
 from fabric.core.errors import Conflict, NotFound
 from fabric.scheduler.snapshot import Told
 from fabric.store.database import SqlTables, reading, writing
+from fabric.store.points import keep_point
 from fabric.store.schema import PROGRESS, STAGES, WORKLOADS
 from fabric.workloads.states import State
 
@@ -69,6 +70,9 @@ class SqlReports(SqlTables):
                 told["checkpoint_at"] = told["at"]
             told |= _counted_from({**before, **fresh}, told)
             connection.execute(update(PROGRESS).where(PROGRESS.c.workload_id == key), {**fresh, **told})
+            if metrics:
+                done = {**before, **fresh, **told}["done"]
+                keep_point(connection, key, present, at=told["at"], done=done, metrics=metrics)
             if report.stage:
                 _began(connection, key, present, stage=report.stage, now=told["at"])
 

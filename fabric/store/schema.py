@@ -130,6 +130,20 @@ STAGES = Table(
 )
 """When each stage of each attempt began."""
 
+POINTS = Table(
+    "points",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("done", Float, nullable=False),
+    # Numbers by name, as JSON.
+    Column("metrics", Text, nullable=False),
+    Index(None, "workload_id", "attempt", "at"),
+)
+"""What each attempt told of itself over time, thinned."""
+
 SECRETS = Table(
     "secrets",
     METADATA,
@@ -237,6 +251,7 @@ LEDGER = Table(
     Column("memory_bytes", BigInteger, nullable=False),
     Index(None, "at"),
     Index(None, "project", "at"),
+    Index(None, "workload", "at"),
     sqlite_autoincrement=True,
 )
 """Who held what since when and until when; rows are only ever added, and outlive the workloads they are about."""

@@ -5,23 +5,33 @@ Knows nothing of how decisions are made.
 
 import time
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 from nicegui import background_tasks, ui
 from starlette.requests import Request
 
 from fabric.api.admin import EventView, ExplanationView, ProgressView, SliceView, WorkloadView
+from fabric.api.bills import BillView
+from fabric.api.usage import UsageView
 from fabric.console.chart import curve
 from fabric.console.frame import Console, Visit, part
 from fabric.console.markup import Child, Markup, join, tag
 from fabric.console.memory import Curves
 from fabric.console.pages.queue import start_of
 from fabric.console.pages.workloads import ran_for
-from fabric.console.words import amounts, bar, duration, facts, heading, number, state, table, when
+from fabric.console.words import amounts, bar, duration, facts, heading, number, size, state, table, when
 from fabric.core.errors import FabricError
 from fabric.sdk.target import LOOPBACK
 from fabric.workloads.states import FINAL
 
+USED_EVERY_S = 60.0
+"""Seconds between two questions for what the workload has used."""
+COUNTED = (("gpu", "GPU hours"), ("cpu", "core hours"), ("memory_gib", "GiB hours of memory"))
+"""What is counted, and how it is called."""
+LEAST_HOURS = 0.005
+"""Hours that are worth telling."""
 MOST_LINES = 500
 """Lines of a log that the page holds; `fabric logs` has them all."""
 
@@ -39,18 +49,22 @@ def add(console: Console) -> None:
                 look_inside = _dashboard_button(visit, name, request.url.hostname or "")
             rest = part()
             log = _Log(visit, name)
-            curves = Curves()
+            curves, used, bills = Curves(), _Used(visit, name), _Bills(visit, name)
+            with suppress(FabricError):  # the page says itself what is wrong
+                curves.told_before(await visit.session.client.curves(name))
 
             async def refresh() -> None:
                 found = await visit.session.client.explain(name)
                 curves.told(found.workload.progress)
-                told.show(now_of(found, time.time()))
+                now = time.time()
+                told.show(now_of(found, now, used=await used.told(found.workload, now)))
                 stop.set_visibility(found.workload.state not in FINAL)
                 look_inside.set_visibility(found.workload.cluster_ready_at is not None and stop.visible)
                 rest.show(
                     join(
                         progress_of(found.workload.progress, curves),
                         placement_of(found.workload.slices),
+                        bills_of(await bills.told(found.workload)),
                         history_of(found.events),
                     )
                 )
@@ -102,6 +116,64 @@ def from_outside(address: str, host: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
+class _Used:
+    """What the workload has used so far, asked for now and then: adding it up costs more than the rest of a page."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        self._asked, self._said, self._state = float("-inf"), "", ""
+
+    async def told(self, view: WorkloadView, now: float) -> str:
+        """In words; empty where nothing is known, or it is not for whoever looks."""
+        if view.granted_at is None or (now < self._asked + USED_EVERY_S and view.state == self._state):
+            return self._said
+        self._asked, self._state = now, view.state
+        with suppress(FabricError):
+            found = await self._visit.session.client.people.usage(
+                ["workload"], since=view.submitted_at, project=view.project, workload=self._name
+            )
+            self._said = used_of(found)
+        return self._said
+
+
+class _Bills:
+    """What its slices keep in memory, asked for when they change."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        self._of: tuple[SliceView, ...] | None = None
+        self._found: tuple[BillView, ...] = ()
+
+    async def told(self, view: WorkloadView) -> tuple[BillView, ...]:
+        """The bills of what it holds, or might."""
+        if view.slices != self._of:
+            with suppress(FabricError):
+                self._found = (await self._visit.session.client.bill(self._name)).bills
+                self._of = view.slices
+        return self._found
+
+
+def bills_of(found: Sequence[BillView]) -> Markup:
+    """RAM bills, folded up."""
+    return join(heading("Memory") if found else None, [_bill(each) for each in found])
+
+
+def _bill(each: BillView) -> Markup:
+    what = f"{each.workers} × {each.group}" if each.workers else each.group
+    said = f"{what} on {each.tier}: {size(each.total_bytes)} a slice"
+    rows: list[tuple[Child, ...]] = [
+        (line.what, size(line.num_bytes) if line.charged else f"({size(line.num_bytes)})", line.why)
+        for line in each.lines
+    ]
+    return tag("details", tag("summary", said), table(("Keeps", "Size", "Why"), rows, "Nothing.", f"RAM bill, {said}"))
+
+
+def used_of(found: UsageView) -> str:
+    """What was used, in words; empty if it is nothing."""
+    hours = [(sum(getattr(row, f"{what}_hours") for row in found.rows), word) for what, word in COUNTED]
+    return ", ".join(f"{number(round(total, 2))} {word}" for total, word in hours if total >= LEAST_HOURS)
+
+
 class _Log:
     """The end of what the workload's driver wrote, as it grows."""
 
@@ -131,8 +203,14 @@ class _Log:
             self._lines.push(line or " ")
 
 
-def now_of(found: ExplanationView, now: float) -> Markup:
-    """Where the workload is in its life, and why."""
+def now_of(found: ExplanationView, now: float, *, used: str = "") -> Markup:
+    """Where the workload is in its life, and why.
+
+    Args:
+        found: What control says.
+        now: Seconds since the epoch.
+        used: What it has used so far, in words.
+    """
     view = found.workload
     badge = state(view.state, view.condition)
     why = tag("p", badge, " ", tag("span", view.message if view.message != view.state else ""), class_="now")
@@ -147,6 +225,7 @@ def now_of(found: ExplanationView, now: float) -> Markup:
         ("Submitted", when(view.submitted_at)),
         ("Waited", _waited(view, now)),
         ("Ran for", ran_for(view, now) if view.running_at else None),
+        ("Used", used or None),
         ("Ended", when(view.ended_at) if view.ended_at else None),
         ("Attempt", f"{view.attempt}" + _lost(view)),
         ("Workers", _workers(view)),
@@ -181,7 +260,7 @@ def progress_of(told: ProgressView, curves: Curves) -> Markup:
 
     Args:
         told: What it told last.
-        curves: What it told since the page was opened.
+        curves: What it told over time.
     """
     if not (told.stage or told.total or told.metrics or told.checkpoint_uri):
         return Markup("")

@@ -28,8 +28,11 @@ from fabric.api.admin import (
     WorkloadView,
     as_json,
 )
+from fabric.api.bills import BILL, BillList
 from fabric.api.description import fails
 from fabric.api.overview import DECISION, OVERVIEW, Overview
+from fabric.api.past import CURVES, CurvesView
+from fabric.control.bills import bills_of
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import Sent, json_of, takes
@@ -79,6 +82,14 @@ def workloads_router(service: Service, guard: Guard, revisions: Revisions) -> AP
     @router.get("/{name}/explain", response_model=ExplanationView)
     def explain(name: str, caller: Caller = look) -> Response:
         return json_of(service.explain(name, caller))
+
+    @router.get(f"/{{name}}/{BILL}", response_model=BillList)
+    def bill(name: str, caller: Caller = look) -> Response:
+        return json_of(bills_of(service.get(name, caller), service.site))
+
+    @router.get(f"/{{name}}/{CURVES}", response_model=CurvesView)
+    def curves(name: str, caller: Caller = look) -> Response:
+        return json_of(service.past.curves(service.get(name, caller).name))
 
     @router.get("/{name}/events", response_model=list[EventView])
     def events(name: str, caller: Caller = look) -> Response:

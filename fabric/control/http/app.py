@@ -35,6 +35,7 @@ from fabric.control.http.packages import packages_router
 from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
 from fabric.control.http.secrets import secrets_router
+from fabric.control.http.secure import Secure
 from fabric.control.http.serve import serve_router
 from fabric.control.http.settings import HttpSettings
 from fabric.control.http.site import site_file_router
@@ -98,5 +99,6 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     unlimited = (f"{PACKAGES}/", f"{ARTIFACTS}/", f"{NOTEBOOK}/", f"{PREFIX}/")
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, exempt=unlimited)
     app.add_middleware(Lanes, lanes=lanes_of(settings))
+    app.add_middleware(Secure)
     app.add_middleware(Timed, took=lambda: service.figures.requests)
     return app

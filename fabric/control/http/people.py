@@ -87,9 +87,10 @@ def people_router(service: Service, guard: Guard) -> APIRouter:
         since: float | None = Query(default=None, ge=0, allow_inf_nan=False),
         until: float | None = Query(default=None, ge=0, allow_inf_nan=False),
         project: str | None = None,
+        workload: str | None = None,
         caller: Caller = see,
     ) -> Response:
-        return json_of(service.accounts.usage(caller, by, (since, until), project))
+        return json_of(service.accounts.usage(caller, by, (since, until), project, workload=workload))
 
     return router
 

@@ -118,6 +118,8 @@ def test_usage_is_shown_with_the_columns_that_were_asked_for(control: FakeContro
     assert lines[0].split() == ["BEGINS", "USER", "CPU", "HOURS", "GPU", "HOURS", "MEMORY", "GIB", "HOURS"]
     assert lines[1].split() == ["1970-01-01T01:00:00Z", "ann", "1.500", "2.000", "0.250"]
     assert control.asked[0].url.params.get_list("by") == ["hour", "user"]
+    run("usage", "--workload", "train")
+    assert control.asked[1].url.params["workload"] == "train"
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
+from fabric.api.bills import BillLine, BillView
 from fabric.api.lists import WorkloadPage
 from fabric.api.nodes import DrainPreview, DrainView, MoveView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.api.past import CurvesView, TellingView
 from fabric.api.people import BudgetView, MemberView, MeView, ProjectView
 from fabric.api.usage import UsageRow, UsageView
 from fabric.console.chart import thinned
@@ -19,7 +21,7 @@ from fabric.console.pages.overview import overview_of
 from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
 from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
-from fabric.console.pages.workload import from_outside, history_of, now_of, progress_of
+from fabric.console.pages.workload import bills_of, from_outside, history_of, now_of, progress_of, used_of
 from fabric.console.pages.workloads import list_of, states_of
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import WorkloadSpec
@@ -160,6 +162,32 @@ def test_what_a_workload_told_becomes_a_curve_and_a_new_beginning_a_new_one() ->
     assert 'points="0.0,2.0 160.0,45.0 320.0,88.0"' in shown
     curves.told(ProgressView(stage="train", done=0.0, metrics={"loss": 5.0}))
     assert curves.drawable() == []
+
+
+def test_curves_begin_with_what_was_told_before_the_page_was_opened() -> None:
+    curves = Curves()
+    told = (TellingView(attempt=1, at=NOW + done, done=done, metrics={"loss": 9.0 - done}) for done in (1.0, 2.0))
+    curves.told_before(CurvesView(points=tuple(told)))
+    curves.told(ProgressView(stage="train", done=3.0, metrics={"loss": 2.0}))
+    assert curves.drawable() == [("loss", ((1.0, 8.0), (2.0, 7.0), (3.0, 2.0)))]
+
+
+def test_what_a_workload_used_is_told_in_hours() -> None:
+    row = UsageRow(workload="a", cpu_hours=12.816, gpu_hours=3.2, memory_gib_hours=0.001)
+    used = used_of(UsageView(since=0.0, until=1.0, rows=(row,)))
+    assert used == "3.2 GPU hours, 12.82 core hours"
+    assert used in now_of(ExplanationView(workload=view("a")), NOW, used=used)
+    assert used_of(UsageView(since=0.0, until=1.0, rows=())) == ""
+
+
+def test_a_ram_bill_is_folded_up_under_its_total() -> None:
+    line = BillLine(what="scratch", num_bytes=2**30, charged=False, why="on <the> disk")
+    bill = BillView(group="w", tier="vms", workers=2, slices=1, diskless=False, lines=(line,), total_bytes=2**31)
+    shown = bills_of((bill,))
+    assert "<summary>2 × w on vms: 2 GiB a slice</summary>" in shown
+    assert "(1 GiB)" in shown
+    assert "on &lt;the&gt; disk" in shown
+    assert bills_of(()) == ""
 
 
 def test_tiers_are_remembered_now_and_then_and_drawn() -> None:

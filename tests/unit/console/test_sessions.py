@@ -1,5 +1,7 @@
 """Who is logged in, and how often a log-in may fail."""
 
+import asyncio
+
 from fabric.console.sessions import Failures, Sessions
 from fabric.sdk import AsyncClient
 
@@ -31,6 +33,23 @@ async def test_a_session_lasts_while_it_is_used_and_ends_when_told() -> None:
     forgotten = sessions.begin(client(), "k", "somebody")
     clock.at += 11
     assert sessions.find(forgotten) is None
+
+
+async def test_connections_of_those_who_left_are_closed_when_somebody_comes() -> None:
+    clock, closed = Clock(), []
+
+    class Remembering(AsyncClient):
+        async def close(self) -> None:
+            closed.append(self)
+
+    sessions = Sessions(10.0, clock)
+    gone = Remembering("http://127.0.0.1:1", "k")
+    sessions.begin(gone, "k", "somebody")
+    clock.at += 11
+    word = sessions.begin(client(), "k", "another")
+    await asyncio.sleep(0)
+    assert closed == [gone]
+    assert sessions.find(word) is not None
 
 
 def test_failures_are_counted_by_source_and_forgotten_in_time() -> None:

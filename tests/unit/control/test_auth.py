@@ -41,6 +41,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/workloads/{name}/logs", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/{name}/explain", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/{name}/events", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/curves", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/bill", None, Permission.LOOK),
     ("POST", "/api/fabric/workloads/{name}/scale", {"workers": 2}, Permission.CHANGE),
     ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),
     ("POST", "/api/fabric/workloads/{name}/report", {}, Permission.REPORT),

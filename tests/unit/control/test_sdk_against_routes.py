@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fabric.api.admin import ModelVersionView
-from fabric.core.errors import Conflict, DoesNotFit, NotFound, Unauthenticated
+from fabric.api.admin import ModelVersionView, Report
+from fabric.core.errors import Conflict, Denied, DoesNotFit, NotFound, Unauthenticated
 from fabric.sdk import AsyncClient
 from fabric.workloads.spec import Group, WorkloadSpec
 from fabric.workloads.states import State
@@ -60,3 +60,19 @@ async def test_a_link_to_a_dashboard_is_asked_for(world: World) -> None:
     world.open("mine")
     async with connected(world, world.issue("key", "member", "default")) as client:
         assert (await client.dashboard("mine")).path.startswith("/visit/")
+
+
+async def test_what_a_workload_told_over_time_is_read_by_who_may_see_it(world: World) -> None:
+    world.job("mine", project="alpha")
+    world.run("mine")
+    for done in (1.0, 2.0):
+        world.clock.at += 10
+        world.records.report("mine", Report(done=done, metrics={"loss": 9.0 - done}))
+    async with connected(world, world.person("ann", "viewer", "alpha")) as client:
+        told = (await client.curves("mine")).points
+        assert [(point.attempt, point.done, point.metrics) for point in told] == [
+            (1, 1.0, {"loss": 8.0}), (1, 2.0, {"loss": 7.0}),
+        ]  # fmt: skip
+    async with connected(world, world.person("bob", "viewer", "beta")) as other:
+        with pytest.raises(Denied):
+            await other.curves("mine")

@@ -81,6 +81,7 @@ def test_use_is_cut_off_at_the_instants_that_are_asked_for(world: World) -> None
     assert [world.gpu_s(*window) for window in ((0.0, 99.0), (25.0, 99.0), (30.0, 99.0))] == [80.0, 20.0, 0.0]
     assert world.records.gpu_seconds({"alpha": 25.0, "beta": 0.0}, 99.0) == {"alpha": 20.0, "beta": 0.0}
     assert list(world.records.spells(0.0, 99.0, "beta")) == []
+    assert list(world.records.spells(0.0, 99.0, workload="another")) == []
 
 
 def test_another_attempt_in_the_same_turn_is_another_holding(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Commands about what is over, and about oneself: `events`, `delete`, `whoami`.
+"""Commands about single workloads, and about oneself: `events`, `bill`, `delete`, `whoami`.
 
 Knows nothing of how workloads end.
 """
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from fabric.api.admin import EventView
+    from fabric.api.bills import BillView
 
+BILL = ("WHAT", "SIZE", "WHY")
+"""Heads of a RAM bill."""
 EVENTS = ("AT", "TRY", "STATE", "REASON")
 """Heads of a history."""
 
@@ -45,6 +48,33 @@ def _history(found: Sequence[EventView]) -> RenderableType:
 
 def _row(event: EventView) -> tuple[object, ...]:
     return show.clock(event.at), event.attempt, event.state, event.reason
+
+
+def bill(ctx: typer.Context, name: Name, json: Json = False) -> None:
+    """Show what each slice of a workload keeps in memory, line by line.
+
+    Of one that holds nothing yet it is what a worker would keep on each tier where it may run. Sizes in brackets are
+    limits that cost no memory there.
+    """
+    with session(ctx).client() as client:
+        found = client.bill(name)
+    if json:
+        show.as_json(found)
+        return
+    for each in found.bills:
+        typer.echo(_headline(each))
+        rows = [
+            (line.what, show.size(line.num_bytes) if line.charged else f"({show.size(line.num_bytes)})", line.why)
+            for line in each.lines
+        ]
+        show.console().print(show.table(BILL, [*rows, ("total", show.size(each.total_bytes), "of a node's RAM")]))
+
+
+def _headline(each: BillView) -> str:
+    what = f"{each.workers} × {each.group}" if each.workers else each.group
+    where = f"{each.slices} slices on" if each.slices else "would run on"
+    files = "files are RAM" if each.diskless else "files are on disks"
+    return f"{what}: {where} {each.tier}, where {files}"
 
 
 def delete(
