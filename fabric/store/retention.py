@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, or_
 
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.rows import event_row
-from fabric.store.schema import EVENTS, PROGRESS, STAGES, WORKLOADS
+from fabric.store.schema import EVENTS, POINTS, PROGRESS, STAGES, WORKLOADS
 from fabric.workloads.record import Event
 from fabric.workloads.states import FINAL, State
 
@@ -83,7 +83,7 @@ class SqlRetention(SqlTables):
         with writing(self._engine) as connection:
             rows = _reported(connection, before, limit)
             keys = [row["id"] for row in rows]
-            for table in (PROGRESS, STAGES):
+            for table in (PROGRESS, STAGES, POINTS):
                 connection.execute(delete(table).where(table.c.workload_id.in_(keys)))
             _say(connection, rows, said, self._now())
         return len(rows)

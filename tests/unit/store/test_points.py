@@ -1,11 +1,14 @@
 """Curves of workloads: what they told over time, as many points however long they run."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
 from fabric.api.admin import Report
 from fabric.store.points import SHARE
 from fabric.store.records import SqlRecords
+from fabric.store.retention import SqlRetention
 from fabric.workloads.states import State
 from tests.builders import job, record
 
@@ -64,4 +67,17 @@ def test_each_attempt_has_its_own_and_they_go_with_the_workload(records: SqlReco
     records.save([record(job("a"), State.SUCCEEDED, attempt=2)], [])
     records.delete("a")
     records.submit(record(job("a")))
+    assert records.points("a") == ()
+
+
+def test_they_are_forgotten_with_the_other_reports_of_work_that_ended_long_ago(
+    records: SqlRecords, engine: Engine, clock: Clock
+) -> None:
+    records.report("a", Report(done=1.0, metrics={"loss": 3.0}))
+    ended = record(job("a"), State.SUCCEEDED)
+    records.save([replace(ended, at=replace(ended.at, ended=clock.at))], [])
+    retention = SqlRetention(engine)
+    assert retention.forget_reports(clock.at, 10, "old") == 0
+    assert len(records.points("a")) == 1
+    assert retention.forget_reports(clock.at + 1, 10, "old") == 1
     assert records.points("a") == ()
