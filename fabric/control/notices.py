@@ -192,7 +192,8 @@ class Notifier(threading.Thread):
     def end(self) -> None:
         """Stop; what was not told yet is told by the next control."""
         self._over.set()
-        self.join(timeout=5.0)
+        if self.is_alive():
+            self.join(timeout=5.0)
 
     def turn(self) -> None:
         """Look once.

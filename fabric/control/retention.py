@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fabric.api.retention import MOST_REMOVALS, Kind, PassView, PruneView, RemovalView, TotalView
 from fabric.config.retention import SHORTEST_S, Retention
@@ -146,8 +147,8 @@ class Pruning:
         return old_logs(kept, self._kept.records.ends(kept.keys()), rules, now)
 
     def _remove_logs(self, rules: Retention, now: float) -> Iterator[tuple[int, int]]:
-        self._kept.logs.sweep()
         going = self._logs(rules, now)
+        each_goes = _Each()
         for first in range(0, len(going), MOST_AT_ONCE):
             some = {each.name: each for each in going[first : first + MOST_AT_ONCE]}
             ended: set[str] = set()
@@ -157,8 +158,10 @@ class Pruning:
             nobodys = {name for name, each in some.items() if not each.project} - self._kept.records.ends(some).keys()
             for name in sorted(ended | nobodys):
                 self._kept.fence()
-                if self._kept.logs.retire(name, now - SHORTEST_S):
+                if each_goes(partial(self._kept.logs.retire, name, now - SHORTEST_S)):
                     yield 1, some[name].num_bytes
+        self._kept.logs.sweep()
+        each_goes.check()
 
     def _reports(self, rules: Retention, now: float) -> list[RemovalView]:
         if rules.report_age_s is None:
@@ -198,16 +201,41 @@ class Pruning:
     def _remove_artifacts(self, rules: Retention, now: float) -> Iterator[tuple[int, int]]:
         if rules.artifact_age_s is None:
             return
-        self._kept.artifacts.sweep()
         going, _ = self._artifacts(rules, now)
+        each_goes = _Each()
         for part in going:
             self._kept.fence()
             # Somebody may have submitted work meanwhile that needs it.
-            if part.project not in at_work(self._kept.active().values()) and self._kept.artifacts.remove(
-                part, now - rules.artifact_age_s
+            if part.project not in at_work(self._kept.active().values()) and each_goes(
+                partial(self._kept.artifacts.remove, part, now - rules.artifact_age_s)
             ):
                 _log.info("retention removed %s of project %s", part.path, part.project)
                 yield 1, part.size.num_bytes
+        self._kept.artifacts.sweep()
+        each_goes.check()
+
+
+class _Each:
+    """Removes one thing after another; what cannot be removed keeps none of the others from going."""
+
+    def __init__(self) -> None:
+        self._failed: FabricError | None = None
+
+    def __call__(self, remove: Callable[[], bool]) -> bool:
+        try:
+            return remove()
+        except FabricError as error:
+            self._failed = error
+            return False
+
+    def check(self) -> None:
+        """Say so if something could not be removed.
+
+        Raises:
+            FabricError: Why the last of these could not.
+        """
+        if self._failed is not None:
+            raise self._failed
 
 
 class PruningThread(threading.Thread):
@@ -240,7 +268,8 @@ class PruningThread(threading.Thread):
         """Stop; what was begun is finished by the next control."""
         self._over.set()
         self.pruning.wanted.set()
-        self.join(timeout=5.0)
+        if self.is_alive():
+            self.join(timeout=5.0)
 
 
 def at_work(active: Iterable[Record]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fabric.core.paths import MOST_PARTS
 from fabric.store.outputs import MANIFEST
 from fabric.store.registration import VERSIONS
 from fabric.store.removal import Measure, measure, remove_whole, sweep
@@ -74,15 +75,16 @@ def _top(project: Path) -> Iterator[str]:
     yield from _files(project)
 
 
-def _parts_of(folder: Path, path: str) -> tuple[list[str], bool]:
-    """Parts of a folder, and whether any of them has a manifest."""
+def _parts_of(folder: Path, path: str, depth: int = 0) -> tuple[list[str], bool]:
+    """Parts of a folder, and whether any of them has a manifest; none is looked for at a depth that no path has."""
     if (folder / MANIFEST).is_file():
         return [path], True
-    inside = [_parts_of(folder / name, f"{path}/{name}") for name in _folders(folder)]
+    below = _folders(folder) if depth < MOST_PARTS else ()
+    inside = [_parts_of(folder / name, f"{path}/{name}", depth + 1) for name in below]
     if not any(sealed for _, sealed in inside):
         return [path], False
-    below = [part for parts, _ in inside for part in parts]
-    return [*below, *(f"{path}/{name}" for name in _files(folder))], True
+    parts = [part for found, _ in inside for part in found]
+    return [*parts, *(f"{path}/{name}" for name in _files(folder))], True
 
 
 def _folders(folder: Path) -> list[str]:

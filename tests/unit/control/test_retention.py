@@ -16,7 +16,7 @@ from fabric.control.notices import kind_of
 from fabric.control.retention import Pruning, PruningThread, at_work, old_logs
 from fabric.core.errors import Denied, Unavailable
 from fabric.store.lease import LostLead
-from fabric.store.removal import ASIDE, Measure
+from fabric.store.removal import ASIDE, DEEPEST, Measure
 from fabric.store.retention import RETAINED, Ended, SqlRetention
 from fabric.workloads.spec import ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
@@ -311,6 +311,64 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_going(world: World, monk
     monkeypatch.setattr(world.kept.records, "forget_reports", refused)
     done = prunes(world, artifact_age="30 d").run()
     assert ({t.kind for t in done.removed}, done.failures) == ({"log", "artifact"}, ("report: the disk refuses",))
+
+
+def test_a_thread_that_never_began_ends(world: World) -> None:
+    PruningThread(prunes(world)).end()
+
+
+def test_folders_that_their_owner_made_read_only_go_as_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = artifact(world, "default/cache/module", sealed=False)
+    for folder in (inside, inside.parent):
+        folder.chmod(0o555)
+    modes, move, whole = [], os.rename, shutil.rmtree
+
+    def moved(name: str, to: Path, **at: int) -> None:
+        modes.append(inside.parent.stat().st_mode & 0o777)
+        move(name, to, **at)
+
+    def gone(path: Path) -> None:
+        modes.extend((path / "it" / each).stat().st_mode & 0o777 for each in (".", "module"))
+        whole(path)
+
+    # Whoever is root may do all of it anyway, so what others would meet is looked at.
+    monkeypatch.setattr(os, "rename", moved)
+    monkeypatch.setattr(shutil, "rmtree", gone)
+    assert removed(prunes(world, artifact_age="30 d")) == {"artifact": 1}
+    assert modes == [0o700] * 3
+    assert list((world.folder / "artifacts" / ASIDE).iterdir()) == []
+
+
+def test_folders_in_each_other_without_end_stay_and_keep_nothing_else_from_going(world: World) -> None:
+    artifact(world, "default/old")
+    deep = artifact(world, "default/deep")
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(DEEPEST + 60):
+        os.mkdir("d", dir_fd=here)
+        here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    assert removed(prunes(world, artifact_age="30 d")) == {"artifact": 1}
+    assert deep.is_dir()
+
+
+def test_what_was_set_aside_and_cannot_go_keeps_nothing_else_from_going(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = world.folder / "artifacts" / ASIDE / "stuck"
+    aside.mkdir(parents=True)
+    artifact(world, "default/old")
+    whole = shutil.rmtree
+
+    def stuck(path: Path) -> None:
+        if path == aside:
+            raise PermissionError(13, "Permission denied")
+        whole(path)
+
+    monkeypatch.setattr(shutil, "rmtree", stuck)
+    done = prunes(world, artifact_age="30 d").run()
+    assert [(total.kind, total.number) for total in done.removed] == [("artifact", 1)]
+    assert "artifact" in done.failures[0]
 
 
 def test_a_control_that_no_longer_leads_removes_nothing(world: World) -> None:
