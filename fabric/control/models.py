@@ -65,7 +65,10 @@ class Models:
             return []
 
     def _registry(self, space: str) -> MlflowModels:
-        return self._registries.setdefault(space, MlflowModels(MlflowHttp(self._uri, space=space)))
+        # Made only where there is none: each has connections of its own.
+        if space not in self._registries:
+            self._registries[space] = MlflowModels(MlflowHttp(self._uri, space=space))
+        return self._registries[space]
 
     def folder(self, workload: str, reference: str, project: str) -> Path:
         """Where the files are of the version that the reference meant when this workload first asked.

@@ -52,14 +52,15 @@ class AsyncArtifacts:
         """
         root = await self._root(project)
         asked = {"path": _plain(path), "recursive": str(recursive).lower()}
-        found: tuple[wire.ArtifactView, ...] = ()
+        found: list[wire.ArtifactView] = []
         after: str | None = ""
         while after is not None:
             page = await self._control().read(
                 wire.ArtifactList, "GET", root, patience_s=self._patience_s, params={**asked, "after": after}
             )
-            found, after = (*found, *page.artifacts), page.after
-        return found
+            found += page.artifacts
+            after = page.after
+        return tuple(found)
 
     async def upload(
         self, source: Path | str | bytes, path: str, *, project: str | None = None, replace: bool = False

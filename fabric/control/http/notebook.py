@@ -55,7 +55,11 @@ class NotebookProxy:
         self,
         service: Service,
         settings: HttpSettings,
-        transport: Callable[[Path], httpx.AsyncBaseTransport] = lambda path: httpx.AsyncHTTPTransport(uds=str(path)),
+        transport: Callable[[Path], httpx.AsyncBaseTransport] = lambda path: httpx.AsyncHTTPTransport(
+            uds=str(path),
+            # Plain HTTP: certificates only take time to load.
+            verify=False,
+        ),
     ) -> None:
         """Remember who knows the workloads; nothing is opened before the first of them calls.
 
@@ -170,9 +174,14 @@ class NotebookProxy:
         return record, self._tunnels.way(name)
 
     async def _relay(self, way: Way) -> Relay:
-        for path in [known for known in self._relays if not known.parent.is_dir()]:
-            await self._relays.pop(path).close()
-        return self._relays.setdefault(way.path, Relay(TIMEOUT, self._transport(way.path)))
+        # Taken out before any is closed: another request may come to them meanwhile.
+        gone = [self._relays.pop(known) for known in tuple(self._relays) if not known.parent.is_dir()]
+        if way.path not in self._relays:
+            self._relays[way.path] = Relay(TIMEOUT, self._transport(way.path))
+        found = self._relays[way.path]
+        for relay in gone:
+            await relay.close()
+        return found
 
 
 def _root(name: str) -> str:

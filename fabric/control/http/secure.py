@@ -6,6 +6,7 @@ Knows nothing of the routes but which pass on the pages of others, who say thems
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fabric.api.dashboard import DASHBOARD
 from fabric.control.http.mlflow import PREFIX
 
 SECURE: dict[str, str] = {
@@ -18,7 +19,7 @@ SECURE: dict[str, str] = {
     "Cache-Control": "no-store",
 }
 """Headers of every answer of control's own that says nothing else."""
-_OTHERS = (f"{PREFIX}/", "/dashboard/")
+_OTHERS = (f"{PREFIX}/", f"{DASHBOARD}/")
 
 
 class Secure:

@@ -106,6 +106,16 @@ def test_a_service_serves_the_model_of_its_own_project_and_no_others(models: Mod
         models.folder("c", "draft@champion", "alpha")
 
 
+def test_connections_to_a_workspace_are_made_once(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.models()
+
+    def another(uri: str, *, space: str = SITES) -> FakeMlflow:
+        raise AssertionError(f"a second one to {space}")
+
+    monkeypatch.setattr(under_test, "MlflowHttp", another)
+    assert named(models.models("alpha")) == [("alpha", "chat")]
+
+
 def test_people_are_told_of_models_of_their_project_and_deploy_no_other(world: World) -> None:
     for project in ("alpha", "beta"):
         world.models.known.append(
