@@ -4,6 +4,8 @@ Knows nothing of a Kubernetes that would take it: values in, values out.
 """
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,8 +24,12 @@ _TOLD = "fabric-told-"
 
 
 def told_name(wanted: WantedCluster) -> str:
-    """Name of the secret with what the pods of an attempt are told."""
-    return names.object_name(f"{_TOLD}{wanted.name}")
+    """Name of the secret with what the pods of an attempt are told; another one for other contents.
+
+    The secret of an earlier workload of this name stays as long as the object, and holds a key that opens nothing now.
+    """
+    digest = hashlib.sha256(json.dumps(sorted(wanted.env.items())).encode()).hexdigest()[:8]
+    return names.object_name(f"{_TOLD}{wanted.name}-{digest}")
 
 
 def told_secret(foreign: Foreign, wanted: WantedCluster, home: Home) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from fabric.backends.kuberay.adopted_manifest import told_name
 from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, SECRETS, Kind, Object
 from fabric.core.errors import Denied, Unavailable
 from fabric.scheduler.ports import Phase
+from tests.builders import wanted
 from tests.foreign import ray_cluster, ray_job, template, workers
 from tests.unit.backends.test_adopted_cluster import BOTH, TOLD, TWO, Theirs
 
@@ -27,13 +29,14 @@ def test_every_pod_finds_control_and_its_own_key_in_a_secret_and_its_owners_vari
     pods["spec"]["containers"][0] |= {"env": [{"name": "FABRIC_ADDRESS", "value": "mine"}]}
     pods["spec"]["containers"][0] |= {"envFrom": [{"configMapRef": {"name": "theirs"}}]}
     made = theirs.running(kind, make("mine", workers(2, pods=pods)))
-    secret = theirs.api.get(SECRETS, "fabric-told-w-1")
+    (name_of_secret,) = theirs.api.named(SECRETS)
+    secret = theirs.api.get(SECRETS, name_of_secret)
     told = {name: b64decode(value).decode() for name, value in secret["data"].items()}
     assert told == {**TOLD, "FABRIC_CLUSTER": "w-1"}
     assert [(owner["kind"], owner["name"]) for owner in secret["metadata"]["ownerReferences"]] == [
         ("RayCluster" if kind == RAY_CLUSTERS else "RayJob", "mine")
     ]
-    ours = {"secretRef": {"name": "fabric-told-w-1"}}
+    ours = {"secretRef": {"name": name_of_secret}}
     for name, beside in (("head", []), ("small-0", [{"configMapRef": {"name": "theirs"}}])):
         container = theirs.api.pod_of(name)["spec"]["containers"][0]
         assert container["envFrom"] == [ours, *beside]
@@ -50,9 +53,16 @@ def test_a_secret_that_an_earlier_try_has_made_is_taken(theirs: Theirs) -> None:
     made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
     theirs.api.refuses["patch", "rayclusters"] = Unavailable("away")
     made.turn()
-    assert theirs.api.named(SECRETS) == ["fabric-told-w-1"]
+    assert len(theirs.api.named(SECRETS)) == 1
     theirs.api.refuses.clear()
     theirs.until(lambda: made.view.phase is Phase.READY, made)
+    assert len(theirs.api.named(SECRETS)) == 1
+
+
+def test_a_secret_of_an_earlier_workload_of_the_name_is_not_taken_for_ones_own() -> None:
+    told = [told_name(wanted("w-1", env={"FABRIC_TOKEN": token})) for token in ("old", "new", "new")]
+    assert told[0] != told[1] == told[2]
+    assert all(name.startswith("fabric-told-w-1-") for name in told)
 
 
 def test_what_the_fabric_may_not_do_is_the_reason_why_it_does_not_start(theirs: Theirs) -> None:
