@@ -217,7 +217,7 @@ def running(
         packages=packages, artifacts=artifacts, logs=logs, models=models,
         # Without a word to Kubernetes: that is the loop's.
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
-        process=endings, clock=clock, entropy=secrets.token_bytes,
+        process=endings, clock=clock, wall=time.time, entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
         projects_changed=use_projects, named_secrets=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),

@@ -293,6 +293,8 @@ class Ports:
     """Where the site comes from, and who goes by it."""
     pruning: Pruning
     """Removes what ended work left long ago."""
+    wall: Callable[[], float] | None = None
+    """The machine's own time, by which others date what they send; None where it is that of `clock`."""
     door: Callable[[str], Door | None] = lambda cluster: None
     """Where the head of a cluster answers; None while nobody knows, or for what is none of ours."""
     decision: Callable[[], Decision | None] = lambda: None

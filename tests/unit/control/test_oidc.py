@@ -1,6 +1,7 @@
 """People log in with tokens of the site's provider, and with nothing that is not one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,8 +10,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 
 from fabric.config.identity import ClaimRule, Oidc, roles_of
+from fabric.control.logins import Logins
 from fabric.control.oidc import ASK_AGAIN_S, KEYS_GOOD_S, OidcTokens
-from fabric.core.errors import Unavailable
+from fabric.core.errors import Unauthenticated, Unavailable
 from tests.unit.control.world import START, World
 
 ISSUER = "https://login.example.org/realms/hpc"
@@ -63,6 +65,15 @@ def world(make_world: Callable[..., World], provider: Provider) -> World:
 
 def me(world: World, token: str, **headers: str) -> Any:
     return world.client(token, **headers).get("/api/fabric/me")
+
+
+def test_tokens_go_by_the_machines_own_time_where_controls_comes_to_it_slowly(world: World, provider: Provider) -> None:
+    ports = replace(world.service._ports, wall=lambda: START + 7200)
+    logins = Logins(ports, OidcTokens(SETTINGS, httpx.MockTransport(provider)))
+    fresh = provider.token(iat=START + 7199, nbf=START + 7199, exp=START + 7500)
+    assert logins.caller_of(fresh).user == "ann"
+    with pytest.raises(Unauthenticated):
+        logins.caller_of(provider.token())
 
 
 def test_a_person_is_known_from_the_first_time_on_and_works_in_its_project(world: World, provider: Provider) -> None:
