@@ -20,6 +20,8 @@ CLOCK_FILE = "clock.json"
 """In the state folder."""
 PACE = 0.1
 """Seconds by which it comes nearer to the wall clock in a second, so that no walltime is wrong by more than a tenth."""
+MOST_S = 43_200.0
+"""By how much it may be wrong; above, the machine had no time at all when it began, and it is set at once."""
 NOTED_S = 1.0
 """By how much the two may be apart before that is noted."""
 
@@ -62,12 +64,12 @@ class SteadyClock:
             self._keep(self._noted)
 
     def now(self) -> float:
-        """Seconds since the epoch; never fewer than before."""
+        """Seconds since the epoch; never fewer than before, unless the machine's clock was wrong by half a day."""
         with self._lock:
             at = self._passed()
             gone = max(0.0, at - self._at)
             apart = self._wall() - (self._now + gone)
-            self._now += gone + min(PACE * gone, max(-PACE * gone, apart))
+            self._now += gone + (apart if abs(apart) > MOST_S else min(PACE * gone, max(-PACE * gone, apart)))
             self._at = at
             if abs(self._now - at - self._noted) > NOTED_S:
                 self._noted = self._now - at
