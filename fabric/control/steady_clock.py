@@ -69,12 +69,16 @@ class SteadyClock:
             at = self._passed()
             gone = max(0.0, at - self._at)
             apart = self._wall() - (self._now + gone)
-            self._now += gone + (apart if abs(apart) > MOST_S else min(PACE * gone, max(-PACE * gone, apart)))
+            made_good = min(PACE * gone, max(-PACE * gone, apart))
+            if abs(apart) > MOST_S:
+                made_good = apart
+                _log.warning("the clock of this machine is %+.0f s from the fabric's, which is set to it", apart)
+            self._now += gone + made_good
             self._at = at
             if abs(self._now - at - self._noted) > NOTED_S:
                 self._noted = self._now - at
                 self._keep(self._noted)
-            if (abs(apart) > NOTED_S) is not self._told:
+            if (abs(apart - made_good) > NOTED_S) is not self._told:
                 self._tell(apart)
             return self._now
 
