@@ -14,7 +14,18 @@ import typer
 from fabric.cli import show
 from fabric.cli.people import seconds_of
 from fabric.cli.session import Session, session
-from fabric.cli.shell import LOOK_EVERY_S, stop_quietly, until_running
+from fabric.cli.shell import (
+    LOOK_EVERY_S,
+    Called,
+    Cpus,
+    Gpus,
+    Memory,
+    Project,
+    Tier,
+    interactive,
+    stop_quietly,
+    until_running,
+)
 from fabric.core.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
@@ -30,13 +41,13 @@ LAST_WORDS = 2000
 
 def notebook(
     ctx: typer.Context,
-    cpus: Annotated[float, typer.Option(min=0.0, help="CPU cores.")] = 1.0,
-    gpus: Annotated[float, typer.Option(min=0.0, help="Accelerators.")] = 0.0,
-    memory: Annotated[str, typer.Option(help="Memory, with unit.")] = "2 GiB",
-    tier: Annotated[str | None, typer.Option(help="Tier to run on; the scheduler's choice if left out.")] = None,
-    project: Annotated[str | None, typer.Option(help="Who pays; that of the key if left out.")] = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
+    memory: Memory = "2 GiB",
+    tier: Tier = None,
+    project: Project = None,
     idle: Annotated[str, typer.Option(metavar="30m", help="End it once nothing ran for so long.")] = "30m",
-    name: Annotated[str | None, typer.Option(help="Name of the workload; made up if there is none.")] = None,
+    name: Called = None,
     pip: Annotated[
         list[str] | None,
         typer.Option(metavar="PACKAGE", help="Let Ray install it first; `jupyterlab` where there is no Jupyter."),
@@ -51,12 +62,10 @@ def notebook(
     valid. The slice is held until the server is shut down, or until nothing ran for a while. It needs jupyterlab or
     notebook where the work runs.
     """
-    spec: dict[str, Any] = {
-        "entrypoint": f"python -m {MODULE} --idle {seconds_of(idle, '--idle'):g}", "priority": "interactive",
-        "groups": [{"cpus": cpus, "gpus": gpus, "memory": memory, "tier": tier}], "max_failures": 0,
-        **({"name": name} if name else {}), **({"project": project} if project else {}),
-        **({"runtime_env": {"pip": pip}} if pip else {}),
-    }  # fmt: skip
+    group = {"cpus": cpus, "gpus": gpus, "memory": memory, "tier": tier}
+    spec = interactive(MODULE, seconds_of(idle, "--idle"), group, name=name, project=project)
+    if pip:
+        spec["runtime_env"] = {"pip": pip}
     asyncio.run(_notebook(session(ctx), spec, attach))
 
 

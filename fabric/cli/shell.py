@@ -37,16 +37,23 @@ MODULE = "fabric.sdk.terminal"
 """What runs in the workload."""
 _TYPED_BYTES = 4096
 
+Cpus = Annotated[float, typer.Option(min=0.0, help="CPU cores.")]
+Gpus = Annotated[float, typer.Option(min=0.0, help="Accelerators.")]
+Memory = Annotated[str, typer.Option(help="Memory, with unit.")]
+Tier = Annotated[str | None, typer.Option(help="Tier to run on; the scheduler's choice if left out.")]
+Project = Annotated[str | None, typer.Option(help="Who pays; that of the key if left out.")]
+Called = Annotated[str | None, typer.Option(help="Name of the workload; made up if there is none.")]
+
 
 def shell(
     ctx: typer.Context,
-    cpus: Annotated[float, typer.Option(min=0.0, help="CPU cores.")] = 1.0,
-    gpus: Annotated[float, typer.Option(min=0.0, help="Accelerators.")] = 0.0,
-    memory: Annotated[str, typer.Option(help="Memory, with unit.")] = "2 GiB",
-    tier: Annotated[str | None, typer.Option(help="Tier to run on; the scheduler's choice if left out.")] = None,
-    project: Annotated[str | None, typer.Option(help="Who pays; that of the key if left out.")] = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
+    memory: Memory = "2 GiB",
+    tier: Tier = None,
+    project: Project = None,
     idle: Annotated[str, typer.Option(metavar="30m", help="End it once nothing was typed for so long.")] = "30m",
-    name: Annotated[str | None, typer.Option(help="Name of the workload; made up if there is none.")] = None,
+    name: Called = None,
     attach: Annotated[
         str | None, typer.Option(metavar="NAME", help="Instead: go on with a shell that was left.", show_default=False)
     ] = None,
@@ -62,12 +69,26 @@ def shell(
     if not _here():
         raise BadInput("shell: needs a terminal; `fabric submit` runs commands without one")
     group = {"cpus": cpus, "gpus": gpus, "memory": memory, "tier": tier}
-    spec: dict[str, Any] = {
-        "entrypoint": f"python -m {MODULE} --idle {seconds_of(idle, '--idle'):g}", "priority": "interactive",
-        "groups": [group], "max_failures": 0, **({"name": name} if name else {}),
-        **({"project": project} if project else {}),
-    }  # fmt: skip
+    spec = interactive(MODULE, seconds_of(idle, "--idle"), group, name=name, project=project)
     asyncio.run(_shell(session(ctx), spec, attach))
+
+
+def interactive(
+    module: str, idle_s: float, group: dict[str, Any], *, name: str | None, project: str | None
+) -> dict[str, Any]:
+    """What is asked for so that a module of ours serves somebody in one slice.
+
+    Args:
+        module: Runs in the workload.
+        idle_s: Ends it after so long without use, in seconds.
+        group: The slice.
+        name: Of the workload; made up if there is none.
+        project: Who pays; that of the key if there is none.
+    """
+    return {
+        "entrypoint": f"python -m {module} --idle {idle_s:g}", "priority": "interactive", "groups": [group],
+        "max_failures": 0, **({"name": name} if name else {}), **({"project": project} if project else {}),
+    }  # fmt: skip
 
 
 def _here() -> bool:

@@ -18,13 +18,12 @@ from starlette.responses import RedirectResponse
 
 from fabric.api.dashboard import DASHBOARD, LINK, VISIT, DashboardLink
 from fabric.api.description import fails
-from fabric.api.people import PROJECT_HEADER
 from fabric.control.callers import Caller, Permission
-from fabric.control.http.auth import VISIT_COOKIE, Guard, key_of
-from fabric.control.http.bodies import json_of
+from fabric.control.http.auth import Guard
 from fabric.control.http.relaying import Beyond, Relay
+from fabric.control.http.visiting import entered, link_to
 from fabric.control.service import Service
-from fabric.control.visits import TICKET_S, Visit, Visits
+from fabric.control.visits import Visits
 from fabric.core.errors import BadInput
 from fabric.scheduler.ports import Door
 
@@ -70,22 +69,11 @@ class DashboardProxy:
         @router.post(LINK, response_model=DashboardLink, responses=fails(409))
         def link(request: Request, name: str, caller: Caller = change) -> Response:
             self._service.dashboards.door(name, caller)
-            key = key_of(request)
-            if key is None:
-                return json_of(DashboardLink(path=_root(name)))
-            ticket = self._visits.ticket(Visit(name, key, request.headers.get(PROJECT_HEADER)))
-            return json_of(DashboardLink(path=f"{VISIT}/{ticket}", opens_s=TICKET_S))
+            return link_to(name, request, self._visits, page=_root(name), tickets=VISIT)
 
         @router.get(f"{VISIT}/{{ticket}}", status_code=303, response_class=RedirectResponse)
         def enter(request: Request, ticket: str, caller: Caller = everybody) -> Response:
-            word, visit = self._visits.enter(ticket)
-            answer = RedirectResponse(_root(visit.workload), 303)
-            answer.set_cookie(
-                VISIT_COOKIE, word, path=_root(visit.workload), secure=request.url.scheme == "https", httponly=True,
-                samesite="lax",
-            )  # fmt: skip
-            answer.headers["Referrer-Policy"] = "no-referrer"
-            return answer
+            return entered(ticket, request, self._visits, _root)
 
         @router.get(f"{DASHBOARD}/{{name}}", status_code=307, response_class=RedirectResponse)
         def root(name: str, caller: Caller = visitor) -> Response:
