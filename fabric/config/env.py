@@ -46,6 +46,10 @@ TRACES = "FABRIC_TRACES"
 """Folder of the public traces that benchmarks read."""
 MLFLOW = "MLFLOW_TRACKING_URI"
 """HTTP address of MLflow, served by control."""
+MLFLOW_KEY = "MLFLOW_TRACKING_TOKEN"
+"""MLflow's own name for the key that its clients show."""
+KEYS = (TOKEN, MLFLOW_KEY)
+"""Variables of work that hold its own key, and so are shown nowhere."""
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """Base URL of a collector of OpenTelemetry, to which control sends traces over HTTP; unset sends none."""
 
@@ -69,6 +73,7 @@ VARIABLES: Mapping[str, str] = {
     CACHE: "folder of converted assets",
     TRACES: "folder of public traces",
     MLFLOW: "HTTP address of MLflow",
+    MLFLOW_KEY: "key that MLflow's clients show",
     OTLP: "collector of traces",
 }
 """Every variable with its meaning; the reference in the README is compared with it."""

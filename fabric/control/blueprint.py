@@ -24,8 +24,6 @@ from fabric.workloads.spec import ArraySpec
 
 MLFLOW_CA = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 """MLflow's own name for a file of certificates to believe."""
-MLFLOW_KEY = "MLFLOW_TRACKING_TOKEN"
-"""MLflow's own name for the key that it shows."""
 
 ServeConfig = Callable[[Record, Path, str], Mapping[str, Any]]
 """From a service's record, its model's folder and its secret to a Serve configuration."""
@@ -117,7 +115,7 @@ class SiteBlueprint:
         key = _new_secret()
         return WantedCluster(
             name=attempt_id(name, 1), workload=name, attempt=1, generation=1, grant=grant, entrypoint="",
-            runtime_env={}, env={**common(self.site), **self._cache(), env.TOKEN: key, MLFLOW_KEY: key}, metadata={},
+            runtime_env={}, env={**common(self.site), **self._cache(), **dict.fromkeys(env.KEYS, key)}, metadata={},
             driver={}, born=now, warm=True,
         )  # fmt: skip
 
@@ -191,7 +189,7 @@ def told(record: Record, site: Site, artifacts: str, token: str) -> dict[str, st
         **_element(record.spec.array),
         env.USER: record.submitted_by,
         env.ARTIFACTS: artifacts,
-        MLFLOW_KEY: token,
+        env.MLFLOW_KEY: token,
     }
 
 

@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
 
-from fabric.core.errors import BadInput, Unavailable
+from fabric.core.errors import Unavailable
 from fabric.sdk.derived import Runs, derived
 from fabric.sdk.later import Later
+from fabric.sdk.paths import below
 from fabric.workloads.states import FINAL
 
 if TYPE_CHECKING:
@@ -160,6 +160,4 @@ def _path(name: str) -> str:
     Raises:
         BadInput: If the name is empty or would lead elsewhere.
     """
-    if not name or name in {".", ".."}:
-        raise BadInput("name the array; `fabric jobs` lists them")
-    return f"{wire.ARRAYS}/{quote(name, safe='')}"
+    return below(wire.ARRAYS, name, otherwise="name the array; `fabric jobs` lists them")

@@ -14,6 +14,7 @@ from fabric.core.errors import BadInput, Corrupt
 from fabric.core.paths import parts_of
 from fabric.sdk.derived import Iterates, Runs, derived, derived_pieces
 from fabric.sdk.later import Later
+from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
     from fabric.api import artifacts as wire
@@ -165,9 +166,7 @@ class AsyncArtifacts:
         if project is None:
             me = await self._control().read(people.MeView, "GET", people.ME, patience_s=self._patience_s)
             project = me.project or specs.DEFAULT_PROJECT
-        if not project or project in {".", ".."}:
-            raise BadInput(f"{project!r} is no project")
-        return f"{wire.ARTIFACTS}/{quote(project, safe='')}"
+        return below(wire.ARTIFACTS, project, otherwise=f"{project!r} is no project")
 
 
 class Artifacts:

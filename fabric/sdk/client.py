@@ -12,10 +12,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote
 
 from fabric.config import env
-from fabric.core.errors import BadInput, NotFound, Unavailable
+from fabric.core.errors import NotFound, Unavailable
 from fabric.sdk.arrays import AsyncArrays
 from fabric.sdk.artifacts import AsyncArtifacts
 from fabric.sdk.dashboards import AsyncDashboards
@@ -23,6 +22,7 @@ from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
 from fabric.sdk.past import AsyncPast
+from fabric.sdk.paths import UNNAMED, below
 from fabric.sdk.people import AsyncPeople
 from fabric.sdk.secrets import AsyncSecrets
 from fabric.sdk.serving import AsyncServing
@@ -385,6 +385,5 @@ def _path(name: str, part: str = "") -> str:
     Raises:
         BadInput: If the name is empty or would lead elsewhere.
     """
-    if not name or name in {".", ".."}:
-        raise BadInput("name the workload; `fabric jobs --all` lists them")
-    return f"{admin.WORKLOADS}/{quote(name, safe='')}" + (f"/{part}" if part else "")
+    path = below(admin.WORKLOADS, name, otherwise=UNNAMED)
+    return f"{path}/{part}" if part else path

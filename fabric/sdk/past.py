@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from fabric.core.errors import BadInput
 from fabric.sdk.later import Later
+from fabric.sdk.paths import UNNAMED, below
 
 if TYPE_CHECKING:
     from fabric.api import admin
@@ -37,9 +36,7 @@ class AsyncPast(ABC):
             BadInput: If the name is empty or would lead elsewhere.
             NotFound: If there is none of that name.
         """
-        if not name or name in {".", ".."}:
-            raise BadInput("name the workload; `fabric jobs --all` lists them")
-        path = f"{admin.WORKLOADS}/{quote(name, safe='')}/{wire.CURVES}"
+        path = f"{below(admin.WORKLOADS, name, otherwise=UNNAMED)}/{wire.CURVES}"
         return await self._control.read(wire.CurvesView, "GET", path, patience_s=self._patience_s)
 
     async def past(self, since: float = 0.0, *, limit: int = 200) -> wire.PastView:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
-from fabric.core.errors import BadInput
 from fabric.sdk.derived import Runs, derived
 from fabric.sdk.later import Later
+from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
     from fabric.api import people as wire
@@ -211,6 +210,4 @@ def _path(root: str, *parts: str) -> str:
     Raises:
         BadInput: If a name is empty or would lead elsewhere.
     """
-    if any(not part or part in {".", ".."} for part in parts):
-        raise BadInput(f"{'/'.join(parts)!r}: a name is missing, or is none")
-    return "/".join((root, *(quote(part, safe="") for part in parts)))
+    return below(root, *parts, otherwise=f"{'/'.join(parts)!r}: a name is missing, or is none")

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from fabric.core.errors import BadInput
 from fabric.sdk.derived import Runs, derived
 from fabric.sdk.later import Later
+from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
     from fabric.api import people
@@ -74,9 +73,7 @@ class AsyncSecrets:
             me = await self._control().read(people.MeView, "GET", people.ME, patience_s=self._patience_s)
             project = me.project or specs.DEFAULT_PROJECT
         parts = (project, *name)
-        if any(not part or part in {".", ".."} for part in parts):
-            raise BadInput(f"{'/'.join(parts)!r} names no secret of a project")
-        return "/".join((wire.SECRETS, *(quote(part, safe="") for part in parts)))
+        return below(wire.SECRETS, *parts, otherwise=f"{'/'.join(parts)!r} names no secret of a project")
 
 
 class Secrets:

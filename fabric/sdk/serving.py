@@ -8,10 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
-from urllib.parse import quote
 
-from fabric.core.errors import BadInput
 from fabric.sdk.later import Later
+from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
     from fabric.api import admin
@@ -166,6 +165,4 @@ def _path(name: str) -> str:
     Raises:
         BadInput: If the name is empty or would lead elsewhere.
     """
-    if not name or name in {".", ".."}:
-        raise BadInput("name the deployment; `fabric deployments` lists them")
-    return f"{wire.DEPLOYED}/{quote(name, safe='')}"
+    return below(wire.DEPLOYED, name, otherwise="name the deployment; `fabric deployments` lists them")

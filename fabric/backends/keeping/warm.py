@@ -16,9 +16,6 @@ from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
 
-KEYS = (env.TOKEN, "MLFLOW_TRACKING_TOKEN")
-"""Variables whose values stay those of the warm cluster: its own key is let in for the work that gets it, so that no
-key is in what Ray shows of an entrypoint."""
 _AT_START = ("RAY_", "OMP_", "MALLOC_", "LD_")
 """How variables begin that processes read when they start: work that sets one of these needs a cluster of its own."""
 
@@ -51,7 +48,7 @@ def fits(wanted: WantedCluster, warm: WantedCluster) -> bool:
 
 def late(wanted: WantedCluster, warm: WantedCluster) -> Mapping[str, str]:
     """What the work must be told besides what the processes were told at their start; no keys."""
-    return {name: value for name, value in wanted.env.items() if name not in KEYS and warm.env.get(name) != value}
+    return {name: value for name, value in wanted.env.items() if name not in env.KEYS and warm.env.get(name) != value}
 
 
 def crowded(

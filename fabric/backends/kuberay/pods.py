@@ -21,9 +21,6 @@ from fabric.workloads.record import Slice
 SERVE_PORT, GCS_PORT, DASHBOARD_PORT = 8000, 6379, 8265
 """Ports in the head's pod: Ray's own defaults, as every cluster has addresses of its own."""
 
-SECRET_VARIABLES = (env.TOKEN, "MLFLOW_TRACKING_TOKEN")
-"""Variables whose values are always kept in the cluster's secret instead of its manifest."""
-
 DRAIN_MARGIN_S = 10
 """Seconds between the end of Ray's drain and the kubelet's SIGKILL."""
 
@@ -159,7 +156,7 @@ def _amounts(part: Slice, group: NodeGroup, sizes: PodAmounts) -> dict[str, str]
 
 def secret_variables(wanted: WantedCluster) -> tuple[str, ...]:
     """The variables of a cluster whose values are kept in its secret, in an order that never changes."""
-    always = tuple(name for name in SECRET_VARIABLES if name in wanted.env)
+    always = tuple(name for name in env.KEYS if name in wanted.env)
     return (*always, *sorted((wanted.hidden & wanted.env.keys()) - set(always)))
 
 

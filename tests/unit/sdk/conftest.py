@@ -3,12 +3,16 @@
 Knows nothing of what is tested.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from fabric.config import env
 from fabric.sdk import client, transport
+from fabric.store.database import open_store
+from tests.unit.control.world import World
 from tests.unit.sdk.fakes import FakeControl
 
 
@@ -30,3 +34,12 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def control() -> FakeControl:
     return FakeControl()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Control itself, without sockets."""
+    engine = open_store(tmp_path / "store")
+    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA synchronous=OFF"))
+    yield World(tmp_path / "store", engine)
+    engine.dispose()

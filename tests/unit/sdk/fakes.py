@@ -79,3 +79,19 @@ class FakeControl:
         if isinstance(chosen, Exception):
             raise chosen
         return chosen(request) if callable(chosen) else chosen
+
+
+class LosesTheFirstAnswer(httpx.ASGITransport):
+    """A connection that breaks once, after the server has done what it was asked by a method."""
+
+    def __init__(self, app: Any, method: str) -> None:
+        super().__init__(app)
+        self._method, self._lost = method, False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, but for the first."""
+        answered = await super().handle_async_request(request)
+        if not self._lost and request.method == self._method:
+            self._lost = True
+            raise httpx.ReadError("reset")
+        return answered

@@ -1,30 +1,20 @@
 """The client against control's own HTTP interface, without sockets: the two agree on every path, header and body."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from fabric.api import admin
 from fabric.core.errors import BadInput, Conflict, Denied, DoesNotFit, NotFound, Unauthenticated
 from fabric.sdk import AsyncClient, Client
 from fabric.sdk.package import pack
-from fabric.store.database import open_store
 from fabric.workloads.states import State
 from tests.unit.control.world import BASE, World
+from tests.unit.sdk.fakes import LosesTheFirstAnswer
 
 SPEC = {"name": "a", "entrypoint": "python a.py"}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    engine = open_store(tmp_path / "store")
-    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA synchronous=OFF"))
-    yield World(tmp_path / "store", engine)
-    engine.dispose()
 
 
 def carrier(world: World) -> httpx.ASGITransport:
@@ -49,17 +39,7 @@ async def test_a_job_is_handed_in_with_its_directory_and_read_back(world: World,
 
 
 async def test_a_repeated_submission_happens_once(world: World) -> None:
-    class LosesTheFirstAnswer(httpx.ASGITransport):
-        lost = False
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            answer = await super().handle_async_request(request)
-            if not self.lost and request.method == "POST":
-                self.lost = True
-                raise httpx.ReadError("reset")
-            return answer
-
-    async with AsyncClient(BASE, transport=LosesTheFirstAnswer(world.app), patience_s=5) as fabric:
+    async with AsyncClient(BASE, transport=LosesTheFirstAnswer(world.app, "POST"), patience_s=5) as fabric:
         view = await fabric.submit({"entrypoint": "python train.py"})
         assert [job.name for job in await fabric.jobs()] == [view.name]
 

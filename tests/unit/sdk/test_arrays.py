@@ -1,28 +1,17 @@
 """Arrays of jobs through the client, against control's own routes without sockets."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from fabric.api.arrays import ArrayView
 from fabric.core.errors import BadInput, Conflict, NotFound, Unavailable
 from fabric.sdk import AsyncClient, Client, arrays
-from fabric.store.database import open_store
 from fabric.workloads.states import State
 from tests.unit.control.world import BASE, World
 
 SPEC = {"name": "sweep", "entrypoint": "python x.py", "array": {"size": 2}}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    engine = open_store(tmp_path / "store")
-    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA synchronous=OFF"))
-    yield World(tmp_path / "store", engine)
-    engine.dispose()
 
 
 @pytest.fixture(autouse=True)

@@ -1,27 +1,17 @@
 """Artifacts through the client: against control's own routes without sockets, and over connections that break."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from fabric.core.errors import BadInput, Conflict, Corrupt, Denied, NotFound, Unavailable
 from fabric.sdk import AsyncClient, Client
-from fabric.store.database import open_store
 from tests.unit.control.world import BASE, World
-from tests.unit.sdk.fakes import ADDRESS, FakeControl
+from tests.unit.sdk.fakes import ADDRESS, FakeControl, LosesTheFirstAnswer
 
 FILE = "GET /api/fabric/artifacts/alpha/a"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    engine = open_store(tmp_path / "store")
-    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA synchronous=OFF"))
-    yield World(tmp_path / "store", engine)
-    engine.dispose()
 
 
 def client(world: World, token: str | None = None) -> AsyncClient:
@@ -137,17 +127,7 @@ async def test_a_file_that_changes_or_comes_no_further_is_given_up(control: Fake
 
 
 async def test_an_upload_is_repeated_from_its_beginning(world: World) -> None:
-    class LosesTheFirstAnswer(httpx.ASGITransport):
-        lost = False
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            answer = await super().handle_async_request(request)
-            if not self.lost and request.method == "PUT":
-                self.lost = True
-                raise httpx.ReadError("reset")
-            return answer
-
-    async with AsyncClient(BASE, transport=LosesTheFirstAnswer(world.app), patience_s=5) as fabric:
+    async with AsyncClient(BASE, transport=LosesTheFirstAnswer(world.app, "PUT"), patience_s=5) as fabric:
         (sent,) = await fabric.artifacts.upload(b"one", "a")
     assert sent.num_bytes == 3
 

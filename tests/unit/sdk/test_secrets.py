@@ -1,24 +1,11 @@
 """Secrets through the client, against control's own routes."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import pytest
-from sqlalchemy import event
 
 from fabric.core.errors import BadInput, Conflict, Denied, NotFound
 from fabric.sdk import AsyncClient
-from fabric.store.database import open_store
 from tests.unit.control.world import BASE, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    engine = open_store(tmp_path / "store")
-    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA synchronous=OFF"))
-    yield World(tmp_path / "store", engine)
-    engine.dispose()
 
 
 def client(world: World, token: str | None = None) -> AsyncClient:
