@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from fastapi import FastAPI, Request
@@ -20,11 +20,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fabric.api.description import OPENAPI
-from fabric.api.gateway import SERVED
+from fabric.api.gateway import SERVED, ServedDeployment, ServedModel
 from fabric.api.openai import answer_to, error_object
 from fabric.api.people import PROJECT_HEADER
 from fabric.config.identity import looks_like_token
-from fabric.core.errors import BadInput, Denied, FabricError, Unauthenticated
+from fabric.core.errors import BadInput, Denied, FabricError, NotFound, Unauthenticated
 from fabric.core.failures import FailedLogins
 from fabric.gateway.counts import to_ask_for
 from fabric.gateway.description import description_of
@@ -33,13 +33,14 @@ from fabric.gateway.follow import Follower
 from fabric.gateway.passing import METHODS, pass_on
 from fabric.gateway.relay import RETRY_AFTER_S, Relayed, Route
 from fabric.gateway.settings import GatewaySettings
-from fabric.gateway.table import Caller
+from fabric.gateway.table import Caller, Table
 from fabric.gateway.tokens import Tokens
 from fabric.gateway.upstream import Upstream
 from fabric.gateway.uses import UsedKeys
 from fabric.telemetry.http import METRICS, Timed
 
 _log = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 _REQUEST_ID = "X-Request-Id"
 _LAST_EVENTS_S = 2.0
 """What streams that outlived the grace have for their last event, in seconds."""
@@ -105,7 +106,7 @@ class Gateway:
             NotFound: If there is no such model.
         """
         caller = await self._let_in(request)
-        return self._follower.table.card(name, caller.project).model_dump()
+        return (await self._sought(lambda table: table.card(name, caller.project))).model_dump()
 
     async def description(self, request: Request) -> Mapping[str, Any]:
         """What the gateway says of its routes.
@@ -128,7 +129,7 @@ class Gateway:
         caller = await self._let_in(request)
         body = await self._body(request)
         asked = _asked_in(body)
-        model = self._follower.table.model(asked["model"], caller.project)
+        model = await self._sought(lambda table: table.model(asked["model"], caller.project))
         more = to_ask_for(asked)
         if more or asked["model"] != model.id:
             body = json.dumps(asked | more | {"model": model.id}).encode()
@@ -158,8 +159,23 @@ class Gateway:
             Unavailable: If they are not ready.
         """
         caller, place = await self._let_in(request), request.path_params
-        deployment = self._follower.table.deployment(place["project"], place["deployment"], caller)
+        deployment = await self._sought(
+            lambda table: table.deployment(place["project"], place["deployment"], caller),
+        )
         return await pass_on(request, deployment, self._services)
+
+    async def _sought(self, seek: Callable[[Table], _Found]) -> _Found:
+        """What a request looks for in the table; before it is refused, control is asked whether that still holds.
+
+        Raises:
+            FabricError: As `seek` does.
+        """
+        with suppress(NotFound, Unauthenticated):
+            found = seek(self._follower.table)
+            if not isinstance(found, ServedModel | ServedDeployment) or found.endpoints:
+                return found
+        await self._follower.refresh()
+        return seek(self._follower.table)
 
     async def _let_in(self, request: Request) -> Caller:
         """Who asks, by a key of the table or a token that control knows.
@@ -192,7 +208,7 @@ class Gateway:
         scheme, _, token = shown.partition(" ")
         if scheme.lower() == "bearer" and looks_like_token(token.strip()):
             return await self._tokens.caller(token.strip(), project, now)
-        caller = self._follower.table.caller(shown, now)
+        caller = await self._sought(lambda table: table.caller(shown, now))
         self.used.note(caller.key, now)
         return caller
 

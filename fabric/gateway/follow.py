@@ -6,8 +6,10 @@ Knows nothing of requests.
 import asyncio
 import json
 import logging
+import math
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,10 @@ _log = logging.getLogger(__name__)
 FILE = "gateway.json"
 """Name of the saved snapshot in the state folder."""
 _PARTIAL = f".{FILE}."
+_PAUSE_S = 0.25
+"""Shortest time between two questions that requests give rise to, in seconds."""
+_SOON_S = 2.0
+"""Longest that a request waits for what control says to such a question, in seconds."""
 
 
 class Follower:
@@ -42,6 +48,8 @@ class Follower:
         _sweep(self._file)
         saved = _read(self._file)
         self._table = None if saved is None else Table(saved)
+        self._turn = asyncio.Lock()
+        self._asked_at = -math.inf
         self.problem: str | None = "control has not been asked yet"
         """Why control's last answer could not be had; None while it answers."""
 
@@ -69,11 +77,32 @@ class Follower:
             # A control that holds questions back has been waited for already, and a change may be followed by another.
             await asyncio.sleep(0.0 if changed else self._settings.poll_s)
 
-    async def ask(self) -> bool:
-        """Ask once; returns whether there was something new."""
-        query = {"version": self._table.snapshot.version, "wait_s": self._settings.hold_s} if self._table else {}
+    async def refresh(self) -> None:
+        """Learn what is true now, for a request that would be refused by what is known.
+
+        Who deploys a model or makes a key may use it as soon as control says that it is there, which is a moment before
+        the gateway hears of it by itself. Requests share a question that is asked after they came.
+        """
+        came = time.monotonic()
+        async with self._turn:
+            if self._asked_at >= came or self.problem is not None:
+                return
+            await asyncio.sleep(self._asked_at + _PAUSE_S - time.monotonic())
+            self._asked_at = time.monotonic()
+            await self.ask(hold_s=0.0, patience_s=_SOON_S)
+
+    async def ask(self, hold_s: float | None = None, patience_s: float = 10.0) -> bool:
+        """Ask once; returns whether there was something new.
+
+        Args:
+            hold_s: How long control may wait for a change, in seconds; by default as set.
+            patience_s: How long its answer may take beyond that, in seconds.
+        """
+        hold_s = self._settings.hold_s if hold_s is None else hold_s
+        known = self._table
+        query = {"version": known.snapshot.version, "wait_s": hold_s} if known else {}
         try:
-            answer = await self._client.get(GATEWAY, params=query, timeout=self._settings.hold_s + 10)
+            answer = await self._client.get(GATEWAY, params=query, timeout=hold_s + patience_s)
             answer.raise_for_status()
             snapshot = GatewaySnapshot.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError) as error:
@@ -82,6 +111,8 @@ class Follower:
         self._note(None)
         if self._table is not None and snapshot == self._table.snapshot:
             return False
+        if self._table is not known and self._table is not None and snapshot.version < self._table.snapshot.version:
+            return True  # An answer that another one has overtaken.
         self._table = Table(snapshot)
         self._save(snapshot)
         _log.info("snapshot %d: %d models, %d keys", snapshot.version, len(snapshot.models), len(snapshot.keys))

@@ -159,3 +159,54 @@ async def test_nothing_half_written_stays_of_a_full_disk_or_a_killed_gateway(
     await world.ready()
     assert world.follower.table.snapshot.version == 1
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_model_that_became_ready_a_moment_ago_is_served_and_not_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"s1": Service()}, told=snapshot(version=4))
+    app = await world.ready()
+    world.control.told = snapshot("s1", version=5)
+    async with client(app, **AUTH) as http:
+        answer = await http.post("/v1/completions", json=ASK)
+    assert answer.json()["choices"][0]["text"] == "hi"
+
+
+async def test_a_model_and_a_key_that_are_new_are_known_at_their_first_use(tmp_path: Path) -> None:
+    world = World(tmp_path, {"s1": Service()}, told=snapshot(version=4, models=(), keys=()))
+    app = await world.ready()
+    world.control.told = snapshot("s1", version=5)
+    async with client(app, **AUTH) as http:
+        assert (await http.get("/v1/models/parrot")).json()["id"] == "parrot"
+        assert (await http.post("/v1/completions", json=ASK)).status_code == 200
+
+
+async def test_many_refusals_ask_control_few_questions_and_those_that_are_served_none(tmp_path: Path) -> None:
+    world = World(tmp_path, {"s1": Service()})
+    app = await world.ready()
+    world.control.asked.clear()
+    async with client(app, **AUTH) as http:
+        assert (await http.post("/v1/completions", json=ASK)).status_code == 200
+        assert world.control.asked == []
+        refused = await asyncio.gather(*(http.post("/v1/completions", json=ASK | {"model": "x"}) for _ in range(40)))
+    assert {answer.status_code for answer in refused} == {404}
+    assert 1 <= len(world.control.asked) <= 2
+
+
+async def test_while_control_is_down_a_refusal_does_not_wait_for_it(tmp_path: Path) -> None:
+    world = World(tmp_path, {"s1": Service()}, told=snapshot(version=4))
+    app = await world.ready()
+    world.control.down = True
+    await world.follower.ask()
+    async with client(app, **AUTH) as http:
+        assert (await http.post("/v1/completions", json=ASK)).status_code == 503
+
+
+async def test_an_answer_that_a_newer_one_has_overtaken_is_not_believed(tmp_path: Path) -> None:
+    world = World(tmp_path, {"s1": Service()}, told=snapshot(version=4))
+    await world.ready()
+    overtaken = world.control.delay(0.2)
+    old = asyncio.create_task(world.follower.ask())
+    await overtaken.wait()
+    world.control.told = snapshot("s1", version=5)
+    await world.follower.ask()
+    assert await old is True
+    assert world.follower.table.snapshot.version == 5

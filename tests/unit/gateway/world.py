@@ -3,6 +3,7 @@
 Knows nothing of sockets: everything runs in this process.
 """
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -57,6 +58,12 @@ class Control:
         self.asked: list[dict[str, str]] = []
         self.people: dict[str, Judged] = {}
         self.heard: list[dict[str, Any]] = []
+        self._slow: tuple[asyncio.Event, float] | None = None
+
+    def delay(self, seconds: float) -> asyncio.Event:
+        """Say to the next question what is true when it is asked, but so much later; set once it was asked."""
+        self._slow = (asyncio.Event(), seconds)
+        return self._slow[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.down:
@@ -68,7 +75,11 @@ class Control:
             answer = JSONResponse(said.model_dump()) if said else Response(status_code=204)
             return await answer(scope, receive, send)
         self.asked.append(dict(request.query_params))
-        await JSONResponse(json.loads(self.told.model_dump_json()))(scope, receive, send)
+        told, slow, self._slow = json.loads(self.told.model_dump_json()), self._slow, None
+        if slow:
+            slow[0].set()
+            await asyncio.sleep(slow[1])
+        await JSONResponse(told)(scope, receive, send)
 
 
 class Service:
