@@ -17,8 +17,8 @@ GOLDEN = TESTS / "golden"
 MACHINE_TIERS = ("ray", "cluster", "gpu")
 WITH_MODELS = {
     "test_engines.py", "test_serve.py", "test_gateway_process.py", "test_finetune.py", "test_prepare.py",
-    "test_plain_ray.py", "test_pretrain.py", "test_service.py",
-    "test_training_faults.py", "test_training_loop.py",
+    "test_plain_ray.py", "test_pretrain.py", "test_resizing.py", "test_service.py", "test_training_faults.py",
+    "test_training_loop.py",
 }  # fmt: skip
 """Files of tests/ray that train or load models for minutes; the tier `models` runs them."""
 

@@ -62,11 +62,11 @@ def test_a_tier_that_may_not_end_in_time_is_not_begun_unless_it_is_asked_for(
     monkeypatch.setattr(tiers, "run_tier", lambda name, extra: tiers.Outcome(name, Counts(1)))
     monkeypatch.setattr(tiers, "ALL_S", 2000.0)
     assert tiers.main([]) == 0
-    assert "cluster: 0 passed, 0 failed, 1 skipped (1 x it may take 2700 s, and 0 s of" in capsys.readouterr().out
+    assert "cluster: 0 passed, 0 failed, 1 skipped (1 x it may take 2100 s, and 0 s of" in capsys.readouterr().out
     assert tiers.main(["cluster"]) == 0
     assert "cluster: 1 passed" in capsys.readouterr().out
     monkeypatch.setattr(tiers, "ALL_S", 4500.0)
-    assert (tiers.too_late("cluster", 1800.0), tiers.too_late("cluster", 1801.0)[:3]) == ("", "it ")
+    assert (tiers.too_late("cluster", 2400.0), tiers.too_late("cluster", 2401.0)[:3]) == ("", "it ")
 
 
 def test_files_are_kept_in_memory_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
