@@ -50,10 +50,10 @@ class TestFakeRayBackend(BackendContract):
         return later
 
     def lose_a_node(self, backend: Backend, cluster: str) -> None:
-        """Kill the process of one slice."""
-        (found,) = [
+        """Kill the process of one slice: the shell itself and not what it may just have forked."""
+        shells = [
             p
             for p in processes.marked((f"{env.STATE}={self.shared.state}", f"{env.CLUSTER}={cluster}"))
             if processes.command(p).startswith("sh -c \ncd")
         ]
-        os.kill(found.pid, signal.SIGKILL)
+        os.kill(min(shells, key=lambda p: (p.started, p.pid)).pid, signal.SIGKILL)
