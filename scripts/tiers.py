@@ -47,10 +47,10 @@ class Tier:
     arguments: tuple[str, ...]
     budget_s: float
     limit_s: float
-    seen_s: float | None = None
-    """What a slow machine was seen to need, where that is far from the budget."""
     prepare: tuple[str, ...] = ()
     """A module and its arguments that are run before, once; its time counts."""
+    seen_s: float | None = None
+    """What a slow machine was seen to need, where that is far from the budget."""
     in_memory: bool = False
     """Whether temporary files are kept in memory where there is room: thousands of small stores wait for no disk."""
 
@@ -101,7 +101,7 @@ TIERS = {
     "ray": Tier(("-m", "ray and not models", *THREE, *LOOPBACK), 900, 3000),
     "models": Tier(("-m", "models", *THREE, *LOOPBACK), 900, 3000),
     # The first time, the rig's programs are built.
-    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3000, 2100, ("scripts.rigging", "build")),
+    "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3000, ("scripts.rigging", "build"), 2100),
     "gpu": Tier(("-m", "gpu", *SERIAL, "--timeout=600"), 1800, 3600),
 }
 
