@@ -11,8 +11,11 @@ from fabric.store.database import open_store
 from tests.postgres import Postgres, emptied, postgres, programs
 from tests.ray.live import Live
 
-LONGEST = ("test_resizing.py", "test_stock_cli.py", "test_drain.py", "test_kills.py", "test_same_answers.py",
-           "test_training_faults.py", "test_faults.py", "test_told.py")  # fmt: skip
+LONGEST = (
+    "test_resizing.py", "test_stock_cli.py", "test_same_answers.py", "test_faults.py", "test_kills.py", "test_drain.py",
+    "test_local_backend.py", "test_told.py", "test_stock_serve.py", "test_training_faults.py", "test_pretrain.py",
+    "test_engines.py", "test_prepare.py",
+)  # fmt: skip
 """Files that take minutes; begun first, so that nobody waits for one of them at the end."""
 
 
