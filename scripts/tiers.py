@@ -62,9 +62,9 @@ ANYWHERE = "not ray and not cluster and not gpu"
 CHECKED = tuple(f"--ignore=tests/{folder}" for folder in ("architecture", "docs"))
 NO_SOCKETS = ("--disable-socket", "--allow-unix-socket")
 SERIAL = ("-p", "no:randomly", "-p", "no:xdist")
-# Starting Ray is a chain of processes that wait for each other; three files side by side use both cores. Files in the
-# order of tests/ray/conftest.py: by the number of tests, as xdist has it, the longest test comes last and alone.
-THREE = ("-p", "no:randomly", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+# Files side by side, in the order of tests/ray/conftest.py: by the number of tests, as xdist has it, the longest test
+# comes last and alone.
+BESIDE = ("-p", "no:randomly", "--dist", "loadfile", "--no-loadscope-reorder")
 # Who is done early takes over what the other has not begun.
 STEALING = ("-n", "2", "--dist", "worksteal")
 LOOPBACK = ("--allow-hosts=127.0.0.1,::1,localhost", "--allow-unix-socket", "--timeout=300")
@@ -98,8 +98,9 @@ TIERS = {
         2400,
         in_memory=True,
     ),
-    "ray": Tier(("-m", "ray and not models", *THREE, *LOOPBACK), 900, 3000),
-    "models": Tier(("-m", "models", *THREE, *LOOPBACK), 900, 3000),
+    # Starting Ray is a chain of processes that wait for each other: it takes three to use both cores.
+    "ray": Tier(("-m", "ray and not models", "-n", "3", *BESIDE, *LOOPBACK), 900, 3000),
+    "models": Tier(("-m", "models", "-n", "2", *BESIDE, *LOOPBACK), 900, 3000),
     # The first time, the rig's programs are built.
     "cluster": Tier(("-m", "cluster", *SERIAL, "--timeout=600"), 2700, 3000, ("scripts.rigging", "build"), 2100),
     "gpu": Tier(("-m", "gpu", *SERIAL, "--timeout=600"), 1800, 3600),
