@@ -25,8 +25,6 @@ _log = logging.getLogger(__name__)
 FILE = "gateway.json"
 """Name of the saved snapshot in the state folder."""
 _PARTIAL = f".{FILE}."
-_PAUSE_S = 0.25
-"""Shortest time between two questions that requests give rise to, in seconds."""
 _SOON_S = 2.0
 """Longest that a request waits for what control says to such a question, in seconds."""
 
@@ -87,7 +85,7 @@ class Follower:
         async with self._turn:
             if self._asked_at >= came or self.problem is not None:
                 return
-            await asyncio.sleep(self._asked_at + _PAUSE_S - time.monotonic())
+            await asyncio.sleep(self._asked_at + self._settings.hurry_s - time.monotonic())
             self._asked_at = time.monotonic()
             await self.ask(hold_s=0.0, patience_s=_SOON_S)
 

@@ -23,6 +23,8 @@ class GatewaySettings(Settings):
     """How long an endpoint that did not answer is tried last, in seconds."""
     poll_s: float = Field(default=1.0, gt=0)
     """Pause between two questions to control when it does not hold them back or does not answer, in seconds."""
+    hurry_s: float = Field(default=0.25, gt=0)
+    """Shortest time between two questions to control that refused requests give rise to, in seconds."""
     hold_s: float = Field(default=20.0, ge=0)
     """How long control is asked to wait for a change, in seconds."""
     grace_s: float = Field(default=20.0, ge=0)

@@ -28,7 +28,7 @@ from tests.asgi import Hosts
 
 KEY = "sk-good"
 SECRET = "between-us"
-QUICK = GatewaySettings(hold_s=0.0, poll_s=0.01, rest_s=10.0)
+QUICK = GatewaySettings(hold_s=0.0, poll_s=0.01, hurry_s=0.01, rest_s=10.0)
 
 
 def key(text: str = KEY, expires_at: float | None = None) -> KeyView:
