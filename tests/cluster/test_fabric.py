@@ -116,7 +116,9 @@ def two_nodes(live: OnRig, folder: Path, name: str, end: Path) -> None:
         {"name": "trainers", "count": 1, "tier": "gpu", "cpus": 1, "gpus": 1, "memory": "2 GiB"},
         {"name": "loaders", "count": 1, "tier": "commodity", "cpus": 1, "memory": "2 GiB"},
     ]
-    work = {"entrypoint": f"python two_nodes.py {end}", "runtime_env": {"working_dir": str(folder)}}
+    # Ray's driver takes what two ranks say for one thing said twice, and holds it back until something else is said.
+    environment = {"working_dir": str(folder), "env_vars": {"RAY_DEDUP_LOGS": "0"}}
+    work = {"entrypoint": f"python two_nodes.py {end}", "runtime_env": environment}
     live.fabric("submit", str(spec_file(folder, name=name, groups=groups, **work)))
 
 
