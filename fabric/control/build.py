@@ -31,6 +31,7 @@ from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
 from fabric.control.callers import Role
+from fabric.control.deployments import finish_replacements
 from fabric.control.drained_backend import DrainedBackend
 from fabric.control.draining import Drains, Emptying
 from fabric.control.endings import Endings
@@ -202,11 +203,7 @@ def running(
 
     def begin() -> None:
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
-        # What uploads left that ended with an earlier control; those of others must not be under way any more.
-        packages.sweep()
-        artifacts.sweep()
-        for correction in acts.reconcile():
-            _log.warning("the ledger was brought to what is held: %s", correction)
+        _finish_what_was_begun(acts, packages, artifacts)
         use_projects()
         for part in (backend, mlflow, thread, warmer, notifier, pruner):
             part.start()
@@ -244,6 +241,16 @@ def running(
         if candidate is not None:
             candidate.end()
         onlookers.close()
+
+
+def _finish_what_was_begun(records: SqlRecords, packages: Shelves, artifacts: Artifacts) -> None:
+    """Bring to an end what an earlier control was killed in the middle of."""
+    # What uploads left; those of others must not be under way any more.
+    packages.sweep()
+    artifacts.sweep()
+    for correction in records.reconcile():
+        _log.warning("the ledger was brought to what is held: %s", correction)
+    finish_replacements(records)
 
 
 def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:

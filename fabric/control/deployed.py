@@ -13,7 +13,7 @@ from fabric.core.errors import BadInput
 from fabric.scheduler.ports import ClusterView
 from fabric.serve.endpoints import KEEP_ALIVE_S
 from fabric.workloads.record import Record
-from fabric.workloads.spec import ServeSpec
+from fabric.workloads.spec import ServeSpec, WorkloadSpec
 from fabric.workloads.states import State
 
 GROUP_LABEL = "fabric/group"
@@ -31,11 +31,11 @@ _SERVES = frozenset({State.STARTING, State.RUNNING, State.RESIZING})
 """States in which what the cluster says of its applications is true."""
 
 
-def deployment_of(record: Record) -> str | None:
+def deployment_of(spec: WorkloadSpec) -> str | None:
     """The deployment that a service is a revision of; None if it is of none."""
-    if record.spec.serve is not None:
-        return record.spec.serve.deployment
-    return record.spec.service.deployment if record.spec.service else None
+    if spec.serve is not None:
+        return spec.serve.deployment
+    return spec.service.deployment if spec.service else None
 
 
 def serve_of(record: Record) -> ServeSpec:

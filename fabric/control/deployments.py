@@ -3,21 +3,26 @@
 Knows nothing of HTTP or Ray; a deployment has no record of its own, it is its newest workload.
 """
 
+import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fabric.api.serve import DEFAULT_DEPLOYMENT
 from fabric.control.callers import Caller, Permission, Role
-from fabric.control.deployed import NOTHING, details_of, serve_of
+from fabric.control.deployed import NOTHING, deployment_of, details_of, serve_of
+from fabric.control.ports import Workloads
 from fabric.control.service import Service
 from fabric.control.spec_from_serve import spec_from_serve
 from fabric.core.errors import BadInput, Conflict, Denied, NotFound
 from fabric.core.ids import check_name
 from fabric.workloads.record import Record
+from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
+
+_log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 10_000
 """Services among which a deployment is looked for."""
@@ -63,11 +68,11 @@ class Deployments:
         spec = spec.model_copy(update={"project": project, "name": name})
         with self.one_at_a_time:
             earlier = self._records(caller, project, target.deployment)
-            if any(serve_of(record).config == document for record in earlier if _is_live(record)):
-                return
-            self._refuse_a_models(project, target.deployment, caller)
-            made = self._service.submit(spec, caller)
-            retire(self._service, earlier, made.name, caller)
+            present = next((record for record in earlier if _is_live(record)), None)
+            if present is None or serve_of(present).config != document:
+                refuse_another_kind(spec, self._services(caller))
+                earlier = [self._service.submit(spec, caller), *earlier]
+            retire(self._service, earlier, caller)
 
     def details(self, caller: Caller, target: Target) -> dict[str, Any]:
         """A deployment in the form in which Serve describes itself; nothing deployed is no error."""
@@ -113,21 +118,6 @@ class Deployments:
             )
         self._service.scale(record.name, replicas, caller)
 
-    def _refuse_a_models(self, project: str, deployment: str, caller: Caller) -> None:
-        """Refuse to take the place of a model that is served under the name.
-
-        Raises:
-            Conflict: If there is one.
-        """
-        for record in self._service.list(caller, _SHOWN, MOST_LOOKED_AT, kind="service"):
-            service = record.spec.service
-            if service and _is_live(record) and (record.spec.project, service.deployment) == (project, deployment):
-                raise Conflict(
-                    f"deployment {deployment} of project {project} serves {service.model}. Choose another name, or "
-                    f"stop {record.name} first.",
-                    deployment=deployment,
-                )
-
     def _newest(self, caller: Caller, target: Target) -> Record | None:
         found = self._records(caller, project_of(caller, target), target.deployment)
         return next(iter(found), None)
@@ -135,27 +125,77 @@ class Deployments:
     def _records(self, caller: Caller, project: str, deployment: str) -> Sequence[Record]:
         """Workloads of a deployment that have not been ended by somebody, newest first."""
         check_name(deployment, "deployment")
-        found = self._service.list(caller, _SHOWN, MOST_LOOKED_AT, kind="service")
         return [
             record
-            for record in found
+            for record in self._services(caller)
             if record.spec.serve and (record.spec.project, record.spec.serve.deployment) == (project, deployment)
         ]
 
+    def _services(self, caller: Caller) -> Sequence[Record]:
+        return self._service.list(caller, _SHOWN, MOST_LOOKED_AT, kind="service")
 
-def retire(service: Service, records: Iterable[Record], by: str, caller: Caller) -> None:
-    """End the revisions of a deployment that a new one takes the place of.
+
+def retire(service: Service, revisions: Sequence[Record], caller: Caller) -> None:
+    """End the revisions that a newer one has taken the place of.
 
     Args:
         service: The use cases.
-        records: The revisions.
-        by: The new one.
-        caller: Who deployed it.
+        revisions: Of one deployment or of several, newest first.
+        caller: Who deployed.
     """
+    for record, newest in _replaced(revisions):
+        with suppress(Conflict, NotFound):  # it ended, or was deleted, just now
+            service.stop(record.name, caller, _why(newest))
+
+
+def refuse_another_kind(spec: WorkloadSpec, records: Sequence[Record]) -> None:
+    """Refuse to let applications take the place of a model, or a model that of applications.
+
+    Args:
+        spec: What is to be deployed, its project filled in.
+        records: Services among which may be what runs under its name now.
+
+    Raises:
+        Conflict: If that is of the other kind.
+    """
+    name, project = deployment_of(spec), spec.project
     for record in records:
-        if _is_live(record):
-            with suppress(Conflict, NotFound):  # it ended, or was deleted, just now
-                service.stop(record.name, caller, f"replaced by {by}, deployed by {caller.name}")
+        runs = record.spec
+        here = _is_live(record) and (runs.project, deployment_of(runs)) == (project, name)
+        if here and runs.service and spec.serve:
+            raise Conflict(
+                f"deployment {name} of project {project} serves {runs.service.model}. Choose another name, or stop "
+                f"{record.name} first.",
+                deployment=name,
+            )
+        if here and runs.serve and spec.service:
+            raise Conflict(
+                f"{name} is a deployment of Serve applications in project {project}. Choose another name, or end it "
+                "with `serve shutdown` first.",
+                deployment=name,
+            )
+
+
+def finish_replacements(workloads: Workloads) -> None:
+    """End the revisions that an earlier control recorded a newer one for, and did not come to end."""
+    for record, newest in _replaced(workloads.services()[::-1]):
+        _log.warning("%s runs on beside %s, which has taken its place, and is ended", record.name, newest.name)
+        workloads.request_stop(record.name, _why(newest))
+
+
+def _replaced(records: Sequence[Record]) -> Iterator[tuple[Record, Record]]:
+    """Of services, newest first, the live ones that are no longer what their deployment is, each with what is."""
+    newest: dict[tuple[str, str], Record] = {}
+    for record in records:
+        name = deployment_of(record.spec)
+        if name is not None and _is_live(record):
+            present = newest.setdefault((record.spec.project, name), record)
+            if present is not record:
+                yield record, present
+
+
+def _why(newest: Record) -> str:
+    return f"replaced by {newest.name}, deployed by {newest.submitted_by}"
 
 
 def _is_live(record: Record) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fabric.api.deployments import DeploymentList, DeploymentView, RevisionView
 from fabric.control.callers import Caller, Permission
 from fabric.control.deployed import deployment_of
-from fabric.control.deployments import MOST_LOOKED_AT, Target, project_of, retire
+from fabric.control.deployments import MOST_LOOKED_AT, Target, project_of, refuse_another_kind, retire
 from fabric.control.service import Service
 from fabric.control.views import message_of
 from fabric.core.errors import Conflict, NotFound
@@ -37,22 +37,17 @@ class Revisions:
 
         Raises:
             BadInput: If it can never run; DoesNotFit if no node could ever hold it.
-            Conflict: If the name is taken, or the deployment is one of Serve applications.
+            Conflict: If the name is taken, or the deployment is one of another kind.
             Denied: If the caller may not submit to the project.
             NotFound: If it comes after a job, or serves a model, that does not exist.
         """
-        deployment = spec.service.deployment if spec.service else None
+        deployment = deployment_of(spec)
         if deployment is None:
             return self._service.submit(spec, caller, idempotency_key)
         with self._one_at_a_time:
             project = caller.project or spec.project
             earlier = self._found(caller, project, deployment)
-            if any(record.spec.serve and not record.state.final for record in earlier):
-                raise Conflict(
-                    f"{deployment} is a deployment of Serve applications in project {project}. Choose another name, or "
-                    "end it with `serve shutdown` first.",
-                    deployment=deployment,
-                )
+            refuse_another_kind(spec.model_copy(update={"project": project}), earlier)
             return self._in_place_of(earlier, spec, caller, idempotency_key)
 
     def list(self, caller: Caller, project: str | None = None) -> DeploymentList:
@@ -65,7 +60,7 @@ class Revisions:
             caller.require_project(project)
         newest: dict[tuple[str, str], Record] = {}
         for record in self._service.list(caller, None, MOST_LOOKED_AT, kind="service"):
-            if (name := deployment_of(record)) is not None and project in (None, record.spec.project):
+            if (name := deployment_of(record.spec)) is not None and project in (None, record.spec.project):
                 newest.setdefault((record.spec.project, name), record)
         shown = tuple(self._view([newest[key]], caller) for key in sorted(newest))
         return DeploymentList(deployments=shown)
@@ -108,10 +103,9 @@ class Revisions:
     ) -> Record:
         """Submit a revision and end those before it."""
         made = self._service.submit(spec, caller, idempotency_key)
-        names = [record.name for record in earlier]
         # A submission that is repeated is one of those, and must not end what came after it.
-        before = earlier[names.index(made.name) + 1 :] if made.name in names else earlier
-        retire(self._service, before, made.name, caller)
+        known = any(record.name == made.name for record in earlier)
+        retire(self._service, earlier if known else [made, *earlier], caller)
         return made
 
     def _chosen(self, found: Sequence[Record], deployment: str, to: str | None) -> Record:
@@ -152,7 +146,7 @@ class Revisions:
         Raises:
             Conflict: If it never began, and so nobody knows what it meant.
         """
-        spec, name = record.spec, deployment_of(record) or record.name
+        spec, name = record.spec, deployment_of(record.spec) or record.name
         changes: dict[str, object] = {"name": self._service.made_up_name(name)}
         if spec.service is not None:
             pinned = self._pinned(record)
@@ -185,12 +179,12 @@ class Revisions:
 
     def _found(self, caller: Caller, project: str, deployment: str) -> Sequence[Record]:
         found = self._service.list(caller, None, MOST_LOOKED_AT, kind="service")
-        return [r for r in found if r.spec.project == project and deployment_of(r) == deployment]
+        return [r for r in found if r.spec.project == project and deployment_of(r.spec) == deployment]
 
     def _view(self, found: Sequence[Record], caller: Caller) -> DeploymentView:
         first = found[0]
         return DeploymentView(
-            name=deployment_of(first) or first.name,
+            name=deployment_of(first.spec) or first.name,
             project=first.spec.project,
             kind="serve" if first.spec.serve else "model",
             revisions=tuple(self._revision(record, caller) for record in found),

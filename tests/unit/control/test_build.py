@@ -1,5 +1,6 @@
 """How the parts of control are opened."""
 
+import shutil
 from pathlib import Path
 
 from fabric.backends.keeping.keeper import Surroundings
@@ -10,9 +11,11 @@ from fabric.config.windows import Window
 from fabric.control.build import Outside, lease_of, loop_settings, running
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Door
-from fabric.store.database import open_store
+from fabric.store.database import DATABASE, engine_at, open_store
 from fabric.store.packages import TEMPORARY
-from tests.builders import tiny_site
+from fabric.store.records import SqlRecords
+from fabric.workloads.spec import ServiceSpec
+from tests.builders import job, record, tiny_site
 from tests.fake_backend import FakeBackend, NothingWarm
 from tests.fake_control import FakeMlflow
 
@@ -48,6 +51,20 @@ def test_a_control_alone_acts_at_once_and_sweeps_uploads_that_ended_with_an_earl
         assert made[0].life == ["begun"]
         assert not half.exists()
     assert made[0].life == ["begun", "ended"]
+
+
+def test_a_control_that_starts_finishes_replacements_that_a_kill_came_into(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    engine = engine_at(f"sqlite:///{shutil.copy(empty_database, tmp_path / DATABASE)}")
+    records = SqlRecords(engine)
+    for name in ("one", "two"):
+        chat = ServiceSpec(model="play", engine="echo", deployment="chat")
+        records.submit(record(job(name, "", kind="service", service=chat)))
+    with running(tiny_site(), tmp_path, Outside(FakeClusters, FakeMlflow)):
+        assert records.get("one").stop_reason.startswith("replaced by two")
+        assert not records.get("two").stop_requested
+    engine.dispose()
 
 
 def test_only_a_shared_database_has_a_lease(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from fabric.api.admin import ModelVersionView
+from fabric.control.callers import LOCAL_ADMIN
+from fabric.control.deployments import finish_replacements
 from fabric.control.models import Models
 from fabric.workloads.record import Record
+from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
 from tests.unit.control.world import World
 
@@ -164,6 +167,16 @@ def test_models_and_applications_do_not_take_each_others_names(world: World) -> 
     client.put("/deployments/shop" + SERVE, json=ECHO)
     refused = deploy(world, "two", deployment="shop")
     assert (refused.status_code, "deployment of Serve applications" in refused.json()["message"]) == (409, True)
+    spec = {"kind": "service", "serve": {"config": ECHO}}
+    refused = client.post("/api/fabric/workloads", json={"spec": spec})
+    assert (refused.status_code, "serves play@champion" in refused.json()["message"]) == (409, True)
+
+
+def test_applications_that_come_as_a_workload_take_the_place_of_those_before_too(world: World) -> None:
+    world.client().put(SERVE, json=ECHO)
+    spec = {"name": "mine", "kind": "service", "serve": {"config": OTHER}}
+    assert world.client().post("/api/fabric/workloads", json={"spec": spec}).status_code == 200
+    assert [record.name for record in live(world)] == ["mine"]
 
 
 def test_every_deployment_is_listed_with_what_it_serves_now(world: World) -> None:
@@ -185,6 +198,35 @@ def test_a_repeated_submission_does_not_end_what_came_after_it(world: World) -> 
     deploy(world, "two")
     again = world.client().post("/api/fabric/workloads", json={"spec": spec}, headers=keyed).json()["name"]
     assert (again, [record.name for record in live(world)]) == (first, ["two"])
+
+
+def begin(world: World, name: str, project: str = "default", deployment: str | None = "chat") -> None:
+    """Record a revision and go no further, as a control does that is killed there."""
+    section = {"model": "play", "deployment": deployment}
+    spec = {"name": name, "kind": "service", "project": project, "service": section}
+    world.service.submit(WorkloadSpec.model_validate(spec), LOCAL_ADMIN)
+
+
+def test_a_replacement_that_a_kill_came_into_is_finished_at_the_next_start(world: World) -> None:
+    for name in ("one", "two", "three"):
+        begin(world, name)
+    begin(world, "theirs", project="beta")
+    begin(world, "alone", deployment=None)
+    begin(world, "alone-too", deployment=None)
+    finish_replacements(world.records)
+    assert {record.name for record in live(world)} == {"three", "theirs", "alone", "alone-too"}
+    assert world.records.get("one").stop_reason == "replaced by three, deployed by local administrator"
+    finish_replacements(world.records)
+    assert len(live(world)) == 4
+
+
+def test_a_replacement_that_went_wrong_halfway_is_finished_when_it_is_repeated(world: World) -> None:
+    begin(world, "one")
+    spec = {"kind": "service", "service": {"model": "play", "deployment": "chat"}}
+    asked: dict[str, Any] = {"json": {"spec": spec}, "headers": {"Idempotency-Key": "k"}}
+    world.service.submit(WorkloadSpec.model_validate(spec), LOCAL_ADMIN, "k")
+    made = world.client().post("/api/fabric/workloads", **asked).json()["name"]
+    assert [record.name for record in live(world)] == [made]
 
 
 def test_nobody_sees_or_turns_back_another_projects_deployment(make_world: Callable[..., World]) -> None:

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from fabric.control.callers import LOCAL_ADMIN
+from fabric.control.deployed import serve_of
+from fabric.control.spec_from_serve import spec_from_serve
 from fabric.scheduler.ports import ClusterView, Phase
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
-from tests.unit.control.world import START, World
+from tests.unit.control.world import SITE, START, World
 
 PATH = "/api/serve/applications/"
 CONFIG: dict[str, Any] = {"applications": [{"import_path": "mine:app", "args": {"a": 1}}]}
@@ -68,6 +71,16 @@ def test_the_same_again_changes_nothing_and_another_replaces_it(world: World) ->
     world.change(first.name, State.CANCELLED)
     world.client().put(PATH, json=OTHER)
     assert len(services(world)) == 2
+
+
+@pytest.mark.parametrize("again", [CONFIG, OTHER], ids=["the older", "the newer"])
+def test_of_two_that_a_kill_left_the_one_that_is_deployed_next_stays(world: World, again: dict[str, Any]) -> None:
+    for config in (CONFIG, OTHER):
+        world.service.submit(spec_from_serve(config, SITE, "default"), LOCAL_ADMIN)
+        world.clock.at += 1
+    world.client().put(PATH, json=again)
+    live = [serve_of(record).config for record in services(world) if not record.stop_requested]
+    assert live == [again]
 
 
 def test_each_name_is_a_deployment_of_its_own_however_it_is_said(world: World) -> None:
