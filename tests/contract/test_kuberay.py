@@ -10,13 +10,13 @@ import pytest
 
 from fabric.backends.keeping.keeper import Surroundings
 from fabric.backends.keeping.layout import Layout
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS
+from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Kind, Object, Patch
 from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.layout import written_layout
 from fabric.backends.kuberay.pod_head import PodHead
-from fabric.core.errors import ClusterLost
+from fabric.core.errors import ClusterLost, Unavailable
 from fabric.core.resources import Resources
-from fabric.scheduler.ports import Backend, WantedCluster
+from fabric.scheduler.ports import Backend, Outcome, WantedCluster
 from fabric.workloads.record import Grant
 from tests.builders import FakeLogs, FakePackages, piece, wanted
 from tests.contract.warm_contract import WarmContract
@@ -130,6 +130,31 @@ class TestKubeRayBackend(WarmContract):
         layout = written_layout(api.get(RAY_CLUSTERS, wanted.name))
         assert set(layout.slices) == {part.name for part in wanted.grant.slices}
         assert not layout.leaving
+
+    def test_a_lease_that_was_written_down_and_not_answered_leaves_one_cluster_to_its_work(
+        self, backend: KubeRayBackend
+    ) -> None:
+        self.waiting(backend, "warm-1")
+        api, answered = self._rays.api, self._rays.api.patch
+
+        def lost(kind: Kind, name: str, patch: Patch) -> Object:
+            answered(kind, name, patch)
+            raise Unavailable("Kubernetes did not answer")
+
+        api.patch = lost  # type: ignore[method-assign]
+        api.refuses["delete", RAY_CLUSTERS.plural] = Unavailable("nor does it now")
+        backend.realise(self.work(self.stays))
+        api.patch = answered  # type: ignore[method-assign]
+        self.until(backend, "late-1", lambda view: view.outcome is Outcome.RUNNING)
+        again = self.restarted(backend)
+        assert isinstance(again, KubeRayBackend)
+        assert written_layout(api.get(RAY_CLUSTERS, "warm-1")).name == "late-1"
+        self.until(again, "late-1", lambda view: view.outcome is Outcome.RUNNING)
+        api.refuses.clear()
+        again.end_warm(self.patience_s)
+        assert api.named(RAY_CLUSTERS) == ["late-1"]
+        assert self.until(again, "late-1", lambda view: True).outcome is Outcome.RUNNING
+        self.gone(again, "late-1")
 
     def lose_a_node(self, backend: Backend, cluster: str) -> None:
         """Take the worker's pod away."""

@@ -32,6 +32,8 @@ class KeptClusters(ABC, Generic[N]):
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._keepers: dict[str, Keeper[N]] = {}
+        self._doubtful: dict[str, str] = {}
+        """Warm clusters that may have been written down as this work's, though nobody was told so."""
         self._sightings = Sightings()
         self._lock = threading.Lock()
 
@@ -40,6 +42,7 @@ class KeptClusters(ABC, Generic[N]):
         with self._lock:
             for name in [name for name, keeper in self._keepers.items() if keeper.done]:
                 del self._keepers[name]
+                self._doubtful.pop(name, None)
             return {name: keeper.view for name, keeper in self._keepers.items() if not keeper.layout.warm}
 
     def warm(self) -> Mapping[str, tuple[Slice, ...]]:
@@ -136,6 +139,8 @@ class KeptClusters(ABC, Generic[N]):
 
     def _lease(self, wanted: WantedCluster) -> bool:
         """Give work a warm cluster that is what it was granted; whether there is one."""
+        if wanted.name in self._doubtful.values():
+            return False  # two that say they are its own would be one too many for a fabric that adopts them
         for name, keeper in self._warm():
             known = keeper.wanted
             if known is None or keeper.view.phase is not Phase.READY or not fits(wanted, known):
@@ -144,14 +149,26 @@ class KeptClusters(ABC, Generic[N]):
                 # Its key opens control for this work before the work can use it.
                 self._around.let_in(known, wanted)
                 self._around.logs.begin(wanted.workload, wanted.attempt)
-                keeper.lease(wanted, late(wanted, known), self._output)
             except (OSError, FabricError) as error:
                 _log.warning("%s does not get the warm cluster %s: %s", wanted.name, name, error)
                 continue
-            self._keepers[wanted.name] = self._keepers.pop(name)
-            _log.info("%s gets the warm cluster %s", wanted.name, name)
-            return True
+            return self._given(name, wanted, late(wanted, known))
         return False
+
+    def _given(self, name: str, wanted: WantedCluster, told: Mapping[str, str]) -> bool:
+        """Write down that a warm cluster is now some work's; whether that is so."""
+        keeper = self._keepers[name]
+        try:
+            keeper.lease(wanted, told, self._output)
+        except (OSError, FabricError) as error:
+            # It may be written down all the same, where only the answer was lost: so nobody may get it any more.
+            _log.warning("%s does not get the warm cluster %s, which leaves: %s", wanted.name, name, error)
+            self._doubtful[name] = wanted.name
+            keeper.leave()
+            return False
+        self._keepers[wanted.name] = self._keepers.pop(name)
+        _log.info("%s gets the warm cluster %s", wanted.name, name)
+        return True
 
     def _make_room(self, parts: Sequence[Slice]) -> None:
         """Let warm clusters leave where these slices have no room beside them."""
@@ -178,6 +195,12 @@ class KeptClusters(ABC, Generic[N]):
     def _keep(self, keeper: Keeper[N]) -> None:
         self._keepers[keeper.layout.name] = keeper
         keeper.start()
+
+    def _keep_found(self, keeper: Keeper[N]) -> None:
+        """Keep a cluster that an earlier fabric left; a warm one leaves, as whoever knew its key is gone."""
+        self._keep(keeper)
+        if keeper.layout.warm:
+            keeper.leave()
 
     def _resize(self, keeper: Keeper[N], wanted: WantedCluster) -> None:
         """Make a cluster that is there what its grant has become: slices leave, then others come in their place.

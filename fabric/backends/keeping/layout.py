@@ -3,8 +3,8 @@
 Knows nothing of processes or pods: values in, values out, kept where an adopting fabric finds them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Self
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Self, TypeVar
 
 from fabric.config.settings import Settings
 from fabric.core.quantity import Bytes, MilliCpus, MilliGpus
@@ -73,6 +73,11 @@ class Layout(Settings):
         changes = {"name": wanted.name, "workload": wanted.workload, "attempt": wanted.attempt, "born": wanted.born}
         return self.model_copy(update={**changes, "warm": False, "made_as": self.mark, "late": dict(late)})
 
+    def taken_back(self) -> Self:
+        """The same cluster as it was before it was leased: nobody's."""
+        changes = {"name": self.mark, "workload": self.mark, "attempt": 1}
+        return self.model_copy(update={**changes, "warm": True, "made_as": "", "late": {}})
+
     def start_of(self, name: str) -> str:
         """What tells the present Ray node of a slice from earlier ones; empty where nothing does."""
         return ""
@@ -117,6 +122,24 @@ class Layout(Settings):
             Slice(name, "", self.nodes[name], "", 1, Resources(MilliCpus(cpus), MilliGpus(gpus), Bytes(memory)))
             for name, (cpus, gpus, memory) in self.amounts.items()
         )
+
+
+L = TypeVar("L", bound=Layout)
+
+
+def one_of_a_name(found: Sequence[L]) -> Iterator[L]:
+    """Clusters that an earlier fabric left, of which only one is any work's.
+
+    Where that fabric was not told that a lease was written down, its work got another cluster, which was made for it:
+    then what was leased is nobody's.
+    """
+    theirs = {layout.name for layout in found if not layout.made_as}
+    for layout in found:
+        if not layout.made_as:
+            yield layout
+        else:
+            yield layout.taken_back() if layout.name in theirs else layout
+            theirs.add(layout.name)
 
 
 def amounts_of(resources: Resources) -> tuple[int, int, int]:

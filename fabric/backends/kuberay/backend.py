@@ -12,15 +12,16 @@ from weakref import WeakValueDictionary
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.layout import one_of_a_name
 from fabric.backends.keeping.ports import Output
 from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_clusters import AdoptedClusters
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adopter import Adopter, Reception
-from fabric.backends.kuberay.api import JOBS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, KubeApi, Object
+from fabric.backends.kuberay.api import JOBS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, KubeApi
 from fabric.backends.kuberay.cordons import Cordons
-from fabric.backends.kuberay.layout import layout_of, written_layout
+from fabric.backends.kuberay.layout import PodLayout, layout_of, written_layout
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.nodes import Seen, node_facts, nodes_seen
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
@@ -108,8 +109,10 @@ class KubeRayBackend(KeptClusters[RayPods]):
                 raise mirror.problem or Unavailable(f"Kubernetes listed nothing within {_FIRST_LOOK_S:g} s")
         # Before anybody can ask: a thousand nodes take a while to read, and work must not be refused meanwhile.
         self.nodes()
-        for name, cluster in sorted(self._surface.clusters.objects().items()):
-            self._adopt(name, cluster)
+        for layout in one_of_a_name(list(self._left())):
+            pods = RayPods(layout, self._surface)
+            pods.adopt()
+            self._keep_found(self._keeper(pods))
         self._cordons.start()
         if self._vetter is not None:
             self._vetter.start()
@@ -192,23 +195,17 @@ class KubeRayBackend(KeptClusters[RayPods]):
         """
         self._cordons.want(reasons)
 
-    def _adopt(self, name: str, cluster: Object) -> None:
-        if "deletionTimestamp" in cluster["metadata"]:
-            return
-        try:
-            layout = written_layout(cluster)
-        except BadConfig as error:
-            # Another version wrote it. It cannot be kept, and must not run on beside its workload's next attempt.
-            _log.warning("%s; it is deleted", error.message)
-            self._surface.api.delete(RAY_CLUSTERS, name)
-            return
-        pods = RayPods(layout, self._surface)
-        pods.adopt()
-        keeper = self._keeper(pods)
-        self._keep(keeper)
-        if layout.warm:
-            # Whoever started it knew its key, and is gone.
-            keeper.leave()
+    def _left(self) -> Iterator[PodLayout]:
+        """What RayClusters that an earlier fabric made are, but for those that are being deleted."""
+        for name, cluster in sorted(self._surface.clusters.objects().items()):
+            if "deletionTimestamp" in cluster["metadata"]:
+                continue
+            try:
+                yield written_layout(cluster)
+            except BadConfig as error:
+                # Another version wrote it. It cannot be kept, and must not run on beside its workload's next attempt.
+                _log.warning("%s; it is deleted", error.message)
+                self._surface.api.delete(RAY_CLUSTERS, name)
 
     def _launch(self, wanted: WantedCluster) -> None:
         if not wanted.warm:

@@ -8,13 +8,13 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.keeper import Keeper, Surroundings
-from fabric.backends.keeping.layout import amounts_of, head_first
+from fabric.backends.keeping.layout import amounts_of, head_first, one_of_a_name
 from fabric.backends.keeping.ports import Output
 from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.local import processes
@@ -51,20 +51,19 @@ class LocalBackend(KeptClusters[Slices]):
     def start(self) -> None:
         """Adopt every cluster that an earlier fabric with the same state folder left."""
         self._clusters.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for layout in one_of_a_name(list(self._left())):
+            slices = self._slices(layout)
+            slices.adopt()
+            self._keep_found(keeper_of(slices, self._around))
+
+    def _left(self) -> Iterator[Layout]:
+        """What is written down of clusters that an earlier fabric started."""
         for file in sorted(self._clusters.glob("*/cluster.json")):
             try:
-                layout = decode(Layout, read_yaml(file), str(file))
+                yield decode(Layout, read_yaml(file), str(file))
             except BadConfig:
                 # Another version wrote it. It cannot be kept, and must not run on beside its workload's next attempt.
                 _end_unread(file.parent, self._around.state)
-                continue
-            slices = self._slices(layout)
-            slices.adopt()
-            keeper = keeper_of(slices, self._around)
-            self._keep(keeper)
-            if layout.warm:
-                # Whoever started it knew its key, and is gone.
-                keeper.leave()
 
     def close(self) -> None:
         """Nothing: keepers end with this process, and what they keep runs on."""

@@ -10,6 +10,7 @@ import pytest
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.layout import one_of_a_name
 from fabric.backends.keeping.warm import crowded, fits, late
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import RAY_CLUSTERS
@@ -199,7 +200,43 @@ def test_work_whose_lease_cannot_be_written_down_gets_a_cluster_of_its_own(tmp_p
     made.keep_warm(WARM)
     made.turn()
     made.realise(WORK)
-    assert (made.launched, list(made.warm()), list(made.observe())) == (["warm-1", "job-1"], ["warm-1"], ["job-1"])
+    assert (made.launched, list(made.warm()), list(made.observe())) == (["warm-1", "job-1"], [], ["job-1"])
+
+
+def test_work_whose_lease_may_have_been_written_down_gets_no_other_warm_cluster(clusters: FakeClusters) -> None:
+    clusters.keep_warm(replace(WARM, name="warm-2"))
+    clusters.turn()
+    clusters.keeper("warm-1").slices.change = _lost  # type: ignore[method-assign]
+    clusters.realise(WORK)
+    assert (clusters.launched, list(clusters.warm())) == (["warm-1", "warm-2", "job-1"], ["warm-2"])
+    assert clusters.keeper("warm-1").view.phase is Phase.LEAVING
+    del clusters._keepers["job-1"]  # as where it could not be started
+    clusters.realise(WORK)
+    assert (clusters.launched[3:], list(clusters.warm())) == (["job-1"], ["warm-2"])
+    clusters.keeper("warm-1").done = True
+    clusters.observe()
+    clusters.realise(replace(WORK, name="late-1", workload="late"))
+    assert list(clusters.warm()) == []
+
+
+def _lost(how: Any) -> Layout:
+    raise OSError("Kubernetes did not answer")
+
+
+def test_of_clusters_that_all_say_they_are_one_works_only_what_was_made_for_it_is() -> None:
+    def layout(name: str) -> Layout:
+        return Layout(
+            name=name, workload=name[:-2], attempt=1, token="t", temp_dir="/tmp/none", ports={}, slices=("w",),
+            nodes={"w": "c0"}, gpu_ids={"w": ()}, amounts={"w": (1000, 0, 1)}, born=7.0, warm=name.startswith("warm"),
+        )  # fmt: skip
+
+    leased, other, made = layout("warm-1").leased(WORK, {"A": "b"}), layout("warm-2").leased(WORK, {}), layout("job-1")
+    found = list(one_of_a_name([leased, made, other]))
+    assert [(one.name, one.warm, one.mark) for one in found] == [
+        ("warm-1", True, "warm-1"), ("job-1", False, "job-1"), ("warm-2", True, "warm-2"),
+    ]  # fmt: skip
+    assert list(one_of_a_name([leased])) == [leased]
+    assert [one.name for one in one_of_a_name([leased, other])] == ["job-1", "warm-2"]
 
 
 def test_a_control_that_cannot_let_its_key_in_gives_it_to_nobody(clusters: FakeClusters) -> None:
