@@ -27,10 +27,12 @@ class ArtifactView(Settings):
     """When its contents last changed, in seconds since the epoch."""
     sha256: str = ""
     """Digest of the contents, in hexadecimal digits; only of what was just written."""
+    problem: str = ""
+    """Why what is in it, or what it is, cannot be told; empty where nothing is wrong."""
 
 
 class ArtifactList(Settings):
-    """Files and folders by path, a folder before what is in it."""
+    """Files and folders by path, a folder before what is in it; also those that cannot be read, with their problem."""
 
     artifacts: tuple[ArtifactView, ...]
     """By path."""

@@ -62,6 +62,9 @@ def list_artifacts(
         for one in found
     )
     show.console().print(show.table(COLUMNS, rows))
+    for one in found:
+        if one.problem:
+            show.note(f"{one.path} cannot be read: {one.problem}")
 
 
 @artifacts.command("get", epilog=exits.TABLE)

@@ -42,6 +42,11 @@ class File(Protocol):
         """Of what was just written; else empty."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """Why what is in it, or what it is, cannot be told; else empty."""
+        ...
+
 
 class Opened(Protocol):
     """A file that is being read."""
@@ -184,5 +189,10 @@ class Artifacts:
 def view_of(file: File) -> ArtifactView:
     """A file as people see it."""
     return ArtifactView(
-        path=file.path, folder=file.folder, num_bytes=file.num_bytes, modified_at=file.modified, sha256=file.sha256
+        path=file.path,
+        folder=file.folder,
+        num_bytes=file.num_bytes,
+        modified_at=file.modified,
+        sha256=file.sha256,
+        problem=file.problem,
     )

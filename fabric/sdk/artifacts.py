@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fabric.core.errors import BadInput, Corrupt
+from fabric.core.errors import BadInput, Corrupt, Unavailable
 from fabric.core.paths import parts_of
 from fabric.sdk.derived import Iterates, Runs, derived, derived_pieces
 from fabric.sdk.later import Later
@@ -45,7 +45,8 @@ class AsyncArtifacts:
         Args:
             path: The folder; empty for the project's own.
             project: Whose; None for the key's own.
-            recursive: List the files below it, at any depth, instead of the files and folders in it.
+            recursive: List the files below it, at any depth, instead of the files and folders in it; and folders that
+                cannot be read, each with its `problem`.
 
         Raises:
             NotFound: If nothing is there.
@@ -112,9 +113,15 @@ class AsyncArtifacts:
             Conflict: If one is there already.
             NotFound: If nothing is there.
             Denied: If it is another project's.
+            Unavailable: If control cannot read all of it; then nothing was written.
         """
         at, to = _plain(path), Path(target)
         found = await self.list(at, project=project, recursive=True)
+        if unread := next((one for one in found if one.problem), None):
+            raise Unavailable(
+                f"{unread.path} cannot be read: {unread.problem}. Nothing was fetched; fetch what is beside it singly.",
+                path=unread.path,
+            )
         if [one.path for one in found] == [at] and to.is_dir():
             to = to / PurePosixPath(at).name
         written = []

@@ -11,7 +11,7 @@ import secrets
 import stat
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from fabric.core.ids import check_name
 from fabric.core.paths import MOST_PARTS, parts_of
 from fabric.core.quantity import Bytes
 from fabric.store.errors import file_error
+from fabric.store.placing import Place, name_new
 
 UPLOADS = ".uploads"
 """Folder of each project with what is on its way; nobody sees it."""
@@ -44,6 +45,8 @@ class Artifact:
     """Seconds since the epoch."""
     sha256: str = ""
     """Of what was just written."""
+    problem: str = ""
+    """Why what is in it, or what it is, cannot be told; empty where nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class Artifacts:
         Args:
             project: Whose.
             path: The folder; empty for the project's own.
-            recursive: List the files below it, at any depth, instead of the files and folders in it.
+            recursive: List the files below it, at any depth, instead of the files and folders in it; and folders that
+                cannot be read, each with its problem.
             after: Only what comes after this path.
             limit: The most to list.
 
@@ -150,7 +154,7 @@ class Artifacts:
                 temporary = secrets.token_hex(16)
                 try:
                     digest = self._receive(uploads, temporary, chunks, path)
-                    _place((uploads, temporary), (folder, name), path, replace=replace, digest=digest)
+                    _place((uploads, temporary), (folder, name), path, over=replace, digest=digest)
                 finally:
                     with suppress(FileNotFoundError):
                         os.unlink(temporary, dir_fd=uploads)
@@ -265,12 +269,15 @@ def _walk(folder: int, above: tuple[str, ...], after: tuple[str, ...], *, recurs
         path = (*above, entry.name)
         if path < after[: len(path)]:
             continue
-        # Jobs may remove it meanwhile, or put something else in its place.
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             if recursive and entry.is_dir(follow_symlinks=False):
                 yield from _below(folder, path, after)
             elif path > after:
                 yield _artifact("/".join(path), entry.stat(follow_symlinks=False))
+        except OSError as error:
+            # Jobs may remove it meanwhile, or put something else in its place.
+            if error.errno not in {errno.ENOENT, *_NO_FOLDER} and path > after:
+                yield _unread("/".join(path), entry, error)
 
 
 def _below(folder: int, path: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Artifact]:
@@ -286,7 +293,18 @@ def _is_shown(entry: os.DirEntry[str], above: tuple[str, ...]) -> bool:
     """Whether it is a folder or a plain file that can be named."""
     if (not above and entry.name == UPLOADS) or not entry.name.isprintable():
         return False
-    return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+    try:
+        return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+    except OSError:
+        return True  # nobody can tell what it is, which is worth a line
+
+
+def _unread(path: str, entry: os.DirEntry[str], error: OSError) -> Artifact:
+    """What is known of something that cannot be read."""
+    found = Artifact(path, folder=False, num_bytes=0, modified=0.0)
+    with suppress(OSError):
+        found = _artifact(path, entry.stat(follow_symlinks=False))
+    return replace(found, problem=error.strerror or str(error))
 
 
 def _named(path: str) -> tuple[str, ...]:
@@ -317,7 +335,7 @@ def _check_free(folder: int, name: str, path: str, *, may_be: bool, num_bytes: i
         raise Conflict(_taken(path), path=path)
 
 
-def _place(new: tuple[int, str], to: tuple[int, str], path: str, *, replace: bool, digest: str) -> None:
+def _place(new: Place, to: Place, path: str, *, over: bool, digest: str) -> None:
     """Give a file that was received its name, durably.
 
     Raises:
@@ -325,12 +343,11 @@ def _place(new: tuple[int, str], to: tuple[int, str], path: str, *, replace: boo
         OSError: If the disk refuses.
     """
     (uploads, temporary), (folder, name) = new, to
-    if replace:
+    if over:
         os.rename(temporary, name, src_dir_fd=uploads, dst_dir_fd=folder)
     else:
         try:
-            # Unlike a new name, a second one takes nobody's place.
-            os.link(temporary, name, src_dir_fd=uploads, dst_dir_fd=folder, follow_symlinks=False)
+            name_new(new, to)
         except FileExistsError:
             if _digest(folder, name) != digest:
                 raise Conflict(_taken(path), path=path) from None

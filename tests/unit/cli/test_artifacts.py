@@ -32,6 +32,19 @@ def test_files_and_folders_are_listed(control: FakeControl, run: Run) -> None:
     assert (asked["path"], asked["recursive"]) == ("runs", "true")
 
 
+def test_what_control_cannot_read_is_said_beside_the_list_and_not_fetched(
+    control: FakeControl, run: Run, tmp_path: Path
+) -> None:
+    known(control)
+    closed = ArtifactView(path="runs/7", folder=True, problem="Permission denied")
+    control.on(f"GET {ALPHA}", answer(ArtifactList(artifacts=(closed, ArtifactView(path="z", num_bytes=4)))))
+    said = run("artifacts", "list", "-r")
+    assert [line.split()[-1] for line in said.stdout.splitlines()] == ["PATH", "runs/7/", "z"]
+    assert said.stderr == "runs/7 cannot be read: Permission denied\n"
+    said = run("artifacts", "get", "", "there")
+    assert (said.exit_code, "runs/7 cannot be read" in said.stderr, (tmp_path / "there").exists()) == (4, True, False)
+
+
 def test_an_empty_folder_says_so_beside_the_answer(control: FakeControl, run: Run) -> None:
     control.on(f"GET {ALPHA}", answer(ArtifactList(artifacts=())))
     said = run("artifacts", "list", "--project", "alpha")

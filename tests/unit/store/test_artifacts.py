@@ -1,5 +1,7 @@
 """Files of projects on the disk: found, read and written, and nothing beside them."""
 
+import ctypes
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fabric.core.errors import BadInput, Conflict, NotFound
+from fabric.core.errors import BadInput, Conflict, NotFound, Unavailable
+from fabric.store import artifacts
 from fabric.store.artifacts import UPLOADS, Artifacts
 
 
@@ -114,6 +117,67 @@ def test_links_that_a_job_made_lead_nowhere(store: Artifacts, alpha: Path, tmp_p
     store.put("alpha", "file", [b"mine"], replace=True)
     assert [file.name for file in (tmp_path / "secret").iterdir()] == ["admin.key"]
     assert (tmp_path / "secret" / "admin.key").read_bytes() == b"key"
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_listed(
+    store: Artifacts, alpha: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in ("a/x", "closed/x", "d/closed/x", "z"):
+        store.put("alpha", file, [b"x"])
+    step = artifacts._step
+
+    def refuses(above: int, name: str, *, make: bool) -> int:
+        if name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(alpha / name))
+        return step(above, name, make=make)
+
+    monkeypatch.setattr(artifacts, "_step", refuses)
+    whole = ["a/x", "closed/", "d/closed/", "z"]
+    assert paths(store, recursive=True) == whole
+    found, _ = store.list("alpha", recursive=True)
+    assert [one.problem for one in found] == ["", "Permission denied", "Permission denied", ""]
+    assert found[1].modified == (alpha / "closed").stat().st_mtime
+    for after in whole:
+        assert paths(store, recursive=True, after=after.rstrip("/")) == whole[whole.index(after) + 1 :]
+    assert [one.problem for one in store.list("alpha")[0]] == [""] * 4
+    with pytest.raises(Unavailable, match="closed: Permission denied"):
+        store.list("alpha", "closed")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same", "others"])
+def test_where_files_have_one_name_each_none_takes_anothers_place_either(
+    store: Artifacts, alpha: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    def refuses(*names: str, **where: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuses)
+    store.put("alpha", "a", [b"one"])
+    assert read(store, "a") == b"one"
+    if same:
+        store.put("alpha", "a", [b"one"])
+    else:
+        with pytest.raises(Conflict, match="another artifact a"):
+            store.put("alpha", "a", [b"two"])
+    assert (read(store, "a"), list((alpha / UPLOADS).iterdir())) == (b"one", [])
+
+
+def test_a_file_system_that_can_only_overwrite_is_asked_to_by_nobody(
+    store: Artifacts, alpha: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*names: str, **where: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    class OldLibrary:
+        """Has no such call."""
+
+    monkeypatch.setattr(os, "link", refuses)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: OldLibrary())
+    with pytest.raises(Unavailable, match="say replace"):
+        store.put("alpha", "a", [b"one"])
+    assert paths(store) == []
+    store.put("alpha", "a", [b"one"], replace=True)
+    assert read(store, "a") == b"one"
 
 
 def test_a_pipe_that_a_job_made_holds_nobody_up(store: Artifacts, alpha: Path) -> None:
