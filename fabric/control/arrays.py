@@ -59,16 +59,16 @@ class Arrays:
         check_name(element_name(name, size - 1))
         try:
             final = self._admits(spec.model_copy(update={"name": name}), caller)
+            if size * len(final.after) > MOST_TO_AWAIT:
+                raise BadInput(
+                    f"after: {size} elements that come after {len(final.after)} jobs each are too many; at most "
+                    f"{MOST_TO_AWAIT} in all. Let them come after one job that comes after those."
+                )
+            elements = self._ports.workloads.submit_array(tuple(self._records(final, caller)), idempotency_key)
         except FabricError:
             if (earlier := self._repeated(spec, caller, idempotency_key)) is not None:
                 return earlier
             raise
-        if size * len(final.after) > MOST_TO_AWAIT:
-            raise BadInput(
-                f"after: {size} elements that come after {len(final.after)} jobs each are too many; at most "
-                f"{MOST_TO_AWAIT} in all. Let them come after one job that comes after those."
-            )
-        elements = self._ports.workloads.submit_array(tuple(self._records(final, caller)), idempotency_key)
         self._ports.process.wake()
         return self._view(elements, caller, elements_too=True)
 

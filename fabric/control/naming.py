@@ -9,7 +9,7 @@ from dataclasses import replace
 from fabric.control.callers import Caller
 from fabric.control.ports import Workloads
 from fabric.core.errors import Conflict
-from fabric.core.ids import generated_name
+from fabric.core.ids import array_named, generated_name
 from fabric.workloads.record import Record
 from fabric.workloads.spec import WorkloadSpec
 
@@ -45,8 +45,8 @@ def kept(
 def repeated(workloads: Workloads, spec: WorkloadSpec, caller: Caller, idempotency_key: str | None) -> Record | None:
     """What the same request has made before; None if it is new.
 
-    What was let in stays so: a repetition must not be refused because a job that comes first has failed since, or a
-    project was closed.
+    What was let in stays so: a repetition must not be refused because a job that comes first has failed or is gone
+    since, or a project was closed.
 
     Args:
         workloads: Where.
@@ -59,4 +59,13 @@ def repeated(workloads: Workloads, spec: WorkloadSpec, caller: Caller, idempoten
     if caller.project is not None and "project" not in spec.model_fields_set:
         spec = spec.model_copy(update={"project": caller.project})
     earlier = None if caller.project not in {None, spec.project} else workloads.of_key(spec.project, idempotency_key)
-    return earlier if earlier is not None and earlier.spec.nameless == spec.nameless else None
+    return earlier if earlier is not None and _asks_for(spec, earlier.spec) else None
+
+
+def _asks_for(spec: WorkloadSpec, made: WorkloadSpec) -> bool:
+    """Whether a workload was made of this; an array that was to come first is there by its elements of then."""
+    if spec.nameless.model_copy(update={"after": ()}) != made.nameless.model_copy(update={"after": ()}):
+        return False
+    named, found = set(spec.after), set(made.after)
+    meant = found | {array_named(name) for name in found}
+    return named <= meant and all(name in named or array_named(name) in named for name in found)

@@ -146,16 +146,14 @@ class Service:
         if spec.array is not None:
             raise BadInput(f"array: is handed in at {ARRAYS}, as `fabric submit` does")
         try:
-            final = self._admitted(spec, caller)
+            final, at = self._admitted(spec, caller), Instants(self._ports.clock.now())
+            record = Record(final.name or "", final, State.QUEUED, at, submitted_by=caller.submits_as)
+            entropy = None if spec.name else self._ports.entropy
+            taken_in = kept(self._ports.workloads, record, idempotency_key, made_up_of=entropy)
         except FabricError:
             if (earlier := repeated(self._ports.workloads, spec, caller, idempotency_key)) is not None:
                 return earlier
             raise
-        record = Record(
-            final.name or "", final, State.QUEUED, Instants(self._ports.clock.now()), submitted_by=caller.submits_as
-        )
-        entropy = None if spec.name else self._ports.entropy
-        taken_in = kept(self._ports.workloads, record, idempotency_key, made_up_of=entropy)
         self._ports.process.wake()
         return taken_in
 

@@ -43,6 +43,12 @@ def element_name(array: str, index: int) -> str:
     return f"{array}.{index}"
 
 
+def array_named(element: str) -> str:
+    """Name of the array that `element_name` makes such a name of; empty of other names."""
+    array, _, index = element.rpartition(".")
+    return array if index.isdecimal() else ""
+
+
 def element_key(key: str, index: int) -> str:
     """Key by which a repeated submission of one element of an array is known, from that of the array."""
     return f"{key}#{index}"

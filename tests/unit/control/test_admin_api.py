@@ -57,6 +57,23 @@ def test_what_was_let_in_is_not_refused_when_it_is_asked_for_again(world: World)
     assert submit(world, **asked).json()["name"] == made
 
 
+@pytest.mark.parametrize("now", [0, 1, 3], ids=["gone", "fewer", "another of that name"])
+def test_what_came_after_an_array_is_told_again_whatever_became_of_its_elements(world: World, now: int) -> None:
+    world.array("sweep", 2)
+    world.job("first")
+    asked: dict[str, Any] = {"headers": {"Idempotency-Key": "k"}, "after": ["sweep", "first", "first"]}
+    made = submit(world, **asked).json()["name"]
+    for name in (made, "sweep.0", "sweep.1", "first"):
+        world.end(name)
+    for name in ("sweep.0", "sweep.1")[: 2 - now if now < 2 else 2]:
+        world.service.delete(name, LOCAL_ADMIN)
+    if now > 2:
+        world.array("sweep", now)
+    assert submit(world, **asked).json()["name"] == made
+    for other in (["sweep"], ["first"], ["sweep", "first", made]):
+        assert submit(world, **{**asked, "after": other}).status_code in {404, 409}
+
+
 def test_the_key_of_one_project_means_nothing_in_another(make_world: Callable[..., World]) -> None:
     world = make_world(anonymous=False)
     world.person("ann", "member", "alpha")

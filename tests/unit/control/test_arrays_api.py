@@ -79,6 +79,17 @@ def test_an_array_that_was_let_in_is_not_refused_when_it_is_asked_for_again(worl
     assert submit(world, idempotency_key="another", after=["first"]).status_code == 400
 
 
+def test_an_array_that_came_after_another_is_told_again_once_that_is_gone(world: World) -> None:
+    world.array("first", 2)
+    made = submit(world, idempotency_key="k", after=["first"]).json()
+    for one in [*(element["name"] for element in made["elements"]), "first.0", "first.1"]:
+        world.end(one)
+    assert world.client().delete(f"{ARRAYS}/first").status_code == 204
+    again = submit(world, idempotency_key="k", after=["first"]).json()
+    assert [one["name"] for one in again["elements"]] == [one["name"] for one in made["elements"]]
+    assert submit(world, idempotency_key="another", after=["first"]).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
