@@ -4,15 +4,16 @@ Knows nothing of what MLflow is asked. Whoever acts in a project is led to its w
 of the whole site may name one.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
-from fabric.control.http.relaying import Beyond, Relay
+from fabric.control.http.relaying import Beyond, Relay, whole
 from fabric.control.mlflow_rights import READS, require
 from fabric.control.mlflow_spaces import HEADER, SITES, space_of
 from fabric.core.errors import Unavailable
@@ -73,7 +74,10 @@ class MlflowProxy:
                 raise Unavailable("this site runs no MLflow server")
             named = request.headers.get(HEADER, "") if caller.project is None else await self._space(caller.project)
             told = {HEADER: named} if named else {}
-            return await self._relay.pass_on(request, Beyond("MLflow", self._url, PREFIX, told, without=(HEADER,)))
+            answer = await self._relay.pass_on(request, Beyond("MLflow", self._url, PREFIX, told, without=(HEADER,)))
+            if caller.project is None or answer.status_code != HTTPStatus.NOT_FOUND:
+                return answer
+            return await self._unless_gone(answer, caller.project)
 
         for method in METHODS:
             router.add_api_route(
@@ -82,8 +86,21 @@ class MlflowProxy:
 
         return router
 
+    async def _unless_gone(self, answer: StreamingResponse, project: str) -> Response:
+        """What was not found, as MLflow says it; where that is the workspace itself, it is made again.
+
+        Raises:
+            Unavailable: If it was gone: nothing was done then, so whoever asked asks again, as MLflow's clients do.
+        """
+        space, found = space_of(project), await whole(answer)
+        if f"Workspace '{space}' not found".encode() not in bytes(found.body):
+            return found
+        self._made.discard(space)
+        await self._space(project)
+        raise Unavailable(f"MLflow had lost the workspace of project {project}, which is there again, empty; try again")
+
     async def _space(self, project: str) -> str:
-        """The workspace of a project, made the first time.
+        """The workspace of a project, made the first time, and again if it was lost.
 
         Raises:
             Unavailable: If MLflow does not make it.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import httpx
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from fabric import relay
@@ -72,3 +72,11 @@ class Relay:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(f"{to.name} does not answer ({type(error).__name__}); try again") from None
         return relay.streamed(answer, HEADERS)
+
+
+async def whole(answer: StreamingResponse) -> Response:
+    """The same answer, all of it read."""
+    pieces = [piece.encode() if isinstance(piece, str) else bytes(piece) async for piece in answer.body_iterator]
+    read = Response(b"".join(pieces), answer.status_code)
+    read.raw_headers = answer.raw_headers
+    return read

@@ -210,6 +210,36 @@ def test_a_workspace_that_is_there_is_used_and_one_that_cannot_be_made_is_told(
     assert world.client("key").get(f"{API}/runs/get").status_code == status
 
 
+def test_a_workspace_that_vanished_is_made_again_and_whoever_asked_asks_again(
+    world_with: Callable[..., World], seen: list[httpx.Request], made: list[httpx.Request]
+) -> None:
+    lost = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Workspace 'p-vanishing' not found"}
+    answers = [
+        httpx.Response(404, content=once(json.dumps(lost).encode())),
+        httpx.Response(200, content=once(b"there")),
+    ]
+    world = world_with(lambda request: answers[len(seen) - 1])
+    world.issue("key", "member", "vanishing")
+    said = world.client("key").post(f"{API}/runs/create", json={"name": "r"})
+    assert (said.status_code, "is there again, empty" in said.json()["message"]) == (503, True)
+    assert int(said.headers["Retry-After"]) > 0
+    assert world.client("key").post(f"{API}/runs/create", json={"name": "r"}).text == "there"
+    assert [json.loads(request.content)["name"] for request in made] == ["p-vanishing"] * 2
+
+
+def test_something_else_that_is_not_found_is_told_as_mlflow_tells_it(
+    world_with: Callable[..., World], made: list[httpx.Request]
+) -> None:
+    missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Workspace 'p-other' not found"}
+    told = json.dumps(missing).encode()
+    world = world_with(lambda request: httpx.Response(404, content=once(told), headers={"X-More": "yes"}))
+    world.issue("key", "member", "missing")
+    for _ in range(2):
+        said = world.client("key").get(f"{API}/runs/get")
+        assert (said.status_code, said.json(), said.headers["X-More"]) == (404, missing, "yes")
+    assert len(made) == 1
+
+
 def test_of_all_workspaces_a_project_hears_of_its_own(
     world_with: Callable[..., World], seen: list[httpx.Request]
 ) -> None:
