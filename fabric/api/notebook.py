@@ -18,6 +18,9 @@ SERVED = "/api/fabric/workloads/{name}/notebook/served"
 STREAM = "/api/fabric/workloads/{name}/notebook/served/{stream}"
 """Web socket of the workload itself for one stream that was asked for."""
 
+SOCKETS = "fabric-notebook-"
+"""How names of folders begin in which sockets are, among temporary files; a process holds a lock on each of its own,
+so that one that nobody holds was left by a process that was killed."""
 LARGEST_PIECE = 2**16
 """Most bytes of one message of a stream."""
 

@@ -53,6 +53,7 @@ from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
 from fabric.control.steady_clock import CLOCK_FILE, SteadyClock
+from fabric.control.tunnels import sweep_sockets
 from fabric.control.warming import WarmClusters, Warmer
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.policy import Policy
@@ -251,6 +252,7 @@ def _finish_what_was_begun(records: SqlRecords, packages: Shelves, artifacts: Ar
     for correction in records.reconcile():
         _log.warning("the ledger was brought to what is held: %s", correction)
     finish_replacements(records)
+    sweep_sockets(time.time())
 
 
 def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:

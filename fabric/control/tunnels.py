@@ -5,24 +5,29 @@ and it cannot send control anywhere else. All of it runs on the event loop of th
 """
 
 import asyncio
+import fcntl
+import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from fabric.api.notebook import LARGEST_PIECE, Opens, Serves
+from fabric.api.notebook import LARGEST_PIECE, SOCKETS, Opens, Serves
 from fabric.api.terminal import REFUSED, REPLACED
 from fabric.control.terminals import Socket
 from fabric.core.errors import Unavailable
 
 COMES_S = 10.0
 """How long a workload may take to open a stream, in seconds."""
+
+LEFT_S = 60.0
+"""Age from which a folder that no process holds is taken as left, in seconds; one that was just made is held soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +145,8 @@ class Tunnels:
 @asynccontextmanager
 async def _listening(socket: Socket, token: str) -> AsyncIterator[_Served]:
     """A socket in a folder that nobody else may look into; at the end it and all that goes through it is over."""
-    folder = Path(tempfile.mkdtemp(prefix="fabric-"))
-    served = _Served(socket, Way(folder / "socket", token))
-    try:
+    with _folder() as folder:
+        served = _Served(socket, Way(folder / "socket", token))
         server = await asyncio.start_unix_server(served.connected, served.way.path, limit=LARGEST_PIECE)
         try:
             yield served
@@ -151,8 +155,38 @@ async def _listening(socket: Socket, token: str) -> AsyncIterator[_Served]:
             for task in tuple(served.open):
                 task.cancel()
             await asyncio.gather(*served.open, return_exceptions=True)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that is held as long as this process lives, and is gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS))
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # where there are no locks, nothing is swept either
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield folder
     finally:
+        os.close(held)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_sockets(now: float) -> None:
+    """Remove the folders of sockets that killed processes left, those of notebook servers on this machine too.
+
+    Args:
+        now: The machine's own time, in seconds since the epoch.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
+        with suppress(OSError):  # it is gone, is no folder, or is held
+            here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                found = os.fstat(here)
+                if found.st_uid == os.getuid() and now - found.st_mtime > LEFT_S:
+                    fcntl.flock(here, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+            finally:
+                os.close(here)
 
 
 async def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket: Socket) -> None:

@@ -8,6 +8,7 @@ control asks for one. It ends when somebody shuts it down, or when nothing ran f
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -25,7 +26,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
-from fabric.api.notebook import LARGEST_PIECE, NOTEBOOK, SERVED, Opens, Serves
+from fabric.api.notebook import LARGEST_PIECE, NOTEBOOK, SERVED, SOCKETS, Opens, Serves
 from fabric.config import env
 from fabric.core.errors import BadInput
 from fabric.sdk.terminal import AGAIN_S, HANGUP_S, IDLE_S, Line
@@ -214,7 +215,10 @@ async def serve(module: str, idle_s: float, look_every_s: float = LOOK_EVERY_S) 
         BadInput: If this process belongs to no workload, or the server does not serve.
     """
     line = Line.of_environment(SERVED)
-    folder = Path(tempfile.mkdtemp(prefix="fabric-"))
+    folder = Path(tempfile.mkdtemp(prefix=SOCKETS))
+    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
     server = Server(module, f"{NOTEBOOK}/{quote(env.get(env.WORKLOAD) or '', safe='')}/", folder)
     calls = Calls(server.path, server.token, line)
     try:
@@ -234,6 +238,7 @@ async def serve(module: str, idle_s: float, look_every_s: float = LOOK_EVERY_S) 
             await asyncio.gather(calling, ended, return_exceptions=True)
     finally:
         await server.end()
+        os.close(held)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,6 +1,8 @@
 """Notebook servers inside workloads: reached by their owners alone, through the workload's own call."""
 
 import asyncio
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -12,20 +14,21 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from websockets.asyncio.server import ServerConnection, unix_serve
 
-from fabric.api.notebook import LINK, Opens, Serves
+from fabric.api.notebook import LINK, SOCKETS, Opens, Serves
 from fabric.api.terminal import REFUSED, REPLACED
 from fabric.control.http import errors
 from fabric.control.http.auth import VISIT_COOKIE, Guard
 from fabric.control.http.joining import joined
 from fabric.control.http.notebook import NotebookProxy
 from fabric.control.http.settings import HttpSettings
-from fabric.control.tunnels import Tunnels, Way
+from fabric.control.tunnels import Tunnels, Way, sweep_sockets
 from fabric.control.visits import Visit
 from fabric.core.errors import Unavailable
 from tests.unit.control.test_terminals import LEAVES, End, settled
 from tests.unit.control.world import BASE, World
 
 OWN = {"Origin": BASE}
+NOW = 2_000_000_000.0
 
 
 class Workload:
@@ -311,6 +314,36 @@ class Browser(End):
 
     async def accept(self, subprotocol: str | None) -> None:
         self.accepted = subprotocol
+
+
+def left(folder: Path, age_s: float = 100.0) -> Path:
+    """A folder as a process leaves it that was killed."""
+    folder.mkdir()
+    (folder / "socket").touch()
+    os.utime(folder, (NOW - age_s, NOW - age_s))
+    return folder
+
+
+async def test_what_killed_processes_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tunnels, end = Tunnels(), End()
+    serving = asyncio.create_task(tunnels.serve("mine", end))
+    end.say(Serves(token="x").model_dump_json())
+    await settled()
+    held = tunnels.way("mine").path.parent
+    os.utime(held, (NOW - 100.0, NOW - 100.0))
+    others, young = left(tmp_path / "fabric-0123456789"), left(tmp_path / f"{SOCKETS}young", age_s=10.0)
+    dead = left(tmp_path / f"{SOCKETS}dead")
+    link = tmp_path / f"{SOCKETS}link"
+    link.symlink_to(others)
+    assert held.name.startswith(SOCKETS)
+    sweep_sockets(NOW)
+    assert not dead.exists()
+    assert {held, others, young, link} == set(tmp_path.iterdir())
+    assert [folder.joinpath("socket").exists() for folder in (held, others, young)] == [True] * 3
+    end.leave()
+    await serving
+    assert not held.exists()
 
 
 async def test_a_web_socket_is_joined_with_its_path_its_protocol_and_its_end(tmp_path: Path) -> None:
