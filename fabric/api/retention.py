@@ -63,5 +63,7 @@ class PruneView(Settings):
     """Of everything."""
     stays: tuple[str, ...] = ()
     """What is old enough and stays nevertheless, and why."""
+    unseen: str = ""
+    """What was not looked at, as an answer may not take so long; a pass looks at it too. Empty if all was."""
     last: PassView | None = None
     """The last pass since control began."""

@@ -45,7 +45,7 @@ def prune(
         seen = client.prune_preview()
         if not json:
             _show(seen)
-        if dry_run or not any(total.number for total in seen.totals):
+        if dry_run or not (seen.unseen or any(total.number for total in seen.totals)):
             if json:
                 show.as_json(seen)
             return
@@ -69,6 +69,8 @@ def _show(seen: PruneView) -> None:
     if seen.removals:
         show.console().print(show.table(REMOVALS, rows))
     typer.echo(f"in all: {_in_words(seen.totals)}")
+    if seen.unseen:
+        show.note(f"not looked at: {seen.unseen}")
     for line in seen.stays:
         show.note(f"stays: {line}")
     if seen.last is not None:

@@ -6,6 +6,7 @@ what must be told is told before, so a pass that is killed is finished by the ne
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from fabric.core.clock import Clock
 from fabric.core.errors import FabricError
 from fabric.core.quantity import Bytes
 from fabric.store.old_artifacts import Part
-from fabric.store.removal import Measure
+from fabric.store.removal import Measure, Step, to_the_end
 from fabric.store.retention import Ended
 from fabric.workloads.record import Record
 
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 200
 """Workloads whose histories are written in one transaction."""
+
+PREVIEW_S = 5.0
+"""How long a preview looks at artifacts, in seconds: who asks waits, and holds one of few lanes meanwhile. A choice."""
 
 KINDS: tuple[Kind, ...] = ("log", "report", "package", "artifact")
 """In the order in which they are removed."""
@@ -39,6 +43,18 @@ class _Stays:
     num_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Artifacts:
+    going: list[Part]
+    stays: Mapping[str, _Stays]
+    """How much is old enough and stays, of projects at work."""
+    unseen: str = ""
+
+
+class _LongEnough(Exception):
+    """A preview has looked for as long as it may."""
+
+
 _Step = Callable[[Retention, float], Iterator[tuple[int, int]]]
 """Removes everything of one kind, at an instant; tells how many things went with how many bytes, as they go."""
 
@@ -46,7 +62,15 @@ _Step = Callable[[Retention, float], Iterator[tuple[int, int]]]
 class Pruning:
     """Removes what is old enough; safe to call from several threads at once."""
 
-    def __init__(self, kept: Kept, rules: Retention, clock: Clock, figures: Figures) -> None:
+    def __init__(
+        self,
+        kept: Kept,
+        rules: Retention,
+        clock: Clock,
+        figures: Figures,
+        *,
+        passed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Remove nothing yet.
 
         Args:
@@ -54,7 +78,9 @@ class Pruning:
             rules: How long it is kept.
             clock: What says how old it is.
             figures: Where removals are counted.
+            passed_s: Seconds that only grow.
         """
+        self._passed_s = passed_s
         self._kept, self._rules, self._clock, self._figures = kept, rules, clock, figures
         self._one_at_a_time = threading.Lock()
         self._last: PassView | None = None
@@ -78,12 +104,12 @@ class Pruning:
         """
         caller.require(Permission.OPERATE)
         now, rules = self._clock.now(), self._rules
-        parts, stays = self._artifacts(rules, now)
+        artifacts = self._artifacts(rules, now, self._for_a_while())
         found = {
             "log": self._logs(rules, now), "report": self._reports(rules, now),
             "package": [RemovalView(kind="package", project=p.project, name=p.name, num_bytes=p.num_bytes, since=p.used)
                         for p in self._kept.packages.unneeded(self._kept.named())],
-            "artifact": [_of_part(part) for part in parts],
+            "artifact": [_of_part(part) for part in artifacts.going],
         }  # fmt: skip
         numbers = {kind: len(found[kind]) for kind in KINDS}
         if rules.report_age_s is not None:
@@ -93,8 +119,9 @@ class Pruning:
             totals=tuple(_total(kind, numbers[kind], sum(e.num_bytes for e in found[kind])) for kind in KINDS),
             stays=tuple(
                 f"{_many(left.num, 'artifact')} of project {name} ({Bytes(left.num_bytes)}): work of it waits or runs"
-                for name, left in sorted(stays.items())
+                for name, left in sorted(artifacts.stays.items())
             ),
+            unseen=artifacts.unseen,
             last=self._last,
         )
 
@@ -182,28 +209,41 @@ class Pruning:
         if num:
             yield num, self._kept.packages.collect(named)
 
-    def _artifacts(self, rules: Retention, now: float) -> tuple[list[Part], Mapping[str, _Stays]]:
-        """What goes, and how much stays of projects at work."""
+    def _for_a_while(self) -> Step:
+        """Lets a look go on for as long as a preview may take."""
+        until = self._passed_s() + PREVIEW_S
+
+        def step() -> None:
+            if self._passed_s() > until:
+                raise _LongEnough
+
+        return step
+
+    def _artifacts(self, rules: Retention, now: float, step: Step = to_the_end) -> _Artifacts:
+        """What goes, and what stays though it is old."""
         if rules.artifact_age_s is None:
-            return [], {}
-        busy, going = at_work(self._kept.active().values()), []
-        num, size = Counter[str](), Counter[str]()
-        for part in self._kept.artifacts.parts():
-            if part.size.used >= now - rules.artifact_age_s:
-                continue
-            if part.project in busy:
-                num[part.project] += 1
-                size[part.project] += part.size.num_bytes
-            else:
-                going.append(part)
-        return going, {project: _Stays(num[project], size[project]) for project in num}
+            return _Artifacts([], {})
+        busy, going, unseen = at_work(self._kept.active().values()), list[Part](), ""
+        num, size, last = Counter[str](), Counter[str](), ""
+        try:
+            for part in self._kept.artifacts.parts(step):
+                last = f" after {part.path} of project {part.project}"
+                if part.size.used >= now - rules.artifact_age_s:
+                    continue
+                if part.project in busy:
+                    num[part.project] += 1
+                    size[part.project] += part.size.num_bytes
+                else:
+                    going.append(part)
+        except _LongEnough:
+            unseen = f"artifacts{last}: looking at all of them takes longer than {PREVIEW_S:g} s"
+        return _Artifacts(going, {project: _Stays(num[project], size[project]) for project in num}, unseen)
 
     def _remove_artifacts(self, rules: Retention, now: float) -> Iterator[tuple[int, int]]:
         if rules.artifact_age_s is None:
             return
-        going, _ = self._artifacts(rules, now)
         each_goes = _Each()
-        for part in going:
+        for part in self._artifacts(rules, now).going:
             self._kept.fence()
             # Somebody may have submitted work meanwhile that needs it.
             if part.project not in at_work(self._kept.active().values()) and each_goes(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric.store.old_artifacts import Part
-from fabric.store.removal import Measure
+from fabric.store.removal import Measure, Step, to_the_end
 from fabric.store.retention import Ended
 from fabric.store.shelves import Unneeded
 from fabric.workloads.record import Record
@@ -57,8 +57,8 @@ class Logs(Protocol):
 class Artifacts(Protocol):
     """What projects keep."""
 
-    def parts(self) -> Iterator[Part]:
-        """Everything, in parts that are whole only together."""
+    def parts(self, step: Step = to_the_end) -> Iterator[Part]:
+        """Everything, in parts that are whole only together; `step` is called before each step of looking."""
         ...
 
     def remove(self, part: Part, before: float) -> bool:

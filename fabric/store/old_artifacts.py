@@ -14,7 +14,7 @@ from pathlib import Path
 from fabric.core.paths import MOST_PARTS
 from fabric.store.outputs import MANIFEST
 from fabric.store.registration import VERSIONS
-from fabric.store.removal import Measure, measure, remove_whole, sweep
+from fabric.store.removal import Measure, Step, measure, remove_whole, sweep, to_the_end
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +39,15 @@ class OldArtifacts:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def parts(self) -> Iterator[Part]:
-        """Everything, by project and path; what nobody may look into is passed over, with a word in the log."""
+    def parts(self, step: Step = to_the_end) -> Iterator[Part]:
+        """Everything, by project and path; what nobody may look into is passed over, with a word in the log.
+
+        Args:
+            step: Called for each folder and file.
+        """
         for project in _folders(self._root) if self._root.is_dir() else ():
-            for path in sorted(_top(self._root / project)):
-                if (size := measure(self._root / project / path)) is not None:
+            for path in sorted(_top(self._root / project, step)):
+                if (size := measure(self._root / project / path, step)) is not None:
                     yield Part(project, path, size)
 
     def remove(self, part: Part, before: float) -> bool:
@@ -66,21 +70,22 @@ class OldArtifacts:
         sweep(self._root)
 
 
-def _top(project: Path) -> Iterator[str]:
+def _top(project: Path, step: Step) -> Iterator[str]:
     """Parts of a project: what is directly in its folder is never one with what is beside it."""
     for name in _folders(project):
         if name != VERSIONS:
-            found, _ = _parts_of(project / name, name)
+            found, _ = _parts_of(project / name, name, step)
             yield from found
     yield from _files(project)
 
 
-def _parts_of(folder: Path, path: str, depth: int = 0) -> tuple[list[str], bool]:
+def _parts_of(folder: Path, path: str, step: Step, depth: int = 0) -> tuple[list[str], bool]:
     """Parts of a folder, and whether any of them has a manifest; none is looked for at a depth that no path has."""
+    step()
     if (folder / MANIFEST).is_file():
         return [path], True
     below = _folders(folder) if depth < MOST_PARTS else ()
-    inside = [_parts_of(folder / name, f"{path}/{name}", depth + 1) for name in below]
+    inside = [_parts_of(folder / name, f"{path}/{name}", step, depth + 1) for name in below]
     if not any(sealed for _, sealed in inside):
         return [path], False
     parts = [part for found, _ in inside for part in found]

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,14 @@ DEEPEST = 200
 nobody but a mistake, or malice, makes as many."""
 
 
+Step = Callable[[], None]
+"""Called before each step of a long look; what it raises ends that."""
+
+
+def to_the_end() -> None:
+    """The step of a look that nothing ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """A file, or a folder with all that is in it; links are counted and not followed."""
@@ -39,8 +47,12 @@ class Measure:
     """When something in it was last written or read, as far as the file system keeps the latter."""
 
 
-def measure(path: Path) -> Measure | None:
+def measure(path: Path, step: Step = to_the_end) -> Measure | None:
     """Look at a file, or at everything in a folder.
+
+    Args:
+        path: The file or folder.
+        step: Called for each file.
 
     Returns:
         None where it is gone or goes meanwhile, where nobody may look, or where folders are in each other more deeply
@@ -49,6 +61,7 @@ def measure(path: Path) -> Measure | None:
     total, last_written, last_used = 0, 0.0, 0.0
     try:
         for num_bytes, written, read in _parts(path) if _is_folder(path) else [_part(path.lstat())]:
+            step()
             total += num_bytes
             last_written, last_used = max(last_written, written), max(last_used, written, read)
     except (FileNotFoundError, NotADirectoryError):

@@ -144,6 +144,15 @@ def test_nothing_is_removed_before_somebody_says_yes(control: FakeHttp, run: Run
     assert control.asked[-1].method == "POST"
 
 
+def test_what_was_not_looked_at_is_said_and_nothing_of_it_goes_unasked(control: FakeHttp, run: Run) -> None:
+    seen = PruneView(removals=(), totals=GOES.totals[1:], unseen="artifacts after a of project alpha: it takes long")
+    control.on(f"GET {PRUNE}", answer(seen)).on(f"POST {PRUNE}", answer(seen))
+    said = run("admin", "prune")
+    assert (said.exit_code, "not looked at: artifacts after a of project alpha" in said.stderr) == (2, True)
+    assert {request.method for request in control.asked} == {"GET"}
+    assert run("admin", "prune", "--yes").exit_code == 0
+
+
 def test_where_nothing_is_old_enough_nobody_is_asked(control: FakeHttp, run: Run) -> None:
     control.on(f"GET {PRUNE}", answer(PruneView(removals=(), totals=GOES.totals[1:])))
     assert run("admin", "prune").stdout == "in all: nothing\n"

@@ -1,5 +1,6 @@
 """What ended work left goes when it is old, in one step each; what work holds that has not ended stays."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from fabric.api.admin import Report
 from fabric.api.retention import PRUNE
 from fabric.config.retention import Retention
+from fabric.control.callers import LOCAL_ADMIN
 from fabric.control.figures import Figures
 from fabric.control.notices import kind_of
 from fabric.control.retention import Pruning, PruningThread, at_work, old_logs
@@ -217,6 +219,19 @@ def test_a_preview_removes_nothing_and_names_everything(world: World) -> None:
         ("log", 1), ("report", 1), ("package", 0), ("artifact", 0),
     ]  # fmt: skip
     assert (seen["last"], world.logs.read("old")[0]) == (None, b"its words\n")
+
+
+def test_a_preview_looks_at_artifacts_for_a_while_says_what_it_left_out_and_a_pass_looks_at_all(world: World) -> None:
+    for name in ("a", "b", "c"):
+        artifact(world, f"alpha/{name}")
+    rules, passed_s = Retention(artifact_age="30 d"), itertools.count().__next__
+    pruning = Pruning(world.kept, rules, world.clock, Figures(), passed_s=passed_s)
+    seen = pruning.preview(LOCAL_ADMIN)
+    # Three folders are looked for parts in, and the two files of the first one are measured.
+    assert [each.name for each in seen.removals] == ["a"]
+    assert seen.unseen == "artifacts after a of project alpha: looking at all of them takes longer than 5 s"
+    assert removed(pruning) == {"artifact": 3}
+    assert Pruning(world.kept, rules, world.clock, Figures()).preview(LOCAL_ADMIN).unseen == ""
 
 
 def test_a_pass_that_somebody_asks_for_begins_at_once_and_is_told_of(world: World) -> None:
