@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from fabric.backends.kuberay.adopted_manifest import grant_patch, suspend_patch, told_secret
+from fabric.backends.kuberay import names
+from fabric.backends.kuberay.adopted_manifest import grant_patch, is_told, suspend_patch, told_name, told_secret
 from fabric.backends.kuberay.adopted_pods import AdoptedPods, ForeignSurface
 from fabric.backends.kuberay.api import SECRETS
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
@@ -127,9 +128,26 @@ class AdoptedCluster:
             self._wanted = None
 
     def _tell(self, foreign: Foreign, wanted: WantedCluster) -> None:
-        """Put where pods find it what they are told, unless it was put there before an answer was lost."""
+        """Put where pods find it what they are told, unless it was put there before an answer was lost.
+
+        What the attempt before was told goes: its pods are gone, and its key opens nothing any more.
+        """
+        secret = told_secret(foreign, wanted, self._surface.home)
         with contextlib.suppress(Conflict):
-            self._surface.api.create(SECRETS, told_secret(foreign, wanted, self._surface.home))
+            self._surface.api.create(SECRETS, secret)
+        before = foreign.annotations.get(names.TOLD)
+        if before not in {None, secret["metadata"]["name"]}:
+            self._forget(foreign, str(before))
+
+    def _forget(self, foreign: Foreign, secret: str) -> None:
+        """Take away what an attempt was told, if it is of this object; at worst it stays as long as that."""
+        try:
+            if is_told(self._surface.api.get(SECRETS, secret), foreign):
+                self._surface.api.delete(SECRETS, secret)
+        except NotFound:
+            pass
+        except FabricError as error:
+            _log.warning("secret %s of %s stays: %s", secret, foreign, error.message)
 
     def _look_at_job(self, foreign: Foreign) -> bool:
         """Show what a RayJob says of itself; whether it has ended."""
@@ -195,7 +213,10 @@ class AdoptedCluster:
         self._publish(phase=Phase.LEAVING)
         if not foreign.suspended and not foreign.job_ended:
             self._write(foreign, suspend_patch(foreign))
-        self.done = self._pods.gone
+        if self._pods.gone:
+            if self._wanted is not None:  # it was never started, and is on no annotation
+                self._forget(foreign, told_name(self._wanted))
+            self.done = True
 
     def _end_with_its_object(self) -> None:
         """Somebody deleted it, and its pods go by themselves; or took its label away, and then they must be asked."""

@@ -26,7 +26,7 @@ _TOLD = "fabric-told-"
 def told_name(wanted: WantedCluster) -> str:
     """Name of the secret with what the pods of an attempt are told; another one for other contents.
 
-    The secret of an earlier workload of this name stays as long as the object, and holds a key that opens nothing now.
+    Nodes may remember for a while what a secret held, so none is ever written anew.
     """
     digest = hashlib.sha256(json.dumps(sorted(wanted.env.items())).encode()).hexdigest()[:8]
     return names.object_name(f"{_TOLD}{wanted.name}-{digest}")
@@ -48,6 +48,13 @@ def told_secret(foreign: Foreign, wanted: WantedCluster, home: Home) -> dict[str
         },
         "data": {name: base64.b64encode(value.encode()).decode() for name, value in sorted(told.items())},
     }
+
+
+def is_told(secret: Mapping[str, Any], foreign: Foreign) -> bool:
+    """Whether a secret holds what the pods of an object were told: what people write on it may name any secret."""
+    meta = secret["metadata"]
+    owners = {owner.get("uid") for owner in meta.get("ownerReferences") or ()}
+    return str(meta["name"]).startswith(_TOLD) and foreign.uid in owners
 
 
 def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, home: Home) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def grant_patch(foreign: Foreign, wanted: WantedCluster, layout: AdoptedLayout, 
         {**group, "template": template(group["template"], str(group["groupName"]))}
         for group in cluster.get("workerGroupSpecs") or ()
     ]
-    told = {names.STATE: GRANTED, names.MESSAGE: f"granted {wanted.grant.reason}"}
+    told = {names.STATE: GRANTED, names.MESSAGE: f"granted {wanted.grant.reason}", names.TOLD: told_name(wanted)}
     annotations = {names.LAYOUT: layout.written(), names.WORKLOAD: layout.workload, **told}
     return _patch(foreign, annotations, {"headGroupSpec": head, "workerGroupSpecs": groups}, suspend=False)
 

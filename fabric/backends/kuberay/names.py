@@ -32,6 +32,8 @@ WALLTIME, MAX_FAILURES, AGAIN = "fabric/walltime", "fabric/max-failures", "fabri
 """Annotations that such an object may have: seconds, a number, and any text whose change queues it once more."""
 STATE, MESSAGE = "fabric/state", "fabric/message"
 """Annotations that the fabric writes on such an object: how its workload stands, and why."""
+TOLD = "fabric/told"
+"""Annotation that the fabric writes there too: the secret with what its pods were told last."""
 ADOPTED = "fabric/adopted"
 """Label of the pods of such an object: its uid."""
 HOSTNAME, ARCHITECTURE = "kubernetes.io/hostname", "kubernetes.io/arch"

@@ -36,7 +36,7 @@ class Theirs:
     """One API server with somebody's objects, and what a fabric has heard of them."""
 
     def __init__(self) -> None:
-        self.api, self.mirrors = FakeApiServer(), list[Mirror]()
+        self.api, self.mirrors, self.asked = FakeApiServer(), list[Mirror](), wanted()
         for name, tier in (("c0", "commodity"), ("g0", "gpu"), ("g1", "gpu")):
             self.api.add(NODES, kube_node(name, tier, gpus=2))
         self.surface = self.listen()
@@ -58,7 +58,8 @@ class Theirs:
         meta = item["metadata"]
         self.api.operate(kind, meta["name"])
         adopted = AdoptedSpec(kind=item["kind"], name=meta["name"], uid=meta["uid"])
-        return wanted("w-1", *(parts or (HEAD, SMALL)), adopted=adopted, born=7.0, env=TOLD)
+        self.asked = wanted("w-1", *(parts or (HEAD, SMALL)), adopted=adopted, born=7.0, env=TOLD)
+        return self.asked
 
     def cluster(self, kind: Kind, item: Object, *parts: Slice) -> AdoptedCluster:
         """An object with a grant that has yet to be started."""
@@ -66,6 +67,13 @@ class Theirs:
         name = item["metadata"]["name"]
         self.until(lambda: any(one.name == name and self.is_latest(kind, one) for one in self.surface.objects()))
         return AdoptedCluster(adopted_layout_of(asked), self.surface, lambda: None, wanted=asked)
+
+    def again(self) -> AdoptedCluster:
+        """The attempt after the one that was granted last, which has a key of its own."""
+        attempt = self.asked.attempt + 1
+        told = {**TOLD, "FABRIC_TOKEN": f"key {attempt}"}
+        self.asked = replace(self.asked, name=f"w-{attempt}", attempt=attempt, env=told)
+        return AdoptedCluster(adopted_layout_of(self.asked), self.surface, lambda: None, wanted=self.asked)
 
     def is_latest(self, kind: Kind, one: Foreign) -> bool:
         """Whether an object was heard as the server has it."""
@@ -96,7 +104,7 @@ class Theirs:
 
 
 def life_of(theirs: Theirs, kind: Kind, item: Object) -> None:
-    """Start an object, lose a pod of it, suspend it, and tell its owner."""
+    """Start an object, lose a pod of it, suspend it, do so once more, and tell its owner."""
     theirs.api.pulls, released = False, len(theirs.api.released) + 2
     made = theirs.cluster(kind, item, HEAD, replace(SMALL, workers=1))
     theirs.until(lambda: len(theirs.api.released) == released, made)
@@ -105,6 +113,10 @@ def life_of(theirs: Theirs, kind: Kind, item: Object) -> None:
     theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
     made.leave()
     theirs.until(lambda: made.done, made)
+    again = theirs.again()
+    theirs.until(lambda: len(theirs.api.released) == released + 2, again)
+    again.leave()
+    theirs.until(lambda: again.done, again)
     Teller(theirs.api).tell(theirs.surface.objects()[-1], Sort.REFUSED, "never")
 
 

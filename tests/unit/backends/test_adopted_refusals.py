@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_manifest import told_name
 from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, SECRETS, Kind, Object
 from fabric.core.errors import Denied, Unavailable
@@ -57,6 +58,58 @@ def test_a_secret_that_an_earlier_try_has_made_is_taken(theirs: Theirs) -> None:
     theirs.api.refuses.clear()
     theirs.until(lambda: made.view.phase is Phase.READY, made)
     assert len(theirs.api.named(SECRETS)) == 1
+
+
+@BOTH
+def test_what_an_earlier_attempt_was_told_goes_when_the_next_one_begins(
+    theirs: Theirs, kind: Kind, make: Callable[..., Object]
+) -> None:
+    made = theirs.running(kind, make("mine", TWO))
+    for _ in range(2):
+        (before,) = theirs.api.named(SECRETS)
+        made.leave()
+        theirs.until(lambda made=made: made.done, made)  # type: ignore[misc]
+        assert theirs.api.named(SECRETS) == [before]
+        made = theirs.again()
+        theirs.until(lambda made=made: made.view.phase is Phase.READY, made)  # type: ignore[misc]
+        (now,) = theirs.api.named(SECRETS)
+        assert now != before
+    container = theirs.api.pod_of("head")["spec"]["containers"][0]
+    assert container["envFrom"] == [{"secretRef": {"name": now}}]
+
+
+def test_what_was_told_to_pods_that_never_came_goes_with_the_grant(theirs: Theirs) -> None:
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.refuses["patch", "rayclusters"] = Unavailable("away")
+    made.turn()
+    assert len(theirs.api.named(SECRETS)) == 1
+    made.leave()
+    theirs.until(lambda: made.done, made)
+    assert theirs.api.named(SECRETS) == []
+
+
+@pytest.mark.parametrize("right", ["get", "delete"])
+def test_where_the_fabric_may_take_no_secret_away_the_next_attempt_runs_all_the_same(
+    theirs: Theirs, right: str
+) -> None:
+    made = theirs.running(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    made.leave()
+    theirs.until(lambda: made.done, made)
+    theirs.api.refuses[right, "secrets"] = Denied("grant it")
+    made = theirs.again()
+    theirs.until(lambda: made.view.phase is Phase.READY, made)
+    assert len(theirs.api.named(SECRETS)) == 2
+
+
+@pytest.mark.parametrize("whose", ["another's", "none of the fabric's"])
+def test_a_secret_that_somebody_else_wrote_on_the_object_stays(theirs: Theirs, whose: str) -> None:
+    name = "fabric-told-other-1-00000000" if whose == "another's" else "hub"
+    owners = [{"uid": "uid-other" if whose == "another's" else "uid-mine"}]
+    theirs.api.add(SECRETS, {"metadata": {"name": name, "ownerReferences": owners}})
+    item = ray_cluster("mine", TWO)
+    item["metadata"].setdefault("annotations", {})[names.TOLD] = name
+    theirs.running(RAY_CLUSTERS, item)
+    assert name in theirs.api.named(SECRETS)
 
 
 def test_a_secret_of_an_earlier_workload_of_the_name_is_not_taken_for_ones_own() -> None:
