@@ -5,7 +5,6 @@ Knows nothing of how old anything may become; the site file says.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,6 @@ import typer
 from fabric.cli import show
 from fabric.cli.jobs import Json
 from fabric.cli.session import session
-from fabric.core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,16 +28,13 @@ SHOWN = 40
 def prune(
     ctx: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: show.Yes = False,
     json: Json = False,
 ) -> None:
     """Remove what the site's `retention` no longer keeps now, instead of when it is next due.
 
     Logs and reports of work that ended long ago, packages and artifacts that were long not used. Nothing of work that
     waits or runs is removed; histories and the ledger of use stay.
-
-    Raises:
-        BadInput: If nobody can be asked.
     """
     with session(ctx).client() as client:
         seen = client.prune_preview()
@@ -49,10 +44,7 @@ def prune(
             if json:
                 show.as_json(seen)
             return
-        if not yes:
-            if not sys.stdin.isatty():
-                raise BadInput("prune: give --yes, or --dry-run to only look; there is no terminal to ask at")
-            typer.confirm("Remove all of it?", abort=True, err=True)
+        show.require_sure("Remove all of it?", yes=yes)
         begun = client.prune()
     if json:
         show.as_json(begun)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fabric.core.errors import BadInput
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -64,13 +66,22 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sur
 
 
 def require_sure(question: str, *, yes: bool) -> None:
-    """Ask whether somebody is sure, unless he has said so; without a terminal nothing is done.
+    """Ask whether somebody is sure, unless he has said so; where nobody answers nothing is done.
 
     Raises:
         Abort: If he is not.
+        BadInput: If nobody answers.
     """
-    if not yes:
-        typer.confirm(question, abort=True, err=True)
+    if yes:
+        return
+    try:
+        sure = typer.confirm(question, err=True)
+    except typer.Abort:
+        if at_terminal():
+            raise
+        raise BadInput("nobody is here to answer: give --yes if you are sure") from None
+    if not sure:
+        raise typer.Abort
 
 
 def ask_at_terminal(question: str, *, yes: bool) -> None:

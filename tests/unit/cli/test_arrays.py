@@ -113,7 +113,8 @@ def test_an_array_is_forgotten_once_one_is_sure(control: FakeControl, run: Run) 
     control.on(f"GET {ARRAYS}/sweep", answer(whole("succeeded", succeeded=3)))
     control.on(f"DELETE {ARRAYS}/sweep", httpx.Response(204))
     unsure = run("arrays", "delete", "sweep")
-    assert (unsure.exit_code, {request.method for request in control.asked}) == (1, {"GET"})
+    assert (unsure.exit_code, {request.method for request in control.asked}) == (2, {"GET"})
+    assert "give --yes if you are sure" in unsure.stderr
     assert run("arrays", "delete", "sweep", "--yes").stderr == "sweep is forgotten\n"
     assert control.asked[-1].method == "DELETE"
 
