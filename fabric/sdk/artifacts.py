@@ -14,17 +14,15 @@ from fabric.core.errors import BadInput, Corrupt, Unavailable
 from fabric.core.paths import parts_of
 from fabric.sdk.derived import Iterates, Runs, derived, derived_pieces
 from fabric.sdk.later import Later
+from fabric.sdk.own import project_of
 from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
     from fabric.api import artifacts as wire
-    from fabric.api import people
     from fabric.sdk import local_files
     from fabric.sdk import transport as sending
-    from fabric.workloads import spec as specs
 else:
-    wire, people = Later("fabric.api.artifacts"), Later("fabric.api.people")
-    local_files, specs = Later("fabric.sdk.local_files"), Later("fabric.workloads.spec")
+    wire, local_files = Later("fabric.api.artifacts"), Later("fabric.sdk.local_files")
 
 KEPT_S = 600.0
 """How long control may take until a file that was sent is safe on its disk, in seconds."""
@@ -170,9 +168,7 @@ class AsyncArtifacts:
         return view
 
     async def _root(self, project: str | None) -> str:
-        if project is None:
-            me = await self._control().read(people.MeView, "GET", people.ME, patience_s=self._patience_s)
-            project = me.project or specs.DEFAULT_PROJECT
+        project = await project_of(self._control(), project, self._patience_s)
         return below(wire.ARTIFACTS, project, otherwise=f"{project!r} is no project")
 
 

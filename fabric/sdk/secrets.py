@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 from fabric.sdk.derived import Runs, derived
 from fabric.sdk.later import Later
+from fabric.sdk.own import project_of
 from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
-    from fabric.api import people
     from fabric.api import secrets as wire
     from fabric.sdk import transport as sending
-    from fabric.workloads import spec as specs
 else:
-    wire, people = Later("fabric.api.secrets"), Later("fabric.api.people")
-    specs = Later("fabric.workloads.spec")
+    wire = Later("fabric.api.secrets")
 
 
 class AsyncSecrets:
@@ -69,10 +67,7 @@ class AsyncSecrets:
         await self._control().ask("DELETE", path, patience_s=self._patience_s)
 
     async def _path(self, project: str | None, *name: str) -> str:
-        if project is None:
-            me = await self._control().read(people.MeView, "GET", people.ME, patience_s=self._patience_s)
-            project = me.project or specs.DEFAULT_PROJECT
-        parts = (project, *name)
+        parts = (await project_of(self._control(), project, self._patience_s), *name)
         return below(wire.SECRETS, *parts, otherwise=f"{'/'.join(parts)!r} names no secret of a project")
 
 
