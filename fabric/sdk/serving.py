@@ -5,20 +5,17 @@ Knows nothing of connections: the client that derives from it has one.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from fabric.sdk.later import Later
 from fabric.sdk.paths import below
+from fabric.sdk.work import AsyncWork
 
 if TYPE_CHECKING:
     from fabric.api import admin
     from fabric.api import deployments as wire
     from fabric.sdk import specs
     from fabric.sdk.specs import Engine
-    from fabric.sdk.transport import Transport
-    from fabric.workloads.spec import WorkloadSpec
 else:
     admin, wire = Later("fabric.api.admin"), Later("fabric.api.deployments")
     specs = Later("fabric.sdk.specs")
@@ -41,32 +38,8 @@ WORKER = Worker(gpus=1.0, tier="gpu", cpus=2.0, memory="3 GiB")
 """A replica of which nothing else is said; 3 GiB hold a model of 135 M parameters in fp32."""
 
 
-class AsyncServing(ABC):
+class AsyncServing(AsyncWork):
     """Part of `AsyncClient`."""
-
-    _patience_s: float
-
-    @property
-    @abstractmethod
-    def _control(self) -> Transport:
-        """The client's connection."""
-
-    @abstractmethod
-    async def submit(
-        self, spec: WorkloadSpec | Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> admin.WorkloadView:
-        """The client's."""
-
-    @abstractmethod
-    async def wait(
-        self,
-        name: str,
-        *,
-        timeout_s: float | None = None,
-        until_ended: bool = False,
-        on_update: Callable[[admin.WorkloadView], None] | None = None,
-    ) -> admin.WorkloadView:
-        """The client's."""
 
     async def deploy(
         self,

@@ -23,7 +23,7 @@ from fabric.cli.main import app
 from fabric.cli.session import Session
 from fabric.cli.supervisor import Program
 from fabric.config import env
-from fabric.sdk import client
+from fabric.sdk import work
 from tests.unit.cli.test_processes import SLEEP, until
 from tests.unit.sdk.fakes import FakeControl
 
@@ -48,8 +48,8 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(env.STATE, str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(client, "FIRST_LOOK_S", 0.001)
-    monkeypatch.setattr(client, "SLOWEST_LOOK_S", 0.002)
+    monkeypatch.setattr(work, "FIRST_LOOK_S", 0.001)
+    monkeypatch.setattr(work, "SLOWEST_LOOK_S", 0.002)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from fabric.config import env
-from fabric.sdk import client, transport
+from fabric.sdk import transport, work
 from fabric.store.database import open_store
 from tests.unit.control.world import World
 from tests.unit.sdk.fakes import FakeControl
@@ -27,8 +27,8 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(transport, "LONGEST_PAUSE_S", 0.002)
-    monkeypatch.setattr(client, "FIRST_LOOK_S", 0.001)
-    monkeypatch.setattr(client, "SLOWEST_LOOK_S", 0.002)
+    monkeypatch.setattr(work, "FIRST_LOOK_S", 0.001)
+    monkeypatch.setattr(work, "SLOWEST_LOOK_S", 0.002)
 
 
 @pytest.fixture
