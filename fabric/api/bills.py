@@ -3,6 +3,8 @@
 Knows nothing of HTTP frameworks; the constant names the route for server and SDK alike.
 """
 
+from collections.abc import Callable
+
 from fabric.config.settings import Settings
 
 BILL = "bill"
@@ -39,6 +41,22 @@ class BillView(Settings):
     """In an order that never changes."""
     total_bytes: int
     """What one slice takes of an otherwise empty node."""
+
+    @property
+    def whose(self) -> str:
+        """The workers of a slice in words, such as `2 × trainers`."""
+        return f"{self.workers} × {self.group}" if self.workers else self.group
+
+    def rows(self, size: Callable[[float], str]) -> list[tuple[str, str, str]]:
+        """The lines as people read them: what, its size in brackets where it costs no memory, and why.
+
+        Args:
+            size: Says bytes in words.
+        """
+        return [
+            (line.what, size(line.num_bytes) if line.charged else f"({size(line.num_bytes)})", line.why)
+            for line in self.lines
+        ]
 
 
 class BillList(Settings):

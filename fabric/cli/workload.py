@@ -63,18 +63,14 @@ def bill(ctx: typer.Context, name: Name, json: Json = False) -> None:
         return
     for each in found.bills:
         typer.echo(_headline(each))
-        rows = [
-            (line.what, show.size(line.num_bytes) if line.charged else f"({show.size(line.num_bytes)})", line.why)
-            for line in each.lines
-        ]
-        show.console().print(show.table(BILL, [*rows, ("total", show.size(each.total_bytes), "of a node's RAM")]))
+        total = ("total", show.size(each.total_bytes), "of a node's RAM")
+        show.console().print(show.table(BILL, [*each.rows(show.size), total]))
 
 
 def _headline(each: BillView) -> str:
-    what = f"{each.workers} × {each.group}" if each.workers else each.group
     where = f"{each.slices} slices on" if each.slices else "would run on"
     files = "files are RAM" if each.diskless else "files are on disks"
-    return f"{what}: {where} {each.tier}, where {files}"
+    return f"{each.whose}: {where} {each.tier}, where {files}"
 
 
 def delete(

@@ -3,6 +3,7 @@
 Knows nothing of where the values come from.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -89,7 +90,7 @@ def facts(*pairs: tuple[str, Child]) -> Markup:
     return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in shown], class_="facts")
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[Child, ...]], empty: str, caption: str) -> Markup:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[Child, ...]], empty: str, caption: str) -> Markup:
     """A table; on a phone each row becomes a card with the columns' names.
 
     Args:

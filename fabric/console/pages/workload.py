@@ -159,13 +159,9 @@ def bills_of(found: Sequence[BillView]) -> Markup:
 
 
 def _bill(each: BillView) -> Markup:
-    what = f"{each.workers} × {each.group}" if each.workers else each.group
-    said = f"{what} on {each.tier}: {size(each.total_bytes)} a slice"
-    rows: list[tuple[Child, ...]] = [
-        (line.what, size(line.num_bytes) if line.charged else f"({size(line.num_bytes)})", line.why)
-        for line in each.lines
-    ]
-    return tag("details", tag("summary", said), table(("Keeps", "Size", "Why"), rows, "Nothing.", f"RAM bill, {said}"))
+    said = f"{each.whose} on {each.tier}: {size(each.total_bytes)} a slice"
+    heads = ("Keeps", "Size", "Why")
+    return tag("details", tag("summary", said), table(heads, each.rows(size), "Nothing.", f"RAM bill, {said}"))
 
 
 def used_of(found: UsageView) -> str:
