@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.local import processes
 from fabric.backends.local.processes import Process
 from fabric.config import env

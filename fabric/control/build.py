@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.fenced_api import FencedApi
 from fabric.backends.kuberay.kr8s_api import Kr8sApi

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.kr8s_api import Kr8sApi

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.keeping.keeper import Surroundings
 from fabric.backends.keeping.layout import Layout
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Kind, Object, Patch
 from fabric.backends.kuberay.backend import KubeRayBackend
 from fabric.backends.kuberay.layout import written_layout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.local import processes
 from fabric.config import env
 from fabric.config.site import Capacity, Site, Tier

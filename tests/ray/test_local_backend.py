@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.local import processes
 from fabric.backends.local.backend import LocalBackend
 from fabric.backends.local.layout import Layout, folder_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopter import Adopter
 from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, RAY_JOBS, Kind, Object

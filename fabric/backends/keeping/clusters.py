@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic
 
 from fabric.backends.keeping.head import RayHead
-from fabric.backends.keeping.keeper import Keeper, N, Surroundings
+from fabric.backends.keeping.keeper import Keeper, N
 from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.keeping.warm import crowded, fits, late
 from fabric.core.errors import FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Door, Phase, Sight, WantedCluster

@@ -7,19 +7,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from fabric.backends.keeping.answers import message_of, still_serves
 from fabric.backends.keeping.demand import Unmet, unmet
-from fabric.backends.keeping.entrypoint import driver_slice, environments_of, job_request, packages_in
+from fabric.backends.keeping.entrypoint import driver_slice
+from fabric.backends.keeping.handing_over import hand_over
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.layout import Layout
-from fabric.backends.keeping.pace import Pace
-from fabric.backends.keeping.ports import DriverLogs, Output, Packages, RayNodes
+from fabric.backends.keeping.ports import Output, RayNodes
 from fabric.backends.keeping.resizing import Resizing
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.core.errors import BadInput, ClusterLost, FabricError, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 from fabric.telemetry.logs import about
@@ -36,23 +36,6 @@ _SETTLES_S = 2.0
 """How long after a failed entrypoint a lost Ray node may still show, which is what it then failed of."""
 _UNASKED = {Outcome.NONE, Outcome.UNKNOWN, Outcome.PENDING}
 """Outcomes that are looked at often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every keeper shares."""
-
-    state: Path
-    logs: DriverLogs
-    packages: Packages
-    changed: threading.Event
-    """Set when a view changes in a way that matters, so that the loop looks at once."""
-    pace: Pace = field(default_factory=Pace)
-    """How often keepers look."""
-    may_act: Callable[[], None] = lambda: None
-    """Raises `Unavailable` while another fabric may act on the same clusters; asked before what others could undo."""
-    let_in: Callable[[WantedCluster, WantedCluster], None] = lambda warm, wanted: None
-    """Lets the key of a warm cluster into control for the work that gets it; called before it does."""
 
 
 N = TypeVar("N", bound=RayNodes)
@@ -241,18 +224,9 @@ class Keeper(threading.Thread, Generic[N]):
             self._publish(outcome=Outcome.NONE)
             if self.wanted is None or self._stop_by is not None:
                 return  # adopted, and the records have not been heard yet; or it should end before it began
-            self._hand_over(self.wanted)
+            hand_over(self.wanted, self.slices, self._head, self._around.packages)
         self._submitted = True
         self._publish(outcome=Outcome.PENDING)
-
-    def _hand_over(self, wanted: WantedCluster) -> None:
-        environments = [wanted.runtime_env] if wanted.serve is None else environments_of(wanted.serve)
-        for uri in {uri: None for environment in environments for uri in packages_in(environment)}:
-            self._head.put_package(uri, self._around.packages.path(uri.rpartition("/")[2], wanted.project))
-        if wanted.serve is not None:
-            self._head.deploy(self.slices.listening(wanted.serve))
-        else:
-            self._head.submit(job_request(wanted, self.layout.late))
 
     def _watch(self) -> None:
         """Follow the entrypoint or service, its output, memory and demands."""

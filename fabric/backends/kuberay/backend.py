@@ -11,9 +11,10 @@ from weakref import WeakValueDictionary
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
 from fabric.backends.keeping.layout import one_of_a_name
 from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adopted_clusters import AdoptedClusters

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from fabric.backends.keeping.clusters import KeptClusters
 from fabric.backends.keeping.head import RayHead
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
 from fabric.backends.keeping.layout import amounts_of, head_first, one_of_a_name
 from fabric.backends.keeping.ports import Output
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.keeping.warm import NoOutput
 from fabric.backends.local import processes
 from fabric.backends.local.driver_log import DriverLog

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.local.driver_log import DriverLog
 from fabric.backends.local.layout import Layout
 from fabric.core.errors import BadInput, ClusterLost, FabricError
@@ -238,8 +239,7 @@ def test_a_full_disk_makes_output_wait_and_neither_breaks_the_work_nor_loses_its
 def test_what_the_head_refuses_to_take_fails_with_its_words(kept: Kept) -> None:
     kept.head.refuses = BadInput("the Ray head refuses POST /api/jobs/: 400 no such package")
     assert kept.turns().seen == (Phase.READY, Outcome.FAILED)
-    assert "no such package" in kept.keeper.view.message
-    assert kept.keeper.view.logs_complete
+    assert ("no such package" in kept.keeper.view.message, kept.keeper.view.logs_complete) == (True, True)
 
 
 def test_a_question_that_is_refused_is_asked_again(kept: Kept) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, Kind, Object, refusal
 from fabric.backends.kuberay.backend import KubeRayBackend

@@ -13,8 +13,9 @@ import pytest
 
 from fabric.backends.keeping.entrypoint import driver_slice
 from fabric.backends.keeping.head import RayHead
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
 from fabric.backends.keeping.layout import START_LABEL
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.local import processes
 from fabric.backends.local.backend import LocalBackend, keeper_of
 from fabric.backends.local.layout import Layout, gpu_ids_by_slice, labels, node_launch, port_names

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fabric.backends.keeping.clusters import KeptClusters
-from fabric.backends.keeping.keeper import Keeper, Surroundings
+from fabric.backends.keeping.keeper import Keeper
 from fabric.backends.keeping.layout import one_of_a_name
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.keeping.warm import crowded, fits, late
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import RAY_CLUSTERS

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from fabric.backends.keeping.keeper import Surroundings
+from fabric.backends.keeping.surroundings import Surroundings
 from fabric.config.projects import Project, Share
 from fabric.config.site import Site
 from fabric.config.store import Store
