@@ -15,11 +15,11 @@ ASKS_EVERY = 5
 class Readable(Protocol):
     """Who knows logs, and who may read them."""
 
-    def log_mark(self, name: str) -> LogMark:
+    def mark(self, name: str) -> LogMark:
         """What changes whenever a log does."""
         ...
 
-    def log(self, name: str, caller: Caller, offset: int, max_bytes: int) -> LogPart:
+    def read(self, name: str, caller: Caller, offset: int, max_bytes: int) -> LogPart:
         """A piece of a log."""
         ...
 
@@ -49,12 +49,12 @@ class Following:
             NotFound: If the workload was deleted.
             Denied: If its name is somebody else's by now.
         """
-        mark = self._logs.log_mark(self._name)
+        mark = self._logs.mark(self._name)
         # A log that is complete ends as soon as its workload's record says so, too.
         changed = mark != self._mark or bool(self._part.content) or mark.complete
         self._idle = 0 if changed else self._idle + 1
         if self._idle % ASKS_EVERY == 0:
             # Looked at before reading, so that what is written meanwhile is seen as a change.
             self._mark = mark
-            self._part = self._logs.log(self._name, self._caller, self._part.next_offset, self._max_bytes)
+            self._part = self._logs.read(self._name, self._caller, self._part.next_offset, self._max_bytes)
         return self._part

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import fabric
-from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
+from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, WorkloadView
 from fabric.api.arrays import ARRAYS
 from fabric.api.gateway import SERVED, GatewaySnapshot
 from fabric.api.jobs import JobSubmission
@@ -22,6 +22,7 @@ from fabric.control.callers import Caller, Permission
 from fabric.control.dashboards import Dashboards
 from fabric.control.discretion import Discretion
 from fabric.control.drains import NodeDrains
+from fabric.control.driver_logs import DriverLogs
 from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.metrics import Metrics
@@ -29,10 +30,11 @@ from fabric.control.naming import kept, repeated
 from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
-from fabric.control.ports import LogPart, Ports
+from fabric.control.ports import Ports
 from fabric.control.reloading import Reloading
+from fabric.control.reporting import Reporting
 from fabric.control.signs import Signs
-from fabric.control.sizes import check_scale, size_of
+from fabric.control.sizes import check_scale
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.uploaded import UploadedPackages
@@ -51,12 +53,6 @@ LONGEST_STEM = 30
 STUCK_AFTER_S = 60.0
 """Age of the loop's last step, in seconds, from which health is no longer `ok`."""
 
-LAST_BYTES_S = 15.0
-"""How long after a workload's end its log may still grow where nothing says that it is complete, in seconds."""
-
-LARGEST_INTEGER = 2**63 - 1
-"""Largest whole number that every SQL store takes."""
-
 
 class Service:
     """Everything that the HTTP layer may ask for; safe to call from several threads at once."""
@@ -70,8 +66,10 @@ class Service:
         """Who asks at the gateway."""
         self.discretion = Discretion(ports.workloads)
         """What of a text each may read."""
-        self.log_mark = ports.logs.mark
-        """What changes whenever the log of a workload does."""
+        self.logs = DriverLogs(ports.logs, ports.clock, self.get)
+        """What drivers of workloads wrote."""
+        self.reporting = Reporting(ports, self.get)
+        """What workloads tell of themselves, and hear of their size."""
         self.arrays = Arrays(ports, self.discretion, self._admitted)
         """Equal jobs that are handed in together."""
         self.packages = UploadedPackages(ports.packages, self._active)
@@ -260,63 +258,6 @@ class Service:
             notices=(*self.drains.notices(record), *self.signs.warnings([record], self._ports.clock.now()).values()),
             events=tuple(event_view(event, read) for event in self._ports.reports.events(name)),
         )
-
-    def log(self, name: str, caller: Caller, offset: int = 0, max_bytes: int = 2**20) -> LogPart:
-        """What the workload's driver wrote from byte `offset` on, over all attempts.
-
-        Raises:
-            NotFound: If there is none of that name.
-        """
-        # Looked at before reading, so that what is written meanwhile is not taken for the end.
-        ended = self._log_has_ended(self.get(name, caller))
-        content, following = self._ports.logs.read(name, offset, max_bytes)
-        return LogPart(content, following, ended and not content)
-
-    def _log_has_ended(self, record: Record) -> bool:
-        if not record.state.final:
-            return False
-        never_ran = record.at.granted is None and record.attempt == 1
-        if never_ran or self._ports.logs.is_complete(record.name, record.attempt):
-            return True
-        return self._ports.clock.now() > (record.at.ended or 0.0) + LAST_BYTES_S
-
-    def report(self, name: str, report: Report, caller: Caller, attempt: int | None = None) -> None:
-        """Keep what a workload tells of itself.
-
-        Args:
-            name: The workload.
-            report: What it tells.
-            caller: Who tells it.
-            attempt: The attempt that tells it, where it says so.
-
-        Raises:
-            NotFound: If there is none of that name.
-            Denied: If somebody else tells it.
-            BadInput: If a number is larger than any store takes.
-            Conflict: If it, or that attempt, has ended.
-        """
-        caller.require(Permission.REPORT)
-        record = self.get(name, caller)
-        if record.state.final:
-            raise Conflict(f"{name} has already {record.state} and reports no more", workload=name)
-        if max(report.checkpoint_step or 0, report.checkpoint_bytes or 0) > LARGEST_INTEGER:
-            raise BadInput(f"checkpoint_step and checkpoint_bytes may be at most {LARGEST_INTEGER}", workload=name)
-        self._ports.reports.report(name, report, attempt)
-        if report.workers is not None:
-            self._ports.process.wake()  # somebody may wait for what it gives back
-
-    def size(self, name: str, caller: Caller) -> SizeView:
-        """The size at which a workload should work now.
-
-        Raises:
-            NotFound: If there is none of that name.
-            Denied: If it is out of the caller's reach.
-        """
-        caller.require(Permission.REPORT)
-        record = self.get(name, caller)
-        # Most that ask are not elastic, and hear it without a look at what they told.
-        works_at = self._ports.reports.progress(name).workers if record.spec.elastic else None
-        return size_of(record, works_at)
 
     def scale(self, name: str, workers: int, caller: Caller) -> Record:
         """Ask for another number of replicas; the loop does the rest.

@@ -109,7 +109,7 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.get("/{name}/size", response_model=SizeView)
     def size(name: str, caller: Caller = tell) -> Response:
-        return json_of(service.size(name, caller))
+        return json_of(service.reporting.size(name, caller))
 
     @router.post("/{name}/report", status_code=204, responses=fails(409))
     def report(
@@ -118,7 +118,7 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
         attempt: int | None = Query(default=None, ge=1),
         caller: Caller = tell,
     ) -> Response:
-        service.report(name, told.read(), caller, attempt)
+        service.reporting.report(name, told.read(), caller, attempt)
         return Response(status_code=204)
 
     return router

@@ -83,7 +83,7 @@ def logs_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRo
     ) -> Response:
         ends = time.monotonic() + min(wait_s, settings.max_wait_s)
         reader, pause_s = (
-            Following(service, name, caller, max_bytes=max_bytes, offset=offset),
+            Following(service.logs, name, caller, max_bytes=max_bytes, offset=offset),
             settings.follow_interval_s,
         )
         found = await run_sync(reader.look, limiter=looks)
@@ -102,7 +102,7 @@ def _whole_log(service: Service, job: str, caller: Caller) -> Iterator[str]:
     yield '{"logs": "'
     text, part = TextOf(), _START
     while True:
-        part = service.log(job, caller, part.next_offset, CHUNK_BYTES)
+        part = service.logs.read(job, caller, part.next_offset, CHUNK_BYTES)
         yield json.dumps(text.more(part.content, last=not part.content))[1:-1]
         if not part.content:
             break
@@ -121,7 +121,7 @@ async def follow(
         interval_s: Shortest pause between two looks; nothing is read before the last piece was taken.
         looks: How many may look at the same time.
     """
-    text, reader, pause_s = TextOf(), Following(service, job, caller, max_bytes=CHUNK_BYTES), interval_s
+    text, reader, pause_s = TextOf(), Following(service.logs, job, caller, max_bytes=CHUNK_BYTES), interval_s
     while True:
         try:
             part = await run_sync(reader.look, limiter=looks)

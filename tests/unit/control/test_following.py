@@ -18,14 +18,14 @@ class Counted:
     def __init__(self, world: World) -> None:
         self.service, self.asked = world.service, 0
 
-    def log_mark(self, name: str) -> LogMark:
-        found = self.service.log_mark(name)
+    def mark(self, name: str) -> LogMark:
+        found = self.service.logs.mark(name)
         assert isinstance(found, LogMark)
         return found
 
-    def log(self, name: str, caller: Caller, offset: int, max_bytes: int) -> LogPart:
+    def read(self, name: str, caller: Caller, offset: int, max_bytes: int) -> LogPart:
         self.asked += 1
-        return self.service.log(name, caller, offset, max_bytes)
+        return self.service.logs.read(name, caller, offset, max_bytes)
 
 
 @pytest.fixture
