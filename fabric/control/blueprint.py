@@ -19,6 +19,7 @@ from fabric.core.ids import attempt_id
 from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
 from fabric.store.keys import Key
+from fabric.workloads.environments import without_secrets
 from fabric.workloads.record import Grant, Record
 from fabric.workloads.spec import ArraySpec
 
@@ -89,9 +90,9 @@ class SiteBlueprint:
             generation=record.generation,
             grant=record.grant,
             entrypoint=spec.entrypoint,
-            runtime_env=spec.runtime_env,
+            runtime_env=without_secrets(spec.runtime_env),
             env={**self._named(record), **self._told(record)},
-            hidden=frozenset(spec.secrets),
+            hidden=frozenset(spec.named_secrets),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,
@@ -146,7 +147,7 @@ class SiteBlueprint:
             Unavailable: If one is not there any more; it starts once there is one again.
         """
         values = {}
-        for variable, name in record.spec.secrets.items():
+        for variable, name in record.spec.named_secrets.items():
             value = self.secrets.named_secret(record.spec.project, name)
             if value is None:
                 raise Unavailable(

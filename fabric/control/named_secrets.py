@@ -98,7 +98,7 @@ class NamedSecrets:
         """
         _require(project, caller)
         named = (r.name for r in self._active().values() if not r.state.final and r.spec.project == project
-                 and name in r.spec.secrets.values())  # fmt: skip
+                 and name in r.spec.named_secrets.values())  # fmt: skip
         if users := sorted(named):
             more = f" and {len(users) - _MOST_NAMED} more" if len(users) > _MOST_NAMED else ""
             raise Conflict(
@@ -116,10 +116,11 @@ def check_secrets(spec: WorkloadSpec, kept: KeptSecrets) -> None:
     Raises:
         NotFound: Naming one that is not, and how to set it.
     """
-    if not spec.secrets:
+    wanted = spec.named_secrets
+    if not wanted:
         return
     known = {each.name for each in kept.named_secrets(spec.project)}
-    for variable, name in spec.secrets.items():
+    for variable, name in wanted.items():
         if name not in known:
             there = ", ".join(sorted(known)) or "none"
             raise NotFound(

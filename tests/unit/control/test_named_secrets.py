@@ -84,6 +84,41 @@ def test_a_variable_is_either_plain_or_secret() -> None:
         WorkloadSpec(entrypoint="x", env={"X": "1"}, secrets={"X": "hf"})
 
 
+@pytest.mark.parametrize("environment", [{"X": "fabric-secret:hf", "Y": "1"}, {"X": "fabric-secret:hf"}])
+def test_a_jobs_own_environment_may_name_one_and_is_shown_as_it_was_given(
+    world: World, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    client = world.client()
+    client.put("/api/fabric/secrets/default/hf", json={"value": VALUE})
+    asked = {"entrypoint": "x", "submission_id": "mine", "runtime_env": {"env_vars": environment}}
+    assert client.post("/api/jobs/", json=asked).status_code == 200
+    assert client.get("/api/jobs/mine").json()["runtime_env"]["env_vars"] == environment
+    wanted = blueprint(world, tmp_path).wanted(placed(world))  # type: ignore[arg-type]
+    assert (wanted.env["X"], wanted.hidden) == (VALUE, frozenset({"X"}))
+    assert wanted.runtime_env["env_vars"] == {key: text for key, text in environment.items() if key != "X"}
+    assert client.delete("/api/fabric/secrets/default/hf").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"secrets": {"X": "other"}}, "X names another secret in secrets"),
+        ({"env": {"X": "1"}}, "X is in env and in secrets"),
+        ({"runtime_env": {"env_vars": {"x": "fabric-secret:hf"}}}, "'x' is no variable for a secret"),
+        ({"runtime_env": {"env_vars": {"X": "fabric-secret:"}}}, "'' is not a secret name"),
+        ({"runtime_env": {"env_vars": {"FABRIC_X": "fabric-secret:hf"}}}, "FABRIC_X is set by the fabric"),
+        ({"runtime_env": {"env_vars": {"X": "fabric-secret:hg"}}}, "no secret 'hg'"),
+    ],
+)
+def test_what_an_environment_names_is_checked_as_what_a_spec_names(
+    world: World, spec: dict[str, object], says: str
+) -> None:
+    world.client().put(HF, json={"value": VALUE})
+    asked = {**SPEC, "secrets": {}, "runtime_env": {"env_vars": {"X": "fabric-secret:hf"}}, **spec}
+    said = world.client().post("/api/fabric/workloads", json={"spec": asked})
+    assert (said.status_code in {400, 404}, says in said.json()["message"]) == (True, True), said.text
+
+
 @pytest.mark.parametrize("value", ["", "a\0b", "x" * 32_769])
 def test_a_value_that_no_process_could_be_told_is_refused_and_not_repeated(world: World, value: str) -> None:
     said = world.client().put(HF, json={"value": value})
