@@ -53,6 +53,9 @@ KEYS = (TOKEN, MLFLOW_KEY)
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """Base URL of a collector of OpenTelemetry, to which control sends traces over HTTP; unset sends none."""
 
+SECRETS_KEY_FILE = "FABRIC_SECRETS_KEY_FILE"
+"""File of the keys that open secrets of projects; stands above that of the site file and that in the state folder."""
+
 VARIABLES: Mapping[str, str] = {
     ADDRESS: "URL of control's HTTP API",
     TOKEN: "bearer token",
@@ -75,6 +78,7 @@ VARIABLES: Mapping[str, str] = {
     MLFLOW: "HTTP address of MLflow",
     MLFLOW_KEY: "key that MLflow's clients show",
     OTLP: "collector of traces",
+    SECRETS_KEY_FILE: "keys of secrets",
 }
 """Every variable with its meaning; the reference in the README is compared with it."""
 

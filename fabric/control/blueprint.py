@@ -41,8 +41,16 @@ class Secrets(Protocol):
         """Let a key in; the same again changes nothing."""
         ...
 
+
+class NamedValues(Protocol):
+    """What secrets of projects hold."""
+
     def named_secret(self, project: str, name: str) -> str | None:
-        """What a secret of a project holds; None if there is none of that name."""
+        """What one holds; None if there is none of that name.
+
+        Raises:
+            Unavailable: If it cannot be read any more.
+        """
         ...
 
 
@@ -69,13 +77,14 @@ class SiteBlueprint:
     secrets: Secrets
     versions: Versions
     serve_config: ServeConfig
+    named: NamedValues
 
     def wanted(self, record: Record) -> WantedCluster:
         """The cluster that `record` should have.
 
         Raises:
             NotFound: If it serves a model that does not exist.
-            Unavailable: If a secret that it names is not there any more.
+            Unavailable: If a secret that it names is not there any more, or cannot be read.
             ValueError: If it holds no grant.
         """
         if record.grant is None:
@@ -144,11 +153,11 @@ class SiteBlueprint:
         """What the secrets hold that a workload names, by variable.
 
         Raises:
-            Unavailable: If one is not there any more; it starts once there is one again.
+            Unavailable: If one is not there any more, or cannot be read; it starts once that is mended.
         """
         values = {}
         for variable, name in record.spec.named_secrets.items():
-            value = self.secrets.named_secret(record.spec.project, name)
+            value = self.named.named_secret(record.spec.project, name)
             if value is None:
                 raise Unavailable(
                     f"secret {name} of project {record.spec.project} is not there any more; set it again, or stop this"

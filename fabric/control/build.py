@@ -48,6 +48,7 @@ from fabric.control.projects import listed_projects
 from fabric.control.reloading import Reloading, Source
 from fabric.control.retention import Pruning, PruningThread
 from fabric.control.retention_ports import Kept
+from fabric.control.sealing import ensured_keyring, seal_plain
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
@@ -64,6 +65,7 @@ from fabric.store.keys import Key
 from fabric.store.lease import Lease
 from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
+from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
 from fabric.store.retention import SqlRetention
@@ -153,12 +155,14 @@ def running(
     engine, lease = _opened(site, state)
     clock = SteadyClock(state / CLOCK_FILE)
     records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
+    keyring = ensured_keyring(site, state)
+    named, fenced = (SqlNamedSecrets(each, keyring) for each in (engine, lease.fenced() if lease else engine))
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     mlflow = outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
     artifacts = Artifacts(state / "artifacts", site.max_artifact_bytes)
-    blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
+    blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of, named)
     around = Surroundings(
         state, logs, packages, threading.Event(),
         may_act=lease.check if lease else lambda: None, let_in=blueprint.let_in,
@@ -202,11 +206,7 @@ def running(
 
     def begin() -> None:
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
-        # What uploads left that ended with an earlier control; those of others must not be under way any more.
-        packages.sweep()
-        artifacts.sweep()
-        for correction in acts.reconcile():
-            _log.warning("the ledger was brought to what is held: %s", correction)
+        _put_in_order(acts, fenced, packages, artifacts)
         use_projects()
         for part in (backend, mlflow, thread, warmer, notifier, pruner):
             part.start()
@@ -219,7 +219,7 @@ def running(
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=clock, wall=time.time, entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
-        projects_changed=use_projects, named_secrets=records,
+        projects_changed=use_projects, named_secrets=named,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,
@@ -244,6 +244,16 @@ def running(
         if candidate is not None:
             candidate.end()
         onlookers.close()
+
+
+def _put_in_order(records: SqlRecords, named: SqlNamedSecrets, packages: Shelves, artifacts: Artifacts) -> None:
+    """Do what an earlier control left undone, once no other one acts."""
+    # What uploads left that ended with it; those of others must not be under way any more.
+    packages.sweep()
+    artifacts.sweep()
+    for correction in records.reconcile():
+        _log.warning("the ledger was brought to what is held: %s", correction)
+    seal_plain(named)
 
 
 def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:

@@ -26,8 +26,8 @@ _MOST_NAMED = 5
 class KeptSecrets(Protocol):
     """Where secrets outlive the process."""
 
-    def put_named_secret(self, secret: NamedSecret) -> None:
-        """Remember it, in place of what was held under its name before."""
+    def put_named_secret(self, secret: NamedSecret, value: str) -> None:
+        """Remember what it holds, in place of what was held under its name before."""
         ...
 
     def drop_named_secret(self, project: str, name: str) -> bool:
@@ -84,8 +84,8 @@ class NamedSecrets:
         known = {each.name for each in self._kept.named_secrets(project)}
         if check_name(name, "secret") not in known and len(known) >= MOST_SECRETS:
             raise BadInput(f"project {project} has {len(known)} secrets, the most there may be; delete one first")
-        secret = NamedSecret(project, name, value, caller.submits_as, self._clock.now())
-        self._kept.put_named_secret(secret)
+        secret = NamedSecret(project, name, caller.submits_as, self._clock.now())
+        self._kept.put_named_secret(secret, value)
         return _view(secret)
 
     def delete(self, project: str, name: str, caller: Caller) -> None:

@@ -276,6 +276,8 @@ NAMED_SECRETS = Table(
     Column("value", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("at", Float, nullable=False),
+    # Id of the key that opens the value; None where it is plain, as an earlier fabric kept it.
+    Column("sealed_with", String),
 )
 """What processes of a project's work may be told; unlike `SECRETS`, which the fabric makes itself for one workload."""
 

@@ -20,7 +20,7 @@ SPEC = {"name": "mine", "entrypoint": "x", "project": "alpha", "secrets": {"HF_T
 
 
 def blueprint(world: World, folder: Path) -> SiteBlueprint:
-    return SiteBlueprint(tiny_site(), folder / "a", folder, world.records, world.models, lambda *_: {})  # type: ignore[arg-type]
+    return SiteBlueprint(tiny_site(), folder / "a", folder, world.records, world.models, lambda *_: {}, world.secrets)  # type: ignore[arg-type]
 
 
 def placed(world: World) -> object:
@@ -128,7 +128,7 @@ def test_a_value_that_no_process_could_be_told_is_refused_and_not_repeated(world
 
 def test_a_project_has_so_many_at_most(world: World) -> None:
     for number in range(MOST_SECRETS):
-        world.records.put_named_secret(NamedSecret("alpha", f"s{number}", "v", "ann", START))
+        world.secrets.put_named_secret(NamedSecret("alpha", f"s{number}", "ann", START), "v")
     assert world.client().put(HF, json={"value": "v"}).status_code == 400
     assert world.client().put("/api/fabric/secrets/alpha/s7", json={"value": "w"}).status_code == 200
 
@@ -146,6 +146,6 @@ def test_one_that_is_needed_stays_until_its_work_has_ended(world: World, tmp_pat
 def test_work_whose_secret_is_gone_all_the_same_waits_for_it(world: World, tmp_path: Path) -> None:
     world.client().put(HF, json={"value": VALUE})
     world.job("mine", project="alpha", secrets={"HF_TOKEN": "hf"})
-    world.records.drop_named_secret("alpha", "hf")
+    world.secrets.drop_named_secret("alpha", "hf")
     with pytest.raises(Unavailable, match="secret hf of project alpha is not there any more"):
         blueprint(world, tmp_path).wanted(placed(world))  # type: ignore[arg-type]

@@ -46,7 +46,9 @@ def test_every_process_finds_what_is_named_and_serve_itself_is_not_told(world: W
     group = record.spec.groups[0].name
     placed = world.change(record.name, State.STARTING, grant=Grant((piece("c0", head=True, group=group),)))
     models: Any = world.models
-    wanted = SiteBlueprint(tiny_site(), tmp_path / "a", tmp_path, world.records, models, lambda *_: {}).wanted(placed)
+    wanted = SiteBlueprint(
+        tiny_site(), tmp_path / "a", tmp_path, world.records, models, lambda *_: {}, world.secrets
+    ).wanted(placed)
     assert (wanted.env["HF_TOKEN"], wanted.hidden) == (VALUE, frozenset({"HF_TOKEN"}))
     assert wanted.serve is not None
     (application,) = wanted.serve["applications"]

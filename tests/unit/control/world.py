@@ -3,6 +3,7 @@
 Knows nothing of single tests.
 """
 
+import base64
 import hashlib
 import io
 import itertools
@@ -36,8 +37,10 @@ from fabric.scheduler.ports import ClusterView, Door, Phase
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.store.artifacts import Artifacts
+from fabric.store.keyring import KEY_FILE, Keyring
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
+from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
 from fabric.store.retention import SqlRetention
@@ -147,6 +150,9 @@ class World:
         self.doors: dict[str, Door] = {}
         self.file: Callable[[], Site] = lambda: SITE
         self.records = SqlRecords(engine, self.clock.now)
+        # A file as `Keyring` writes it, without the time that waiting for a disk takes.
+        (folder / KEY_FILE).write_bytes(base64.b64encode(b"k" * 32))
+        self.secrets = SqlNamedSecrets(engine, Keyring(folder / KEY_FILE))
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
         limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
@@ -176,7 +182,7 @@ class World:
             process=self.process,
             clock=self.clock,
             drains=self.drains,
-            named_secrets=self.records,
+            named_secrets=self.secrets,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,
