@@ -38,7 +38,7 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
 from fabric.control.models import Models
-from fabric.control.notices import Notifier
+from fabric.control.notices import Hook, Notifier, signing
 from fabric.control.oidc import OidcTokens
 from fabric.control.onlookers import Onlookers
 from fabric.control.people_ports import ProjectRecord
@@ -230,7 +230,14 @@ def running(
         backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
     notifier = Notifier(
-        acts, ports.nodes, service.signs, site=site.name, state=state, now=clock.now, notices=site.notices
+        acts,
+        ports.nodes,
+        service.signs,
+        site=site.name,
+        state=state,
+        now=clock.now,
+        notices=site.notices,
+        hook=Hook(site.notices, secret=signing(site.notices, named)) if site.notices else None,
     )
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
