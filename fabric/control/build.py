@@ -219,7 +219,7 @@ def running(
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=clock, wall=time.time, entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
-        projects_changed=use_projects, named_secrets=named,
+        projects_changed=use_projects, named_secrets=named, alias_moves=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,

@@ -13,15 +13,17 @@ from fabric.sdk.later import Later
 from fabric.sdk.paths import below
 
 if TYPE_CHECKING:
-    from fabric.api import admin
+    from fabric.api import admin, models, people
     from fabric.api import deployments as wire
     from fabric.sdk import specs
     from fabric.sdk.specs import Engine
     from fabric.sdk.transport import Transport
+    from fabric.workloads import spec as workloads
     from fabric.workloads.spec import WorkloadSpec
 else:
     admin, wire = Later("fabric.api.admin"), Later("fabric.api.deployments")
-    specs = Later("fabric.sdk.specs")
+    models, people = Later("fabric.api.models"), Later("fabric.api.people")
+    specs, workloads = Later("fabric.sdk.specs"), Later("fabric.workloads.spec")
 
 
 class Worker(TypedDict, total=False):
@@ -67,6 +69,48 @@ class AsyncServing(ABC):
         on_update: Callable[[admin.WorkloadView], None] | None = None,
     ) -> admin.WorkloadView:
         """The client's."""
+
+    async def alias(
+        self, model: str, alias: str, version: int, *, reason: str, project: str | None = None
+    ) -> models.AliasMoveView:
+        """Point an alias to a version by hand, for operators and administrators of the project, whatever a rule says.
+
+        What runs goes on with the version that it began with.
+
+        Args:
+            model: The model.
+            alias: The alias, such as `champion`; new or not.
+            version: Where it should point.
+            reason: Why; kept with the move.
+            project: Whose model; None for the key's own, or `default` of the whole site.
+
+        Raises:
+            BadInput: If the alias cannot be called so, or there is no reason.
+            Denied: If the key may not move aliases of the project.
+            NotFound: If there is no such version.
+        """
+        path = await self._aliases(model, alias, project=project)
+        body = models.AliasRequest(version=version, reason=reason)
+        return await self._control.read(
+            models.AliasMoveView, "PUT", path, patience_s=self._patience_s, json=admin.as_json(body)
+        )  # fmt: skip
+
+    async def alias_moves(self, model: str, *, project: str | None = None) -> tuple[models.AliasMoveView, ...]:
+        """Aliases of a model that people moved by hand, newest first, with who and why.
+
+        Raises:
+            Denied: If it is another project's.
+        """
+        path = await self._aliases(model, project=project)
+        found = await self._control.read(models.AliasMoveList, "GET", path, patience_s=self._patience_s)
+        return found.moves
+
+    async def _aliases(self, model: str, *alias: str, project: str | None) -> str:
+        if project is None:
+            me = await self._control.read(people.MeView, "GET", people.ME, patience_s=self._patience_s)
+            project = me.project or workloads.DEFAULT_PROJECT
+        words = (project, model, "aliases", *alias)
+        return below(admin.MODELS, *words, otherwise=f"{'/'.join(words)!r} names no aliases of a model")
 
     async def deploy(
         self,

@@ -294,6 +294,22 @@ RELOADS = Table(
 )
 """When the site file was read again, and what came of it; rows are only ever added."""
 
+ALIAS_MOVES = Table(
+    "alias_moves",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("project", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("alias", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    # None where the alias was new.
+    Column("before", Integer),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Aliases of models that people moved by hand; rows are only ever added."""
+
 LEASES = Table(
     "leases",
     METADATA,

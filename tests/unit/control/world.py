@@ -31,6 +31,7 @@ from fabric.control.reloading import Source
 from fabric.control.retention import Pruning
 from fabric.control.retention_ports import Kept
 from fabric.control.service import Service
+from fabric.core.errors import FabricError
 from fabric.core.numa import Note
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView, Door, Phase
@@ -100,12 +101,23 @@ class FakeModels:
 
     known: list[ModelVersionView] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
+    broken: FabricError | None = None
 
     def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
         return [version for version in self.known if project is None or version.project in ("", project)]
 
+    def move_alias(self, project: str, model: str, alias: str, version: int) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.known = [_with_alias(each, alias, each.version == version) for each in self.known if each.name == model]
+
     def pinned(self, workload: str) -> str:
         return self.pins.get(workload, "")
+
+
+def _with_alias(version: ModelVersionView, alias: str, has: bool) -> ModelVersionView:
+    others = tuple(each for each in version.aliases if each != alias)
+    return version.model_copy(update={"aliases": (*others, alias) if has else others})
 
 
 class _Present(httpx.AsyncBaseTransport):
@@ -183,6 +195,7 @@ class World:
             clock=self.clock,
             drains=self.drains,
             named_secrets=self.secrets,
+            alias_moves=self.records,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,
