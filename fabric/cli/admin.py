@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 admin = typer.Typer(
     name="admin",
-    help="Keep a fabric: back it up while it runs, restore it, let it read its site file again, see what it removes.",
+    help="Keep a fabric: back it up while it runs, restore it, seal secrets with a new key, let it read its site file "
+    "again, see what it removes.",
     epilog=exits.TABLE,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -43,7 +44,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_d
 @admin.command(epilog=exits.TABLE)
 def backup(file: File, site: sites.SiteFile = None, state: sites.StateFolder = None) -> None:
     """Write records, packages, MLflow's database and the administrator's key into FILE, while everything goes on."""
-    _control("backup", file, site, state)
+    _control("backup", site, state, "--file", str(file))
 
 
 @admin.command(epilog=exits.TABLE)
@@ -57,7 +58,25 @@ def restore(
     """Make everything that of a backup; the fabric must be down."""
     if force:
         show.ask_at_terminal(f"Replace all records by those of {file}?", yes=yes)
-    _control("restore", file, site, state, *(("--force",) if force else ()))
+    _control("restore", site, state, "--file", str(file), *(("--force",) if force else ()))
+
+
+@admin.command(epilog=exits.TABLE)
+def rekey(
+    forget_old: Annotated[
+        bool, typer.Option("--forget-old", help="Remove older keys, without which older backups' secrets are lost.")
+    ] = False,
+    site: sites.SiteFile = None,
+    state: sites.StateFolder = None,
+    yes: show.Yes = False,
+) -> None:
+    """Seal all secrets of projects with a new key, while everything goes on.
+
+    Where the site names a file of keys itself, write the new one into its first line before.
+    """
+    if forget_old:
+        show.ask_at_terminal("Remove the older keys? Secrets in backups made before are lost then.", yes=yes)
+    _control("rekey", site, state, *(("--forget-old",) if forget_old else ()))
 
 
 @admin.command(epilog=exits.TABLE)
@@ -126,7 +145,7 @@ def _print_reloads(found: Sequence[ReloadView], json: bool) -> None:
     show.console().print(show.table(RELOADS, rows))
 
 
-def _control(verb: str, file: Path, site: Path | None, state: Path | None, *more: str) -> None:
+def _control(verb: str, site: Path | None, state: Path | None, *more: str) -> None:
     """Let control do it.
 
     Raises:
@@ -137,7 +156,7 @@ def _control(verb: str, file: Path, site: Path | None, state: Path | None, *more
     read = site or (local.site_file if local.site_file.exists() else sites.site_file(None))
     if read is None:
         raise BadInput(f"which site? Give --site FILE; {sites.DEFAULT} is not here")
-    words = ["--site", str(read), "--state", str(local.folder), "--file", str(file), *more]
+    words = ["--site", str(read), "--state", str(local.folder), *more]
     done = subprocess.run(
         [sys.executable, "-m", "fabric.control", verb, *words], capture_output=True, text=True, check=False
     )

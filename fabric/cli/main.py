@@ -47,10 +47,10 @@ app = typer.Typer(
 
 for _command in (
     up, down, doctor, submit, jobs, logs, stop, delete, scale, explain, events, bill, dashboard, shell, notebook, top,
-    nodes, drain, models, deploy, deployments, rollback, replay, render, usage, whoami,
+    nodes, drain, deploy, deployments, rollback, replay, render, usage, whoami,
 ):  # fmt: skip
     app.command(epilog=exits.TABLE)(_command)
-_groups = (artifacts, arrays, secrets, projects, users, keys, admin, simulate)
+_groups = (models, artifacts, arrays, secrets, projects, users, keys, admin, simulate)
 for _group in _groups:
     app.add_typer(_group)
 for _info in (info for part in (app, *_groups) for info in part.registered_commands):

@@ -1,4 +1,4 @@
-"""Commands about registered models: `models`, `deploy`.
+"""Commands about registered models: the group `models`, and `deploy`.
 
 Knows nothing of training.
 """
@@ -23,11 +23,32 @@ if TYPE_CHECKING:
 COLUMNS = ("MODEL", "PROJECT", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
 """Heads of the list of model versions."""
 
+MOVES = ("AT", "ALIAS", "FROM", "TO", "BY", "WHY")
+"""Heads of the list of moves by hand."""
+
 Engine = Literal["auto", "vllm", "transformers", "echo"]
 
 
-def models(ctx: typer.Context, json: Json = False) -> None:
-    """List the registered models and their versions."""
+models = typer.Typer(
+    name="models",
+    help="Registered models: list them and their versions, move an alias by hand.",
+    epilog=exits.TABLE,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+"""The group of commands about models; by itself it lists them."""
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)]
+Project = Annotated[
+    str | None, typer.Option(metavar="PROJECT", help="Whose model; the key's own if left out.", show_default=False)
+]
+
+
+@models.callback()
+def list_models(ctx: typer.Context, json: Json = False) -> None:
+    """List the registered models and their versions, unless a command says otherwise."""
+    if ctx.invoked_subcommand is not None:
+        return
     with session(ctx).client() as client:
         found = client.models()
     if json:
@@ -51,6 +72,50 @@ def models(ctx: typer.Context, json: Json = False) -> None:
         for model in found
     )
     show.console().print(show.table(COLUMNS, rows))
+
+
+@models.command(epilog=exits.TABLE)
+def alias(
+    ctx: typer.Context,
+    model: Model,
+    alias: Annotated[
+        str, typer.Argument(metavar="ALIAS", help="The alias, such as champion; new or not.", show_default=False)
+    ],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", min=1, help="Version to which it should point.", show_default=False)
+    ],
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; kept with the move.", show_default=False)],
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Point an alias to a version by hand, whatever the rule of the jobs that register it would say.
+
+    For operators and administrators of the project. What runs goes on with the version that it began with.
+    """
+    with session(ctx).client() as client:
+        moved = client.alias(model, alias, version, reason=why, project=project)
+    if json:
+        show.as_json(moved)
+        return
+    had = "new" if moved.before is None else f"was at {moved.before}"
+    typer.echo(f"{moved.model}@{moved.alias} points to version {moved.version} ({had})")
+
+
+@models.command(epilog=exits.TABLE)
+def moves(ctx: typer.Context, model: Model, project: Project = None, json: Json = False) -> None:
+    """List the aliases of a model that people moved by hand, newest first: who, when and why."""
+    with session(ctx).client() as client:
+        found = client.alias_moves(model, project=project)
+    if json:
+        from fabric.api.models import AliasMoveList
+
+        show.as_json(AliasMoveList(moves=found))
+        return
+    if not found:
+        show.note(f"nobody has moved an alias of {model} by hand")
+        return
+    rows = ((show.clock(each.at), each.alias, each.before or "-", each.version, each.by, each.reason) for each in found)
+    show.console().print(show.table(MOVES, rows))
 
 
 def deploy(

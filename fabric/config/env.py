@@ -53,6 +53,14 @@ KEYS = (TOKEN, MLFLOW_KEY)
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """Base URL of a collector of OpenTelemetry, to which control sends traces over HTTP; unset sends none."""
 
+SECRETS_KEY_FILE = "FABRIC_SECRETS_KEY_FILE"
+"""File of the keys that open secrets of projects; stands above that of the site file and that in the state folder."""
+
+NOTICES_SECRET = "FABRIC_NOTICES_SECRET"  # noqa: S105
+"""Secret with which control signs notices where the site names none."""
+OF_CONTROL = frozenset({SECRETS_KEY_FILE, NOTICES_SECRET})
+"""Variables that no other process is to find."""
+
 VARIABLES: Mapping[str, str] = {
     ADDRESS: "URL of control's HTTP API",
     TOKEN: "bearer token",
@@ -75,6 +83,8 @@ VARIABLES: Mapping[str, str] = {
     MLFLOW: "HTTP address of MLflow",
     MLFLOW_KEY: "key that MLflow's clients show",
     OTLP: "collector of traces",
+    SECRETS_KEY_FILE: "keys of secrets",
+    NOTICES_SECRET: "secret that signs notices",
 }
 """Every variable with its meaning; the reference in the README is compared with it."""
 
@@ -100,8 +110,8 @@ def get(name: str) -> str | None:
 
 
 def inherited() -> dict[str, str]:
-    """A copy of the whole environment, for child processes."""
-    return dict(os.environ)
+    """A copy of the environment for child processes, without what is control's alone."""
+    return {name: value for name, value in os.environ.items() if name not in OF_CONTROL}
 
 
 def address() -> str:

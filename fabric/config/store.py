@@ -25,6 +25,12 @@ class Store(Settings):
     """File with the password of that user, read at each connection; an absolute path that only control's user may read.
     None leaves it to libpq (`~/.pgpass`, or a server that asks for none)."""
 
+    secrets_key_file: str | None = None
+    """File of the keys with which secrets of projects are sealed, an absolute path that only control's user may read,
+    as a key service writes it: base64 of 32 random bytes, one key a line; the first seals, all open. None keeps a key
+    in the state folder, made at the first start; controls that share a database need one file, named here or in
+    `FABRIC_SECRETS_KEY_FILE`."""
+
     lease_s: float = Field(default=5.0, ge=2.0, le=60.0)
     """How long a control leads without being heard of, in seconds. With 5, another one has taken over within 10 s after
     a leader was killed or hangs; a leader that is kept from its processor for longer than this loses the lead."""
@@ -32,6 +38,8 @@ class Store(Settings):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         # Checked as a whole, because what is wrong with a single field is shown with what was given there.
+        if self.secrets_key_file is not None and not self.secrets_key_file.startswith("/"):
+            raise ValueError("secrets_key_file must be an absolute path")
         if self.url is None:
             if self.password_file is not None:
                 raise ValueError("a password needs a database; give `url`, or leave `password_file` out")

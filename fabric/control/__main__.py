@@ -19,7 +19,7 @@ import uvicorn
 from fabric.config.load import load
 from fabric.config.site import Site
 from fabric.config.site_file import load_site
-from fabric.control import backups
+from fabric.control import backups, sealing
 from fabric.control.build import Outside, Running, running
 from fabric.control.neighbours import neighbours
 from fabric.control.process import StateLock
@@ -53,10 +53,14 @@ def main() -> int:
         copying.add_argument("--state", type=Path, required=True, help="folder of records")
         copying.add_argument("--file", type=Path, required=True, help="the backup")
         copying.add_argument("--force", action="store_true", help="replace records that are there")
+    anew = verbs.add_parser("rekey", help="seal secrets of projects with a new key")
+    anew.add_argument("--site", type=Path, required=True, help="site file")
+    anew.add_argument("--state", type=Path, required=True, help="folder of records")
+    anew.add_argument("--forget-old", action="store_true", help="remove older keys")
     check = verbs.add_parser("check", help="tell, as JSON, whether what the site relies on answers")
     check.add_argument("--site", type=Path, required=True, help="site file")
     given = parser.parse_args()
-    if given.verb in {"backup", "restore"}:
+    if given.verb in {"backup", "restore", "rekey"}:
         return _copy(given)
     if given.verb == "render":
         return _render(given)
@@ -87,10 +91,12 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _copy(given: argparse.Namespace) -> int:
-    """Back up or restore, and say in a line what was written."""
+    """Back up, restore or make a new key, and say in a line what was written."""
     try:
         site = load_site(given.site, policy=Policy)
-        if given.verb == "backup":
+        if given.verb == "rekey":
+            said = sealing.rekey(site, given.state.resolve(), forget_old=given.forget_old)
+        elif given.verb == "backup":
             said = backups.back_up(site, given.state.resolve(), given.file.absolute())
         else:
             said = backups.restore(site, given.state.resolve(), given.file.absolute(), force=given.force)

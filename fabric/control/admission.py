@@ -3,7 +3,7 @@
 Knows nothing of HTTP, and keeps nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fabric.config import env
@@ -85,7 +85,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
     if spec.after:
         spec = spec.model_copy(update={"after": _order(spec, caller, ports.workloads)})
     possible.require(name, spec.groups, ports.nodes())
-    for place, environment in environments_of(spec):
+    for place, environment in spec.environments:
         check_packages(environment, ports.packages, place, spec.project)
     # The echo engine answers without any model, for load tests.
     if spec.service is not None and spec.service.engine != "echo":
@@ -132,23 +132,11 @@ def _variables(spec: WorkloadSpec) -> Iterator[tuple[str, dict[str, str]]]:
     Raises:
         BadInput: If they are no text.
     """
-    for above, environment in environments_of(spec):
+    for above, environment in spec.environments:
         place, found = f"{above}.env_vars", environment.get("env_vars") or {}
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise BadInput(f"{place}: must be a mapping of names to text", place=place)
         yield place, found
-
-
-def environments_of(spec: WorkloadSpec) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and content of every runtime environment that a spec holds."""
-    yield "runtime_env", spec.runtime_env
-    config = spec.serve.config if spec.serve else {}
-    for number, application in enumerate(config.get("applications", ())):
-        place = f"applications.{number}"
-        yield f"{place}.runtime_env", application.get("runtime_env") or {}
-        for index, deployment in enumerate(application.get("deployments") or ()):
-            options = deployment.get("ray_actor_options") or {}
-            yield f"{place}.deployments.{index}.ray_actor_options.runtime_env", options.get("runtime_env") or {}
 
 
 def _check_free(place: str, names: Collection[str]) -> None:
@@ -219,7 +207,7 @@ def _named(name: str, workloads: Workloads) -> Sequence[Record]:
 
 def packages_of(spec: WorkloadSpec) -> set[str]:
     """Names of the uploaded packages that a spec's runtime environments name."""
-    found = (uri for place, environment in environments_of(spec) for _, uri in _uris(environment, place))
+    found = (uri for place, environment in spec.environments for _, uri in _uris(environment, place))
     return {uri.removeprefix(PACKAGE_SCHEME) for uri in found if uri.startswith(PACKAGE_SCHEME)}
 
 
@@ -228,7 +216,7 @@ def named_packages(records: Iterable[Record]) -> set[tuple[str, str]]:
     return {(r.spec.project, name) for r in records if not r.state.final for name in packages_of(r.spec)}
 
 
-def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str, project: str) -> None:
+def check_packages(runtime_env: Mapping[str, Any], packages: Packages, where: str, project: str) -> None:
     """Check that everything a runtime environment names is where its Ray nodes can fetch it.
 
     Raises:
@@ -249,7 +237,7 @@ def check_packages(runtime_env: dict[str, Any], packages: Packages, where: str, 
             )
 
 
-def _uris(runtime_env: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+def _uris(runtime_env: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
     """Place and value of everything that Ray would download.
 
     Raises:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from fabric.config.site import Site
 from fabric.control.process import StateLock
+from fabric.control.sealing import keyring_of, words_of
 from fabric.core.errors import Conflict
 from fabric.store import backup
 from fabric.store.backup import closing_store
 from fabric.store.database import engine_of, open_store
 from fabric.store.lease import Lease
+from fabric.store.named_secrets import lost_of
 
 LONGEST_S = 3600.0
 """How long a restore may hold the lead, in seconds; it lets go once it is done."""
@@ -34,7 +36,9 @@ def back_up(site: Site, state: Path, file: Path) -> str:
     """
     with closing_store(engine_of(state, site.store)) as engine:
         made = backup.back_up(engine, state, file, time.time())
-    return f"{file}: {_words(made)}, {file.stat().st_size} bytes. It holds secrets: only its owner may read it."
+    said = f"{file}: {_words(made)}, {file.stat().st_size} bytes. It holds secrets: only its owner may read it."
+    keys = keyring_of(site, state).file
+    return said if keys is None else f"{said} The key that opens secrets of projects is not in it: keep {keys} apart."
 
 
 def restore(site: Site, state: Path, file: Path, *, force: bool) -> str:
@@ -55,10 +59,12 @@ def restore(site: Site, state: Path, file: Path, *, force: bool) -> str:
             raise Conflict(f"a control leads ({lease.leader().address}). End every control, then restore.")
         try:
             made = backup.restore(engine, state, file, force=force, change=lease.fenced() if lease else None)
+            lost = words_of(lost_of(engine, keyring_of(site, state)))
         finally:
             if lease is not None:
                 lease.release()
-    return f"restored from {file}: {_words(made)}. Work that ran then is started again unless it still runs."
+    said = f"restored from {file}: {_words(made)}. Work that ran then is started again unless it still runs."
+    return f"{said} But {lost}" if lost else said
 
 
 def _words(made: backup.Backup) -> str:

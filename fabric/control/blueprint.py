@@ -19,6 +19,7 @@ from fabric.core.ids import attempt_id
 from fabric.scheduler.ports import WantedCluster
 from fabric.store.errors import file_errors
 from fabric.store.keys import Key
+from fabric.workloads.environments import without_secrets
 from fabric.workloads.record import Grant, Record
 from fabric.workloads.spec import ArraySpec
 
@@ -40,8 +41,16 @@ class Secrets(Protocol):
         """Let a key in; the same again changes nothing."""
         ...
 
+
+class NamedValues(Protocol):
+    """What secrets of projects hold."""
+
     def named_secret(self, project: str, name: str) -> str | None:
-        """What a secret of a project holds; None if there is none of that name."""
+        """What one holds; None if there is none of that name.
+
+        Raises:
+            Unavailable: If it cannot be read any more.
+        """
         ...
 
 
@@ -68,13 +77,14 @@ class SiteBlueprint:
     secrets: Secrets
     versions: Versions
     serve_config: ServeConfig
+    named: NamedValues
 
     def wanted(self, record: Record) -> WantedCluster:
         """The cluster that `record` should have.
 
         Raises:
             NotFound: If it serves a model that does not exist.
-            Unavailable: If a secret that it names is not there any more.
+            Unavailable: If a secret that it names is not there any more, or cannot be read.
             ValueError: If it holds no grant.
         """
         if record.grant is None:
@@ -89,9 +99,9 @@ class SiteBlueprint:
             generation=record.generation,
             grant=record.grant,
             entrypoint=spec.entrypoint,
-            runtime_env=spec.runtime_env,
+            runtime_env=without_secrets(spec.runtime_env),
             env={**self._named(record), **self._told(record)},
-            hidden=frozenset(spec.secrets),
+            hidden=frozenset(spec.named_secrets),
             metadata=spec.metadata,
             driver={kind: amount for kind, amount in held.items() if amount},
             driver_group=spec.groups[0].name,
@@ -143,11 +153,11 @@ class SiteBlueprint:
         """What the secrets hold that a workload names, by variable.
 
         Raises:
-            Unavailable: If one is not there any more; it starts once there is one again.
+            Unavailable: If one is not there any more, or cannot be read; it starts once that is mended.
         """
         values = {}
-        for variable, name in record.spec.secrets.items():
-            value = self.secrets.named_secret(record.spec.project, name)
+        for variable, name in record.spec.named_secrets.items():
+            value = self.named.named_secret(record.spec.project, name)
             if value is None:
                 raise Unavailable(
                     f"secret {name} of project {record.spec.project} is not there any more; set it again, or stop this"

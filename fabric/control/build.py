@@ -39,7 +39,7 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
 from fabric.control.models import Models
-from fabric.control.notices import Notifier
+from fabric.control.notices import Hook, Notifier, signing
 from fabric.control.oidc import OidcTokens
 from fabric.control.onlookers import Onlookers
 from fabric.control.people_ports import ProjectRecord
@@ -49,6 +49,7 @@ from fabric.control.projects import listed_projects
 from fabric.control.reloading import Reloading, Source
 from fabric.control.retention import Pruning, PruningThread
 from fabric.control.retention_ports import Kept
+from fabric.control.sealing import ensured_keyring, seal_plain
 from fabric.control.service import Service
 from fabric.control.serving import serve_config_of
 from fabric.control.standby import Standby
@@ -66,6 +67,7 @@ from fabric.store.keys import Key
 from fabric.store.lease import Lease
 from fabric.store.logs import Logs
 from fabric.store.mlflow_server import MlflowServer
+from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
 from fabric.store.retention import SqlRetention
@@ -155,12 +157,14 @@ def running(
     engine, lease = _opened(site, state)
     clock = SteadyClock(state / CLOCK_FILE)
     records, acts = SqlRecords(engine), SqlRecords(lease.fenced() if lease else engine)
+    keyring = ensured_keyring(site, state)
+    named, fenced = (SqlNamedSecrets(each, keyring) for each in (engine, lease.fenced() if lease else engine))
     logs = Logs(state / "logs")
     packages = open_packages(site, state)
     mlflow = outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
     artifacts = Artifacts(state / "artifacts", site.max_artifact_bytes)
-    blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of)
+    blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of, named)
     around = Surroundings(
         state, logs, packages, threading.Event(),
         may_act=lease.check if lease else lambda: None, let_in=blueprint.let_in,
@@ -204,7 +208,7 @@ def running(
 
     def begin() -> None:
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
-        _finish_what_was_begun(acts, packages, artifacts)
+        _finish_what_was_begun(acts, fenced, packages, artifacts)
         use_projects()
         for part in (backend, mlflow, thread, warmer, notifier, pruner):
             part.start()
@@ -217,7 +221,7 @@ def running(
         nodes=lambda: drains.shown(backend.nodes()), views=backend.observe, door=backend.door,
         process=endings, clock=clock, wall=time.time, entropy=secrets.token_bytes,
         drains=drains, decision=lambda: budgets.decided(emptying.decided(loop.last_decision)),
-        projects_changed=use_projects, named_secrets=records,
+        projects_changed=use_projects, named_secrets=named, alias_moves=records,
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,
@@ -228,7 +232,14 @@ def running(
         backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
     notifier = Notifier(
-        acts, ports.nodes, service.signs, site=site.name, state=state, now=clock.now, notices=site.notices
+        acts,
+        ports.nodes,
+        service.signs,
+        site=site.name,
+        state=state,
+        now=clock.now,
+        notices=site.notices,
+        hook=Hook(site.notices, secret=signing(site.notices, named)) if site.notices else None,
     )
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
@@ -244,8 +255,10 @@ def running(
         onlookers.close()
 
 
-def _finish_what_was_begun(records: SqlRecords, packages: Shelves, artifacts: Artifacts) -> None:
-    """Bring to an end what an earlier control was killed in the middle of."""
+def _finish_what_was_begun(
+    records: SqlRecords, named: SqlNamedSecrets, packages: Shelves, artifacts: Artifacts
+) -> None:
+    """Bring to an end what an earlier control was killed in the middle of, or left undone."""
     # What uploads left; those of others must not be under way any more.
     packages.sweep()
     artifacts.sweep()
@@ -253,6 +266,7 @@ def _finish_what_was_begun(records: SqlRecords, packages: Shelves, artifacts: Ar
         _log.warning("the ledger was brought to what is held: %s", correction)
     finish_replacements(records)
     sweep_sockets(time.time())
+    seal_plain(named)
 
 
 def _http_settings(site: Site, mlflow: ModelServer) -> HttpSettings:

@@ -65,6 +65,8 @@ class Permission(StrEnum):
     """Have keys of one's own."""
     PEOPLE = "people"
     """Say who is what in a project, and issue its keys."""
+    ALIASES = "aliases"
+    """Move aliases of models by hand."""
     OPERATE = "operate"
     """See and steer the whole site's work."""
     ADMIN = "admin"
@@ -87,12 +89,15 @@ _ROLES: dict[Permission, frozenset[Role]] = {
     Permission.GATEWAY: frozenset({Role.ADMIN, Role.GATEWAY}),
     Permission.OWN: _SEE,
     Permission.PEOPLE: frozenset({Role.ADMIN}),
+    Permission.ALIASES: frozenset({Role.ADMIN, Role.OPERATOR}),
     Permission.OPERATE: frozenset({Role.ADMIN, Role.OPERATOR}),
     Permission.ADMIN: frozenset({Role.ADMIN}),
     Permission.ASK: _SEE,
 }
 _WHOLE_SITE = frozenset({Permission.GATEWAY, Permission.METRICS, Permission.OPERATE, Permission.ADMIN})
 """What nobody has a part in whose key is for one project."""
+_ADMINS_ONLY = frozenset({Permission.ALIASES})
+"""What within a project only its administrators may, and operators on the whole site."""
 _ALWAYS = frozenset({Permission.PUBLIC, Permission.KNOWN})
 """What no scope takes away."""
 
@@ -125,6 +130,8 @@ class Caller:
         if self.scopes and permission not in self.scopes | _ALWAYS:
             return False
         if permission in _WHOLE_SITE and self.project is not None:
+            return False
+        if permission in _ADMINS_ONLY and self.project is not None and self.role is not Role.ADMIN:
             return False
         return self.role in _ROLES[permission]
 

@@ -12,6 +12,7 @@ from fabric.control.views import message_of
 from fabric.core.errors import BadInput
 from fabric.scheduler.ports import ClusterView
 from fabric.serve.endpoints import KEEP_ALIVE_S
+from fabric.workloads.environments import told_without_secrets
 from fabric.workloads.record import Record
 from fabric.workloads.spec import ServeSpec, WorkloadSpec
 from fabric.workloads.states import State
@@ -74,7 +75,7 @@ def deployed_config(record: Record) -> dict[str, Any]:
 
 def _application(record: Record, parsed: ServeApplication, document: Mapping[str, Any]) -> dict[str, Any]:
     """One application as Serve is told it."""
-    told = dict(document)
+    told = told_without_secrets(document)
     deployments = document.get("deployments") or []
     told["deployments"] = [
         _deployment(record, parsed.name, deployment, given)
@@ -90,6 +91,8 @@ def _deployment(
 ) -> dict[str, Any]:
     """One deployment as Serve is told it."""
     told = dict(document)
+    if isinstance(options := document.get("ray_actor_options"), Mapping):
+        told["ray_actor_options"] = told_without_secrets(options)
     group = serve_of(record).group_of(application, parsed.name)
     if group is None:
         return told
@@ -97,7 +100,7 @@ def _deployment(
     if parsed.placement_group_bundles:
         told["placement_group_bundle_label_selector"] = [here]
     elif parsed.ray_actor_options is not None:
-        told["ray_actor_options"] = {**document["ray_actor_options"], "label_selector": here}
+        told["ray_actor_options"] = {**told["ray_actor_options"], "label_selector": here}
     if parsed.scales is not None:
         told.pop("autoscaling_config", None)
         told["num_replicas"] = replicas_of(record, group)

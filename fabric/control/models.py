@@ -53,6 +53,14 @@ class Models:
         found = [each for space in described for each in self._of(space, project_of(space, described))]
         return sorted(found, key=lambda each: (each.name, each.project, -each.version))
 
+    def move_alias(self, project: str, model: str, alias: str, version: int) -> None:
+        """Point an alias to a version, whether it pointed elsewhere or is new.
+
+        Raises:
+            FabricError: If MLflow does not take it, or does not answer.
+        """
+        self._registry(space_of(project)).move_alias(model, alias, version)
+
     def pinned(self, workload: str) -> str:
         """MODEL:VERSION that a service is pinned to; empty if it has not begun, or is gone."""
         kept = self._pins.kept_secret(workload, PIN)

@@ -26,8 +26,8 @@ _MOST_NAMED = 5
 class KeptSecrets(Protocol):
     """Where secrets outlive the process."""
 
-    def put_named_secret(self, secret: NamedSecret) -> None:
-        """Remember it, in place of what was held under its name before."""
+    def put_named_secret(self, secret: NamedSecret, value: str) -> None:
+        """Remember what it holds, in place of what was held under its name before."""
         ...
 
     def drop_named_secret(self, project: str, name: str) -> bool:
@@ -84,8 +84,8 @@ class NamedSecrets:
         known = {each.name for each in self._kept.named_secrets(project)}
         if check_name(name, "secret") not in known and len(known) >= MOST_SECRETS:
             raise BadInput(f"project {project} has {len(known)} secrets, the most there may be; delete one first")
-        secret = NamedSecret(project, name, value, caller.submits_as, self._clock.now())
-        self._kept.put_named_secret(secret)
+        secret = NamedSecret(project, name, caller.submits_as, self._clock.now())
+        self._kept.put_named_secret(secret, value)
         return _view(secret)
 
     def delete(self, project: str, name: str, caller: Caller) -> None:
@@ -98,7 +98,7 @@ class NamedSecrets:
         """
         _require(project, caller)
         named = (r.name for r in self._active().values() if not r.state.final and r.spec.project == project
-                 and name in r.spec.secrets.values())  # fmt: skip
+                 and name in r.spec.named_secrets.values())  # fmt: skip
         if users := sorted(named):
             more = f" and {len(users) - _MOST_NAMED} more" if len(users) > _MOST_NAMED else ""
             raise Conflict(
@@ -116,10 +116,11 @@ def check_secrets(spec: WorkloadSpec, kept: KeptSecrets) -> None:
     Raises:
         NotFound: Naming one that is not, and how to set it.
     """
-    if not spec.secrets:
+    wanted = spec.named_secrets
+    if not wanted:
         return
     known = {each.name for each in kept.named_secrets(spec.project)}
-    for variable, name in spec.secrets.items():
+    for variable, name in wanted.items():
         if name not in known:
             there = ", ".join(sorted(known)) or "none"
             raise NotFound(

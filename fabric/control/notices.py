@@ -7,6 +7,7 @@ is in a file, so nothing has to be kept beside them, the loop waits for nobody, 
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 import httpx
 import stamina
 
+from fabric.api.notices import signed_headers
+from fabric.config import env
 from fabric.config.notices import Happening, Notices
 from fabric.control.signs import WARNING, Signs
 from fabric.core.errors import FabricError, Unavailable
@@ -87,6 +90,14 @@ class Cursor:
     """When that was written, in seconds since the epoch."""
 
 
+class NamedValues(Protocol):
+    """What secrets of projects hold."""
+
+    def named_secret(self, project: str, name: str) -> str | None:
+        """What one holds; None if there is none of that name."""
+        ...
+
+
 class NotNow(Unavailable):
     """The receiver may want a notice later. Its address is not told: it may hold a secret."""
 
@@ -100,14 +111,23 @@ class Refused(FabricError):
 class Hook:
     """Posts one notice."""
 
-    def __init__(self, notices: Notices, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        notices: Notices,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        secret: Callable[[], str | None] = lambda: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Post nothing yet.
 
         Args:
             notices: Where to.
             transport: Instead of TCP.
+            secret: With what notices are signed; None for not at all.
+            now: Seconds since the epoch by the machine's own clock, with which the receiver compares its own.
         """
-        self._url = notices.url
+        self._url, self._secret, self._now = notices.url, secret, now
         self._http = httpx.Client(timeout=notices.timeout_s, transport=transport, trust_env=False)
 
     def post(self, notice: Mapping[str, Any]) -> None:
@@ -117,12 +137,17 @@ class Hook:
             httpx.HTTPError: If it cannot be reached.
             NotNow: If it may want it later.
             Refused: If it does not want it.
+            Unavailable: If the secret that should sign it is not there.
         """
+        body, secret = json.dumps(dict(notice)).encode(), self._secret()
         for attempt in stamina.retry_context(
             on=(httpx.HTTPError, NotNow), attempts=TRIES, wait_initial=0.2, wait_max=2.0
         ):
             with attempt:
-                answer = self._http.post(self._url, json=dict(notice))
+                # At each try anew, as it is dated.
+                signed = signed_headers(secret, body, self._now()) if secret else {}
+                headers = {"Content-Type": "application/json", **signed}
+                answer = self._http.post(self._url, content=body, headers=headers)
                 if answer.is_server_error or answer.status_code in _AGAIN:
                     raise NotNow(f"the receiver of notices answers {answer.status_code}")
         if not answer.is_success:
@@ -158,13 +183,13 @@ class Notifier(threading.Thread):
             state: Folder in which it is kept how far histories were passed on.
             now: Seconds since the epoch.
             notices: What is told; None only writes warnings into histories.
-            hook: To whom; None makes it of `notices`.
+            hook: To whom; None tells nobody.
         """
         super().__init__(name="notices", daemon=True)
         self._records, self._nodes, self._signs = records, nodes, signs
         self._site, self._file, self._now = site, state / CURSOR_FILE, now
         self._wanted = frozenset(notices.events) if notices else frozenset[str]()
-        self._hook = hook or (Hook(notices) if notices else None)
+        self._hook = hook
         self._over = threading.Event()
         self._down: dict[str, float] = {}
         self._judge_at = 0.0
@@ -263,6 +288,29 @@ class Notifier(threading.Thread):
             hook.post(notice)
         except Refused as error:
             _log.warning("%s; %s is not told again", error.message, notice["id"])
+
+
+def signing(notices: Notices, named: NamedValues) -> Callable[[], str | None]:
+    """What gives the secret with which notices are signed: looked up each time, so that another one holds at once.
+
+    Args:
+        notices: Name it.
+        named: Secrets of projects.
+    """
+    if notices.signed_with is None:
+        return lambda: env.get(env.NOTICES_SECRET)
+    project, name = notices.named
+
+    def look_up() -> str:
+        # Rather later than unsigned.
+        if (found := named.named_secret(project, name)) is None:
+            raise Unavailable(
+                f"project {project} has no secret {name!r}, which should sign notices. Set it: "
+                f"`fabric secrets set {name} --project {project}`"
+            )
+        return found
+
+    return look_up
 
 
 def kind_of(event: Event) -> Happening | None:

@@ -14,6 +14,7 @@ from fabric.control.draining import Drains
 from fabric.control.figures import Figures
 from fabric.control.named_secrets import KeptSecrets
 from fabric.control.people_ports import Keys, Ledger, People
+from fabric.control.registered_models import KeptMoves
 from fabric.control.reloading import Reloads, Source
 from fabric.control.retention import Pruning
 from fabric.core.clock import Clock
@@ -241,6 +242,14 @@ class Models(Protocol):
         """
         ...
 
+    def move_alias(self, project: str, model: str, alias: str, version: int) -> None:
+        """Point an alias to a version, whether it pointed elsewhere or is new.
+
+        Raises:
+            FabricError: If the registry does not take it, or does not answer.
+        """
+        ...
+
     def pinned(self, workload: str) -> str:
         """MODEL:VERSION that a service began to serve, and goes on to; empty if it has not begun."""
         ...
@@ -285,6 +294,8 @@ class Ports:
     """So many random bytes."""
     drains: Drains
     """Nodes out of service."""
+    alias_moves: KeptMoves
+    """Aliases that people moved by hand."""
     named_secrets: KeptSecrets
     """What processes of a project's work may be told."""
     reloads: Reloads

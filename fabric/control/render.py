@@ -21,6 +21,7 @@ from fabric.scheduler.placement import require_possible
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Snapshot, waiting_of
+from fabric.workloads.environments import without_secrets
 from fabric.workloads.record import Grant, Instants, Record
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -62,12 +63,12 @@ def _wanted(record: Record, site: Site) -> WantedCluster:
         generation=record.generation,
         grant=_grant(record, site),
         entrypoint=spec.entrypoint,
-        runtime_env=spec.runtime_env,
+        runtime_env=without_secrets(spec.runtime_env),
         env={
-            **dict.fromkeys(spec.secrets, "set-by-control"),
+            **dict.fromkeys(spec.named_secrets, "set-by-control"),
             **told(record, site, artifacts="set-by-control", token="set-by-control"),  # noqa: S106 - no token
         },
-        hidden=frozenset(spec.secrets),
+        hidden=frozenset(spec.named_secrets),
         metadata=spec.metadata,
         driver={},
         images={group.name: group.image.name for group in spec.groups if group.image},

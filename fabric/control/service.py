@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import fabric
-from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, WorkloadView
+from fabric.api.admin import ExplanationView, Health, NodeView, WorkloadView
 from fabric.api.arrays import ARRAYS
 from fabric.api.gateway import SERVED, GatewaySnapshot
 from fabric.api.jobs import JobSubmission
@@ -31,6 +31,7 @@ from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
 from fabric.control.ports import Ports
+from fabric.control.registered_models import RegisteredModels
 from fabric.control.reloading import Reloading
 from fabric.control.reporting import Reporting
 from fabric.control.signs import Signs
@@ -82,6 +83,8 @@ class Service:
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
+        self.models = RegisteredModels(ports.models, ports.alias_moves, ports.clock)
+        """Registered models and their aliases."""
         self.pinned = ports.models.pinned
         """Which version a service has begun to serve."""
         self.figures = ports.figures
@@ -304,10 +307,6 @@ class Service:
         if made is None:
             raise Unavailable("nothing has been decided since control started; ask again in some seconds")
         return write_decision(made)
-
-    def models(self, caller: Caller) -> tuple[ModelVersionView, ...]:
-        """Every registered model version within the caller's reach."""
-        return tuple(self._ports.models.models(caller.project))
 
     def health(self) -> Health:
         """Whether control works."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from fabric.sdk.later import Later
+from fabric.sdk.own import project_of
 from fabric.sdk.paths import below
 from fabric.sdk.work import AsyncWork
 
 if TYPE_CHECKING:
-    from fabric.api import admin
+    from fabric.api import admin, models
     from fabric.api import deployments as wire
     from fabric.sdk import specs
     from fabric.sdk.specs import Engine
 else:
     admin, wire = Later("fabric.api.admin"), Later("fabric.api.deployments")
-    specs = Later("fabric.sdk.specs")
+    models, specs = Later("fabric.api.models"), Later("fabric.sdk.specs")
 
 
 class Worker(TypedDict, total=False):
@@ -40,6 +41,45 @@ WORKER = Worker(gpus=1.0, tier="gpu", cpus=2.0, memory="3 GiB")
 
 class AsyncServing(AsyncWork):
     """Part of `AsyncClient`."""
+
+    async def alias(
+        self, model: str, alias: str, version: int, *, reason: str, project: str | None = None
+    ) -> models.AliasMoveView:
+        """Point an alias to a version by hand, for operators and administrators of the project, whatever a rule says.
+
+        What runs goes on with the version that it began with.
+
+        Args:
+            model: The model.
+            alias: The alias, such as `champion`; new or not.
+            version: Where it should point.
+            reason: Why; kept with the move.
+            project: Whose model; None for the key's own, or `default` of the whole site.
+
+        Raises:
+            BadInput: If the alias cannot be called so, or there is no reason.
+            Denied: If the key may not move aliases of the project.
+            NotFound: If there is no such version.
+        """
+        path = await self._aliases(model, alias, project=project)
+        body = models.AliasRequest(version=version, reason=reason)
+        return await self._control.read(
+            models.AliasMoveView, "PUT", path, patience_s=self._patience_s, json=admin.as_json(body)
+        )  # fmt: skip
+
+    async def alias_moves(self, model: str, *, project: str | None = None) -> tuple[models.AliasMoveView, ...]:
+        """Aliases of a model that people moved by hand, newest first, with who and why.
+
+        Raises:
+            Denied: If it is another project's.
+        """
+        path = await self._aliases(model, project=project)
+        found = await self._control.read(models.AliasMoveList, "GET", path, patience_s=self._patience_s)
+        return found.moves
+
+    async def _aliases(self, model: str, *alias: str, project: str | None) -> str:
+        words = (await project_of(self._control, project, self._patience_s), model, "aliases", *alias)
+        return below(admin.MODELS, *words, otherwise=f"{'/'.join(words)!r} names no aliases of a model")
 
     async def deploy(
         self,

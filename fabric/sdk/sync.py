@@ -155,6 +155,8 @@ class Client:
     search = derived(AsyncClient.search)
     decision = derived(AsyncClient.decision)
     models = derived(AsyncClient.models)
+    alias = derived(AsyncClient.alias)
+    alias_moves = derived(AsyncClient.alias_moves)
     deploy = derived(AsyncClient.deploy)
     rollback = derived(AsyncClient.rollback)
     deployments = derived(AsyncClient.deployments)

@@ -2,7 +2,8 @@
 
 Knows nothing of who asks. The records are read in one transaction, so that they are as they were at one instant while
 everything goes on; in the file they are always SQLite, so that a backup of one database restores into the other. What
-is not in the file: logs and artifacts, which are plain files that only grow, for the copies of the file system.
+is not in the file: logs and artifacts, which are plain files that only grow, for the copies of the file system; and the
+keys that open secrets of projects, which are in there as they are kept, sealed.
 """
 
 import json

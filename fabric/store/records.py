@@ -10,13 +10,13 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete,
 from fabric.core.errors import Conflict, NotFound
 from fabric.scheduler.ports import News
 from fabric.scheduler.snapshot import Told
+from fabric.store.alias_moves import SqlAliasMoves
 from fabric.store.database import reading, writing
 from fabric.store.drains import SqlDrains
 from fabric.store.history import SqlHistory
 from fabric.store.intake import SqlIntake
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
-from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.outbox import SqlOutbox
 from fabric.store.people import SqlPeople
 from fabric.store.points import SqlPoints
@@ -40,8 +40,8 @@ _LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service"
 
 
 class SqlRecords(
-    SqlIntake, SqlReports, SqlPoints, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlNamedSecrets, SqlOutbox,
-    SqlReloads,
+    SqlIntake, SqlReports, SqlPoints, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlOutbox, SqlReloads,
+    SqlAliasMoves,
 ):  # fmt: skip
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 

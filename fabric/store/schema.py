@@ -276,6 +276,8 @@ NAMED_SECRETS = Table(
     Column("value", Text, nullable=False),
     Column("by", Text, nullable=False),
     Column("at", Float, nullable=False),
+    # Id of the key that opens the value; None where it is plain, as an earlier fabric kept it.
+    Column("sealed_with", String),
 )
 """What processes of a project's work may be told; unlike `SECRETS`, which the fabric makes itself for one workload."""
 
@@ -291,6 +293,22 @@ RELOADS = Table(
     Column("refused", Text, nullable=False),
 )
 """When the site file was read again, and what came of it; rows are only ever added."""
+
+ALIAS_MOVES = Table(
+    "alias_moves",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("project", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("alias", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    # None where the alias was new.
+    Column("before", Integer),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Aliases of models that people moved by hand; rows are only ever added."""
 
 LEASES = Table(
     "leases",

@@ -4,6 +4,7 @@ Knows nothing of nodes, and nothing of how the asking arrived.
 """
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from fabric.core.errors import BadInput
 from fabric.core.ids import check_name
 from fabric.core.quantity import Bytes
 from fabric.core.resources import Resources
+from fabric.workloads.environments import environments_of, secrets_named
 
 DEFAULT_PROJECT = "default"
 """Project of work that names none."""
@@ -38,6 +40,18 @@ def _checked(function: Any, *args: Any) -> Any:
         return function(*args)
     except BadInput as error:
         raise ValueError(error.message) from None
+
+
+def _check_secrets(secrets: dict[str, str]) -> None:
+    """Refuse variables and names that cannot be.
+
+    Raises:
+        ValueError: Naming the first one.
+    """
+    if wrong := [variable for variable in secrets if not _VARIABLE.fullmatch(variable)]:
+        raise ValueError(f"{wrong[0]!r} is no variable for a secret: use capital letters, digits and '_'")
+    for name in secrets.values():
+        _checked(check_name, name, "secret")
 
 
 class Priority(StrEnum):
@@ -282,7 +296,10 @@ class WorkloadSpec(Settings):
     """Environment variables of every process of the workload."""
 
     secrets: dict[str, str] = {}
-    """Secrets of its project by the environment variable in which every process finds what one holds."""
+    """Secrets of its project by the environment variable in which every process finds what one holds.
+
+    A variable of a runtime environment may name one too, as `fabric-secret:NAME`, also in Serve's configuration.
+    """
 
     runtime_env: dict[str, Any] = {}
     """Ray runtime environment of the entrypoint (working_dir, pip, env_vars ...)."""
@@ -315,6 +332,16 @@ class WorkloadSpec(Settings):
         return self.model_copy(update={"name": None, "array": array})
 
     @property
+    def named_secrets(self) -> dict[str, str]:
+        """Secrets of its project by environment variable, those that runtime environments name too."""
+        return {**self.secrets, **secrets_named(self.environments)}
+
+    @property
+    def environments(self) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        """Place and content of every Ray runtime environment."""
+        return tuple(environments_of(self.runtime_env, self.serve.config if self.serve else {}))
+
+    @property
     def elastic(self) -> Group | None:
         """The group whose size may change while it runs, if there is one."""
         return next((group for group in self.groups if group.elastic), None)
@@ -332,14 +359,17 @@ class WorkloadSpec(Settings):
     @field_validator("secrets")
     @classmethod
     def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
-        if wrong := [variable for variable in secrets if not _VARIABLE.fullmatch(variable)]:
-            raise ValueError(f"{wrong[0]!r} is no variable for a secret: use capital letters, digits and '_'")
-        return {variable: str(_checked(check_name, name, "secret")) for variable, name in secrets.items()}
+        _check_secrets(secrets)
+        return secrets
 
     @model_validator(mode="after")
     def _either(self) -> Self:
-        if twice := sorted(self.env.keys() & self.secrets.keys()):
+        named = _checked(secrets_named, self.environments)
+        _check_secrets(named)
+        if twice := sorted(self.env.keys() & {*self.secrets, *named}):
             raise ValueError(f"{twice[0]} is in env and in secrets; leave it out of one of them")
+        if other := sorted(each for each, name in named.items() if self.secrets.get(each, name) != name):
+            raise ValueError(f"{other[0]} names another secret in secrets than in a runtime environment; choose one")
         return self
 
     @model_validator(mode="after")

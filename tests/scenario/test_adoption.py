@@ -61,10 +61,11 @@ class Cluster:
             packages=packages, artifacts=Artifacts(self.folder, 0), logs=logs, models=models,  # type: ignore[arg-type]
             nodes=self.backend.nodes, views=self.backend.observe,
             process=FakeProcess(), clock=self.clock, entropy=bytes, drains=Drains(self.records, self.clock.now),
-            named_secrets=self.records, reloads=self.records, source=Source(lambda: SITE, lambda site: None),
+            named_secrets=None,  # type: ignore[arg-type]
+            reloads=self.records, alias_moves=self.records, source=Source(lambda: SITE, lambda site: None),
             pruning=None,  # type: ignore[arg-type]
         )  # fmt: skip
-        blueprint = SiteBlueprint(SITE, self.folder, self.folder, self.records, models, lambda *_: {})  # type: ignore[arg-type]
+        blueprint = SiteBlueprint(SITE, self.folder, self.folder, self.records, models, lambda *_: {}, None)  # type: ignore[arg-type]
         settings = Settings(head=SITE.head.resources, grace_s=0.0, policy=Policy(), review_s=0.0)
         self.loop = Loop(self.records, self.backend, blueprint, clock=self.clock, settings=settings)
         # Turned by the test, without the pauses of a thread.

@@ -144,7 +144,7 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.get(MODELS, response_model=ModelList)
     def models(caller: Caller = see) -> Response:
-        return json_of(ModelList(models=service.models(caller)))
+        return json_of(ModelList(models=service.models.list(caller)))
 
     @router.get(HEALTH, response_model=Health)
     def health(caller: Caller = everybody) -> Response:

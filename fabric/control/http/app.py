@@ -29,6 +29,7 @@ from fabric.control.http.lists import lists_router
 from fabric.control.http.logs import logs_router
 from fabric.control.http.metrics import metrics_router
 from fabric.control.http.mlflow import PREFIX, MlflowProxy
+from fabric.control.http.models import models_router
 from fabric.control.http.nodes import nodes_router
 from fabric.control.http.notebook import NotebookProxy
 from fabric.control.http.packages import packages_router
@@ -88,6 +89,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
     app.include_router(secrets_router(service, guard))
+    app.include_router(models_router(service, guard))
     app.include_router(gateway_router(service, guard, settings))
     app.include_router(metrics_router(service, guard))
     app.include_router(mlflow.router(guard))

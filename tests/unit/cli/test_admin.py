@@ -53,6 +53,19 @@ def test_a_restore_is_forced_only_where_somebody_says_so(tmp_path: Path, monkeyp
     assert control.words[4:6] == ["--site", "s.yaml"]
 
 
+def test_a_new_key_is_made_by_control_and_old_ones_go_only_where_somebody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = FakeControl(said="2 secrets of projects are sealed anew\n")
+    monkeypatch.setattr(subprocess, "run", control.run)
+    words = ["admin", "rekey", "--state", str(tmp_path), "--site", "s.yaml"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stdout) == (0, "2 secrets of projects are sealed anew\n")
+    assert control.words[3:] == ["rekey", "--site", "s.yaml", "--state", str(tmp_path)]
+    CliRunner().invoke(app, [*words, "--forget-old"])
+    assert control.words[-1] == "--forget-old"
+
+
 @pytest.mark.parametrize(("code", "ours"), [(3, 2), (2, 2), (1, 1)])
 def test_what_control_complains_of_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ours: int

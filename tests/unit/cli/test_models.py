@@ -3,6 +3,7 @@
 import json
 
 from fabric.api import admin
+from fabric.api.models import AliasMoveList, AliasMoveView
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
@@ -96,3 +97,25 @@ def test_replicas_that_are_no_number_or_none_are_bad_input(control: FakeControl,
         assert "fewest and most such as 1-4" in said.stderr
     assert run("deploy", "m@a", "--replicas", "4-2").exit_code == 2
     assert control.asked == []
+
+
+MOVED = AliasMoveView(
+    project="alpha", model="play", alias="champion", version=1, before=2, by="ann", reason="2 shouts", at=1_000.0
+)
+MOVES_PATH = "/api/fabric/models/alpha/play/aliases"
+
+
+def test_an_alias_is_moved_by_hand_with_a_reason(control: FakeControl, run: Run) -> None:
+    control.on(f"PUT {MOVES_PATH}/champion", answer(MOVED))
+    words = ("models", "alias", "play", "champion", "1", "--project", "alpha")
+    said = run(*words, "--why", "2 shouts")
+    assert said.stdout == "play@champion points to version 1 (was at 2)\n"
+    assert json.loads(control.asked[0].content) == {"version": 1, "reason": "2 shouts"}
+    assert run(*words).exit_code == 2, "nobody moves one without a reason"
+
+
+def test_moves_by_hand_are_listed(control: FakeControl, run: Run) -> None:
+    control.on(f"GET {MOVES_PATH}", answer(AliasMoveList(moves=(MOVED,))), answer(AliasMoveList(moves=())))
+    row = run("models", "moves", "play", "--project", "alpha").stdout.splitlines()[1]
+    assert row.split()[-6:] == ["champion", "2", "1", "ann", "2", "shouts"]
+    assert "nobody has moved" in run("models", "moves", "play", "--project", "alpha").stderr

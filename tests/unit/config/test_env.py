@@ -35,3 +35,10 @@ def test_a_child_inherits_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = env.inherited()
     copy[env.SLICE] = "other"
     assert env.get(env.SLICE) == "workers-0"
+
+
+def test_no_child_inherits_what_is_controls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in env.OF_CONTROL:
+        monkeypatch.setenv(name, "hidden")
+    assert not env.OF_CONTROL & env.inherited().keys()
+    assert {env.get(name) for name in env.OF_CONTROL} == {"hidden"}

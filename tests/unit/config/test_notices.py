@@ -15,6 +15,7 @@ def test_a_site_tells_nobody_unless_it_says_whom() -> None:
     told = tiny_site(notices=Notices(url="https://hooks.example/x", events=("failed",)))
     assert told.notices is not None
     assert told.notices.events == ("failed",)
+    assert Notices(url="https://h/x", signed_with="ops/hook").named == ("ops", "hook")
     assert Warnings(idle_gpus_s=None).idle_gpus_s is None
 
 
@@ -30,6 +31,8 @@ def test_a_site_tells_nobody_unless_it_says_whom() -> None:
         ({"url": "https://h/x", "events": ("succeeded",)}, "node_down"),
         ({"url": "https://h/x", "timeout_s": 0.0}, "greater than 0"),
         ({"url": "https://h/x", "key": "y"}, "key"),
+        ({"url": "https://h/x", "signed_with": "hook"}, "PROJECT/NAME"),
+        ({"url": "https://h/x", "signed_with": "ops/../hook"}, "PROJECT/NAME"),
     ],
 )
 def test_a_wrong_hook_is_refused(wrong: dict[str, Any], said: str) -> None:

@@ -21,6 +21,7 @@ URL = "postgresql://fabric@db.site:5432/fabric"
         {"url": "postgresql+psycopg://fabric@db.site/fabric?sslmode=verify-full"},
         {"url": "postgresql:///fabric?host=/run/postgresql", "lease_s": 10.0},
         {"url": URL, "password_file": "/etc/fabric/database"},
+        {"secrets_key_file": "/etc/fabric/secrets"},
     ],
 )
 def test_a_store_is_sqlite_or_a_postgresql_that_is_named(good: dict[str, Any]) -> None:

@@ -66,6 +66,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/search", None, Permission.LOOK),
     ("GET", "/api/fabric/decision", None, Permission.OPERATE),
     ("GET", "/api/fabric/models", None, Permission.SITE),
+    ("GET", "/api/fabric/models/{project}/{model}/aliases", None, Permission.SITE),
+    ("PUT", "/api/fabric/models/{project}/{model}/aliases/{alias}", {"version": 1, "reason": "x"}, Permission.ALIASES),
     ("GET", "/api/fabric/health", None, Permission.PUBLIC),
     ("POST", "/api/fabric/shutdown", {}, Permission.ADMIN),
     ("GET", "/api/fabric/me", None, Permission.KNOWN),
@@ -129,6 +131,8 @@ FILLED = {
     "job": "mine",
     "array": "sweep",
     "node": "gpu-0",
+    "model": "play",
+    "alias": "champion",
     "deployment": "shop",
     "application": "default",
     "ticket": "unheard-of",
@@ -140,7 +144,7 @@ SEE = {Permission.LOOK, Permission.SITE, Permission.ARTIFACTS, Permission.OWN, P
 WHOLE_SITE = {Permission.ADMIN, Permission.GATEWAY, Permission.METRICS, Permission.OPERATE}
 CALLERS: dict[str, set[Permission]] = {
     "admin": set(Permission),
-    "operator": {*SEE, Permission.CHANGE, Permission.METRICS, Permission.OPERATE},
+    "operator": {*SEE, Permission.CHANGE, Permission.METRICS, Permission.ALIASES, Permission.OPERATE},
     "prometheus": {Permission.METRICS},
     "project-admin": set(Permission) - WHOLE_SITE,
     "project-operator": {*SEE, Permission.CHANGE},

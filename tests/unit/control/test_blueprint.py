@@ -25,7 +25,7 @@ def _submitted(records: SqlRecords) -> Record:
 
 def test_the_backend_and_every_process_are_told_for_whom_they_work(world: World, tmp_path: Path) -> None:
     blueprint = SiteBlueprint(
-        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}, world.secrets
     )
     wanted = blueprint.wanted(_submitted(world.records))
     assert (wanted.submitted_by, wanted.env[env.USER]) == ("ann", "ann")
@@ -33,7 +33,7 @@ def test_the_backend_and_every_process_are_told_for_whom_they_work(world: World,
 
 def test_the_token_of_a_workload_opens_its_project_and_nothing_of_the_person(world: World, tmp_path: Path) -> None:
     blueprint = SiteBlueprint(
-        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}, world.secrets
     )
     token = blueprint.wanted(_submitted(world.records)).env[env.TOKEN]
     key = world.records.find_key(hashlib.sha256(token.encode()).hexdigest())
@@ -43,7 +43,7 @@ def test_the_token_of_a_workload_opens_its_project_and_nothing_of_the_person(wor
 
 def test_an_element_of_an_array_is_told_its_number(world: World, tmp_path: Path) -> None:
     blueprint = SiteBlueprint(
-        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, _NoModels(), lambda *asked: {}, world.secrets
     )
     world.array("sweep", 3)
     placed = world.change("sweep.2", State.STARTING, grant=Grant((piece("c0", head=True),)))
@@ -60,7 +60,9 @@ def test_a_service_that_goes_back_serves_the_version_of_then(world: World, tmp_p
             asked.append(reference)
             return tmp_path
 
-    blueprint = SiteBlueprint(tiny_site(), tmp_path / "artifacts", tmp_path, world.records, Models(), lambda *asked: {})
+    blueprint = SiteBlueprint(
+        tiny_site(), tmp_path / "artifacts", tmp_path, world.records, Models(), lambda *asked: {}, world.secrets
+    )
     for name, version in (("now", None), ("back", 2)):
         service = ServiceSpec(model="play@champion", version=version)
         spec = WorkloadSpec(name=name, kind="service", service=service, groups=(Group(),))

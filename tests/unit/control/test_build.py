@@ -1,6 +1,7 @@
 """How the parts of control are opened."""
 
 import shutil
+import stat
 from pathlib import Path
 
 from fabric.backends.keeping.surroundings import Surroundings
@@ -12,6 +13,7 @@ from fabric.control.build import Outside, lease_of, loop_settings, running
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Door
 from fabric.store.database import DATABASE, engine_at, open_store
+from fabric.store.keyring import KEY_FILE
 from fabric.store.packages import TEMPORARY
 from fabric.store.records import SqlRecords
 from fabric.workloads.spec import ServiceSpec
@@ -50,6 +52,7 @@ def test_a_control_alone_acts_at_once_and_sweeps_uploads_that_ended_with_an_earl
     with running(tiny_site(), tmp_path, Outside(backend, FakeMlflow)):
         assert made[0].life == ["begun"]
         assert not half.exists()
+        assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
     assert made[0].life == ["begun", "ended"]
 
 

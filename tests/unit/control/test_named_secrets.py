@@ -20,7 +20,7 @@ SPEC = {"name": "mine", "entrypoint": "x", "project": "alpha", "secrets": {"HF_T
 
 
 def blueprint(world: World, folder: Path) -> SiteBlueprint:
-    return SiteBlueprint(tiny_site(), folder / "a", folder, world.records, world.models, lambda *_: {})  # type: ignore[arg-type]
+    return SiteBlueprint(tiny_site(), folder / "a", folder, world.records, world.models, lambda *_: {}, world.secrets)  # type: ignore[arg-type]
 
 
 def placed(world: World) -> object:
@@ -84,6 +84,41 @@ def test_a_variable_is_either_plain_or_secret() -> None:
         WorkloadSpec(entrypoint="x", env={"X": "1"}, secrets={"X": "hf"})
 
 
+@pytest.mark.parametrize("environment", [{"X": "fabric-secret:hf", "Y": "1"}, {"X": "fabric-secret:hf"}])
+def test_a_jobs_own_environment_may_name_one_and_is_shown_as_it_was_given(
+    world: World, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    client = world.client()
+    client.put("/api/fabric/secrets/default/hf", json={"value": VALUE})
+    asked = {"entrypoint": "x", "submission_id": "mine", "runtime_env": {"env_vars": environment}}
+    assert client.post("/api/jobs/", json=asked).status_code == 200
+    assert client.get("/api/jobs/mine").json()["runtime_env"]["env_vars"] == environment
+    wanted = blueprint(world, tmp_path).wanted(placed(world))  # type: ignore[arg-type]
+    assert (wanted.env["X"], wanted.hidden) == (VALUE, frozenset({"X"}))
+    assert wanted.runtime_env["env_vars"] == {key: text for key, text in environment.items() if key != "X"}
+    assert client.delete("/api/fabric/secrets/default/hf").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"secrets": {"X": "other"}}, "X names another secret in secrets"),
+        ({"env": {"X": "1"}}, "X is in env and in secrets"),
+        ({"runtime_env": {"env_vars": {"x": "fabric-secret:hf"}}}, "'x' is no variable for a secret"),
+        ({"runtime_env": {"env_vars": {"X": "fabric-secret:"}}}, "'' is not a secret name"),
+        ({"runtime_env": {"env_vars": {"FABRIC_X": "fabric-secret:hf"}}}, "FABRIC_X is set by the fabric"),
+        ({"runtime_env": {"env_vars": {"X": "fabric-secret:hg"}}}, "no secret 'hg'"),
+    ],
+)
+def test_what_an_environment_names_is_checked_as_what_a_spec_names(
+    world: World, spec: dict[str, object], says: str
+) -> None:
+    world.client().put(HF, json={"value": VALUE})
+    asked = {**SPEC, "secrets": {}, "runtime_env": {"env_vars": {"X": "fabric-secret:hf"}}, **spec}
+    said = world.client().post("/api/fabric/workloads", json={"spec": asked})
+    assert (said.status_code in {400, 404}, says in said.json()["message"]) == (True, True), said.text
+
+
 @pytest.mark.parametrize("value", ["", "a\0b", "x" * 32_769])
 def test_a_value_that_no_process_could_be_told_is_refused_and_not_repeated(world: World, value: str) -> None:
     said = world.client().put(HF, json={"value": value})
@@ -93,7 +128,7 @@ def test_a_value_that_no_process_could_be_told_is_refused_and_not_repeated(world
 
 def test_a_project_has_so_many_at_most(world: World) -> None:
     for number in range(MOST_SECRETS):
-        world.records.put_named_secret(NamedSecret("alpha", f"s{number}", "v", "ann", START))
+        world.secrets.put_named_secret(NamedSecret("alpha", f"s{number}", "ann", START), "v")
     assert world.client().put(HF, json={"value": "v"}).status_code == 400
     assert world.client().put("/api/fabric/secrets/alpha/s7", json={"value": "w"}).status_code == 200
 
@@ -111,6 +146,6 @@ def test_one_that_is_needed_stays_until_its_work_has_ended(world: World, tmp_pat
 def test_work_whose_secret_is_gone_all_the_same_waits_for_it(world: World, tmp_path: Path) -> None:
     world.client().put(HF, json={"value": VALUE})
     world.job("mine", project="alpha", secrets={"HF_TOKEN": "hf"})
-    world.records.drop_named_secret("alpha", "hf")
+    world.secrets.drop_named_secret("alpha", "hf")
     with pytest.raises(Unavailable, match="secret hf of project alpha is not there any more"):
         blueprint(world, tmp_path).wanted(placed(world))  # type: ignore[arg-type]

@@ -11,12 +11,15 @@ import pytest
 import stamina
 
 from fabric.api.admin import Report
+from fabric.api.notices import check_signature
+from fabric.config import env
 from fabric.config.notices import Notices, Warnings
-from fabric.control.notices import CURSOR_FILE, Hook, Notifier, Refused
+from fabric.control.notices import CURSOR_FILE, Hook, Notifier, Refused, signing
 from fabric.control.signs import WARNING, Signs
 from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import NodeState
+from fabric.store.named_secrets import NamedSecret
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State
@@ -37,6 +40,7 @@ class Receiver(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
+        self.sent: list[tuple[httpx.Headers, bytes]] = []
         self.answers: list[int | Exception] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -45,6 +49,7 @@ class Receiver(httpx.BaseTransport):
             raise answer
         if answer == 200:
             self.told.append(json.loads(request.read()))
+            self.sent.append((request.headers, request.content))
         return httpx.Response(answer)
 
     @property
@@ -151,6 +156,41 @@ def test_a_notice_that_is_refused_does_not_keep_the_others(
     telling.receiver.answers = [404]
     with pytest.raises(Refused):
         Hook(HOOK, telling.receiver).post({})
+
+
+def test_a_notice_is_signed_anew_at_each_try_with_what_the_secret_holds_then(world: World) -> None:
+    world.secrets.put_named_secret(NamedSecret("alpha", "hook", "ann", START), "word")
+    notices, receiver = Notices(url="http://h", signed_with="alpha/hook"), Receiver()
+    times = iter([1000.0, 1001.5, 2000.0])
+    hook = Hook(notices, receiver, secret=signing(notices, world.secrets), now=lambda: next(times))
+    receiver.answers = [503]
+    hook.post({"id": "1"})
+    headers, body = receiver.sent[0]
+    assert (headers["Fabric-Timestamp"], headers["Content-Type"]) == ("1001", "application/json")
+    check_signature("word", headers, body, now=1001.5)
+    world.secrets.put_named_secret(NamedSecret("alpha", "hook", "ann", START), "another")
+    hook.post({"id": "2"})
+    check_signature("another", *receiver.sent[1], now=2000.0)
+
+
+def test_a_notice_waits_for_the_secret_that_should_sign_it(world: World) -> None:
+    notices, receiver = Notices(url="http://h", signed_with="alpha/hook"), Receiver()
+    hook = Hook(notices, receiver, secret=signing(notices, world.secrets))
+    with pytest.raises(Unavailable, match="Set it: `fabric secrets set hook --project alpha`"):
+        hook.post({})
+    assert receiver.sent == []
+
+
+def test_a_site_that_names_no_secret_signs_with_that_of_the_environment_or_not_at_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = Receiver()
+    hook = Hook(HOOK, receiver, secret=signing(HOOK, world.secrets), now=lambda: 1000.0)
+    hook.post({})
+    monkeypatch.setenv(env.NOTICES_SECRET, "word")
+    hook.post({})
+    assert "Fabric-Signature" not in receiver.sent[0][0]
+    check_signature("word", *receiver.sent[1], now=1000.0)
 
 
 def test_the_next_control_goes_on_where_the_last_one_ended(world: World, telling: Telling) -> None:

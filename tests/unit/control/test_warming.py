@@ -183,7 +183,7 @@ class FakeSecrets:
 
 def test_the_key_of_a_warm_cluster_opens_nothing_before_it_is_given_to_work_and_then_that_alone(tmp_path: Path) -> None:
     kept = FakeSecrets()
-    blueprint = SiteBlueprint(SITE, tmp_path, tmp_path / "cache", kept, None, None)  # type: ignore[arg-type]
+    blueprint = SiteBlueprint(SITE, tmp_path, tmp_path / "cache", kept, None, None, None)  # type: ignore[arg-type]
     warm = blueprint.warm("warm-1", Grant((piece("c0", head=True),)), 5.0)
     assert (warm.name, warm.warm, warm.entrypoint, warm.born, kept.keys) == ("warm-1-1", True, "", 5.0, {})
     assert warm.env[env.TOKEN] == warm.env["MLFLOW_TRACKING_TOKEN"] != ""

@@ -3,6 +3,7 @@
 Knows nothing of single tests.
 """
 
+import base64
 import hashlib
 import io
 import itertools
@@ -30,14 +31,17 @@ from fabric.control.reloading import Source
 from fabric.control.retention import Pruning
 from fabric.control.retention_ports import Kept
 from fabric.control.service import Service
+from fabric.core.errors import FabricError
 from fabric.core.numa import Note
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import ClusterView, Door, Phase
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
 from fabric.store.artifacts import Artifacts
+from fabric.store.keyring import KEY_FILE, Keyring
 from fabric.store.keys import Key
 from fabric.store.logs import Logs
+from fabric.store.named_secrets import SqlNamedSecrets
 from fabric.store.old_artifacts import OldArtifacts
 from fabric.store.records import SqlRecords
 from fabric.store.retention import SqlRetention
@@ -97,12 +101,23 @@ class FakeModels:
 
     known: list[ModelVersionView] = field(default_factory=list)
     pins: dict[str, str] = field(default_factory=dict)
+    broken: FabricError | None = None
 
     def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
         return [version for version in self.known if project is None or version.project in ("", project)]
 
+    def move_alias(self, project: str, model: str, alias: str, version: int) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.known = [_with_alias(each, alias, each.version == version) for each in self.known if each.name == model]
+
     def pinned(self, workload: str) -> str:
         return self.pins.get(workload, "")
+
+
+def _with_alias(version: ModelVersionView, alias: str, has: bool) -> ModelVersionView:
+    others = tuple(each for each in version.aliases if each != alias)
+    return version.model_copy(update={"aliases": (*others, alias) if has else others})
 
 
 class _Present(httpx.AsyncBaseTransport):
@@ -147,6 +162,9 @@ class World:
         self.doors: dict[str, Door] = {}
         self.file: Callable[[], Site] = lambda: SITE
         self.records = SqlRecords(engine, self.clock.now)
+        # A file as `Keyring` writes it, without the time that waiting for a disk takes.
+        (folder / KEY_FILE).write_bytes(base64.b64encode(b"k" * 32))
+        self.secrets = SqlNamedSecrets(engine, Keyring(folder / KEY_FILE))
         self.logs = Logs(folder / "logs")
         self.drains = Drains(self.records, self.clock.now)
         limits = Limits(SITE.max_package_bytes, SITE.max_project_package_bytes, SITE.package_age_s)
@@ -176,7 +194,8 @@ class World:
             process=self.process,
             clock=self.clock,
             drains=self.drains,
-            named_secrets=self.records,
+            named_secrets=self.secrets,
+            alias_moves=self.records,
             reloads=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,
