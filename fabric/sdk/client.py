@@ -21,6 +21,7 @@ from fabric.sdk.dashboards import AsyncDashboards
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
+from fabric.sdk.over_time import AsyncOverTime
 from fabric.sdk.past import AsyncPast
 from fabric.sdk.paths import UNNAMED, below
 from fabric.sdk.people import AsyncPeople
@@ -68,7 +69,7 @@ SLOWEST_LOOK_S = 1.0
 """Longest pause between two looks at a workload, in seconds."""
 
 
-class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncServing, AsyncSite):
+class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncOverTime, AsyncPast, AsyncServing, AsyncSite):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

@@ -292,6 +292,22 @@ RELOADS = Table(
 )
 """When the site file was read again, and what came of it; rows are only ever added."""
 
+SITE_EVENTS = Table(
+    "site_events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    # Empty where it is the site's.
+    Column("project", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Index(None, "about"),
+    sqlite_autoincrement=True,
+)
+"""What happened that people want to know of; the oldest go."""
+
 LEASES = Table(
     "leases",
     METADATA,

@@ -61,8 +61,8 @@ class Cluster:
             packages=packages, artifacts=Artifacts(self.folder, 0), logs=logs, models=models,  # type: ignore[arg-type]
             nodes=self.backend.nodes, views=self.backend.observe,
             process=FakeProcess(), clock=self.clock, entropy=bytes, drains=Drains(self.records, self.clock.now),
-            named_secrets=self.records, reloads=self.records, source=Source(lambda: SITE, lambda site: None),
-            pruning=None,  # type: ignore[arg-type]
+            named_secrets=self.records, reloads=self.records, site_events=self.records,
+            source=Source(lambda: SITE, lambda site: None), pruning=None,  # type: ignore[arg-type]
         )  # fmt: skip
         blueprint = SiteBlueprint(SITE, self.folder, self.folder, self.records, models, lambda *_: {})  # type: ignore[arg-type]
         settings = Settings(head=SITE.head.resources, grace_s=0.0, policy=Policy(), review_s=0.0)

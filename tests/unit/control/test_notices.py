@@ -13,10 +13,11 @@ import stamina
 from fabric.api.admin import Report
 from fabric.config.notices import Notices, Warnings
 from fabric.control.notices import CURSOR_FILE, Hook, Notifier, Refused
-from fabric.control.signs import WARNING, Signs
+from fabric.control.signs import Signs
 from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import NodeState
+from fabric.store.site_events import WARNING
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State

@@ -178,6 +178,7 @@ class World:
             drains=self.drains,
             named_secrets=self.records,
             reloads=self.records,
+            site_events=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,
             figures=figures,
