@@ -259,6 +259,34 @@ class NodeList(Settings):
     """By name."""
 
 
+class EvaluationView(Settings):
+    """How a model version was judged."""
+
+    suite: str
+    """Content hash of what was asked; only within one suite may two versions be compared."""
+    metrics: dict[str, float] = {}
+    """Numbers by name."""
+    num_items: int = 0
+    """Items of which each is right or wrong; 0 where nothing is."""
+    num_right: int = 0
+    """Of these, those that were right."""
+
+
+class ServedByView(Settings):
+    """A service that serves a model version now."""
+
+    workload: str
+    """Its name."""
+    deployment: str = ""
+    """Under which name it is served over time; empty where it has none."""
+    asked: str
+    """What it was asked to serve, such as MODEL@ALIAS: it serves the version that this meant when it began."""
+    state: str
+    """As in `fabric.workloads.states.State`."""
+    condition: str = ""
+    """Ready, degraded or updating."""
+
+
 class ModelVersionView(Settings):
     """One version of a registered model."""
 
@@ -276,6 +304,12 @@ class ModelVersionView(Settings):
     """Evaluation."""
     lineage: dict[str, str] = {}
     """Code revision, config, data version, parent."""
+    digest: str = ""
+    """Content hash, by which the lineage of others names it: PARENT@DIGEST."""
+    evaluation: EvaluationView | None = None
+    """How it was judged; None if it was not."""
+    served_by: tuple[ServedByView, ...] = ()
+    """Services within the asker's reach that serve it, by name."""
     created_at: float
     """Seconds since the epoch."""
 

@@ -20,7 +20,7 @@ from fabric.workloads.states import FINAL, State
 if TYPE_CHECKING:
     from fabric.api.admin import WorkloadView
 
-COLUMNS = ("MODEL", "PROJECT", "VERSION", "ALIASES", "AGE", "METRICS", "URI")
+COLUMNS = ("MODEL", "PROJECT", "VERSION", "ALIASES", "SERVED BY", "AGE", "METRICS", "URI")
 """Heads of the list of model versions."""
 
 MOVES = ("AT", "ALIAS", "FROM", "TO", "BY", "WHY")
@@ -65,6 +65,7 @@ def list_models(ctx: typer.Context, json: Json = False) -> None:
             model.project or "-",
             model.version,
             " ".join(model.aliases) or "-",
+            " ".join(each.deployment or each.workload for each in model.served_by) or "-",
             show.since(model.created_at),
             " ".join(f"{name}={value:.4g}" for name, value in model.metrics.items()) or "-",
             model.uri,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from fabric.api.admin import WorkloadView
+    from fabric.api.occupancy import BookingView, OccupancyView
     from fabric.api.overview import Amounts, Overview, PromisesView, TierView
 
 MOST_SHOWN = 15
@@ -29,6 +30,10 @@ TIERS = ("TIER", "NODES", "GPUS", "CPUS", "MEMORY", "HELD BY")
 """Heads of the list of tiers; amounts are free / there."""
 QUEUE = ("WAITS", "CLASS", "AGE", "STARTS", "WHY")
 """Heads of the list of waiting workloads."""
+AHEAD = ("AHEAD", "FROM", "UNTIL", "AMOUNT", "FOR")
+"""Heads of the list of what is set aside or taken away."""
+MOST_AHEAD = 8
+"""Lines in that list; the others are counted."""
 SERVICES = ("SERVES", "STATE", "AGE", "ON", "MESSAGE")
 """Heads of the list of services."""
 
@@ -39,7 +44,7 @@ def top(
     watch: Annotated[bool, typer.Option("--watch", help="Show changes until Ctrl-C; usual on a terminal.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Show it once; usual where no terminal is.")] = False,
 ) -> None:
-    """Show tiers, queue, services, and how promised starts were kept.
+    """Show tiers, queue, services, what is set aside ahead, and how promised starts were kept.
 
     Raises:
         BadInput: If it shall go on and not go on.
@@ -48,8 +53,13 @@ def top(
         raise BadInput("--watch goes on and --once does not. Give one of them.")
     to = session(ctx)
     if watch or (sys.stdout.isatty() and not once and not json):
-        watching.go_on(lambda: _look(to), _drawn, json=show.as_json if json else None, same=_same)
-    _print(_look(to), json)
+        if json:
+            watching.go_on(lambda: _look(to), _drawn, json=show.as_json, same=_same)
+        watching.go_on(lambda: (_look(to), _ahead(to)), lambda seen: _drawn(*seen))
+    if json:
+        show.as_json(_look(to))
+    else:
+        show.console().print(_drawn(_look(to), _ahead(to)))
 
 
 def _look(to: Session) -> Overview:
@@ -57,24 +67,22 @@ def _look(to: Session) -> Overview:
         return client.overview()
 
 
-def _print(found: Overview, json: bool) -> None:
-    if json:
-        show.as_json(found)
-    else:
-        show.console().print(_drawn(found))
+def _ahead(to: Session) -> OccupancyView:
+    with to.client() as client:
+        return client.occupancy(back_s=0)
 
 
 def _same(one: Overview, other: Overview) -> bool:
     return one.model_copy(update={"at": other.at}) == other
 
 
-def _drawn(found: Overview) -> RenderableType:
+def _drawn(found: Overview, coming: OccupancyView | None = None) -> RenderableType:
     from rich.console import Group
 
-    return Group(*_parts(found))
+    return Group(*_parts(found, coming))
 
 
-def _parts(found: Overview) -> Iterator[RenderableType]:
+def _parts(found: Overview, coming: OccupancyView | None) -> Iterator[RenderableType]:
     running = ", ".join(f"{count} {name}" for name, count in found.running.items()) or "none"
     yield f"{found.site} at {show.clock(found.at)}: {found.num_waiting} wait, jobs that run: {running}"
     yield show.table(TIERS, (_tier(tier) for tier in found.tiers))
@@ -86,8 +94,19 @@ def _parts(found: Overview) -> Iterator[RenderableType]:
     if found.services:
         yield ""
         yield show.table(SERVICES, (_serves(view, found.at) for view in found.services))
+    if coming is not None and coming.bookings:
+        yield ""
+        yield show.table(AHEAD, map(_booked, coming.bookings[:MOST_AHEAD]))
+        if coming.num_bookings > MOST_AHEAD:
+            yield f"and {coming.num_bookings - MOST_AHEAD} more"
     yield ""
     yield promises_line(found.promises)
+
+
+def _booked(booking: BookingView) -> tuple[object, ...]:
+    until = "-" if booking.ends_at is None else show.clock(booking.ends_at)
+    amount = "; ".join(f"{tier} {_amounts(each)}" for tier, each in booking.amounts.items()) or "-"
+    return booking.kind, show.clock(booking.starts_at), until, amount, booking.name
 
 
 def _tier(tier: TierView) -> tuple[object, ...]:

@@ -12,7 +12,19 @@ from starlette.routing import Route
 from fabric.console.frame import Console
 from fabric.console.guard import LOGIN, Guard
 from fabric.console.login import Doors
-from fabric.console.pages import models, node, nodes, overview, projects, queue, simulate, submit, workload, workloads
+from fabric.console.pages import (
+    happened,
+    models,
+    node,
+    nodes,
+    overview,
+    projects,
+    queue,
+    simulate,
+    submit,
+    workload,
+    workloads,
+)
 from fabric.console.sessions import Sessions
 from fabric.console.settings import ConsoleSettings
 from fabric.sdk import AsyncClient
@@ -42,7 +54,7 @@ def build(settings: ConsoleSettings, state: Path) -> None:
         Route("/logout", doors.leave, methods=["POST"]),
     ))  # fmt: skip
     console = Console(settings, sessions)
-    for page in (overview, queue, workloads, workload, nodes, node, models, projects, simulate, submit):
+    for page in (overview, queue, workloads, workload, nodes, node, models, projects, simulate, submit, happened):
         page.add(console)
     hosts = settings.hosts if settings.anonymous else None
     app.user_middleware.append(Middleware(Guard, sessions=sessions, hosts=hosts))

@@ -17,24 +17,33 @@ Point = tuple[float, float]
 """Where, from left to right, and how high."""
 
 
-def curve(name: str, points: Sequence[Point], *, least: float | None = None, most: float | None = None) -> Markup:
-    """A curve with its name, its newest value and its bounds.
+def curve(
+    name: str,
+    points: Sequence[Point],
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    ahead: bool = False,
+) -> Markup:
+    """A curve with its name, its present value and its bounds.
 
     Args:
         name: What is drawn.
         points: From left to right.
         least: Height of the lower edge; None takes the lowest point.
         most: Height of the upper edge; None takes the highest point.
+        ahead: Whether it begins now; otherwise it ends now.
     """
     shown = thinned(points)
     heights = [height for _, height in shown] or [0.0]
     low, high = min(heights) if least is None else least, max(heights) if most is None else most
-    said = f"{name}: now {number(heights[-1])}, from {number(min(heights))} to {number(max(heights))}"
+    now = heights[0 if ahead else -1]
+    said = f"{name}: now {number(now)}, from {number(min(heights))} to {number(max(heights))}"
     line = tag("polyline", points=_places(shown, low, high), fill="none", vector_effect="non-scaling-stroke")
     drawing = tag("svg", line, viewBox=f"0 0 {WIDTH} {HEIGHT}", preserveAspectRatio="none", role="img", aria_label=said)
     return tag(
         "figure",
-        tag("figcaption", name, tag("b", number(heights[-1]))),
+        tag("figcaption", name, tag("b", number(now))),
         drawing,
         tag("small", f"{number(min(heights))} to {number(max(heights))}", class_="quiet"),
         class_="curve",

@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from fabric.console.guard import LOGIN, word_of
 from fabric.console.markup import Markup, tag
-from fabric.console.memory import Occupancy
 from fabric.console.sessions import Session, Sessions
 from fabric.console.settings import ConsoleSettings
 from fabric.console.words import problem
@@ -46,8 +45,6 @@ class Console:
 
     def __init__(self, settings: ConsoleSettings, sessions: Sessions) -> None:
         self.settings, self.sessions = settings, sessions
-        self.occupancy = Occupancy()
-        """How full the tiers were while anybody looked."""
 
     def visit(self, request: Request) -> Visit:
         """Who asks for a page.

@@ -39,6 +39,7 @@ from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
 from fabric.control.models import Models
+from fabric.control.node_watch import NodeWatch
 from fabric.control.notices import Hook, Notifier, signing
 from fabric.control.oidc import OidcTokens
 from fabric.control.onlookers import Onlookers
@@ -160,8 +161,7 @@ def running(
     keyring = ensured_keyring(site, state)
     named, fenced = (SqlNamedSecrets(each, keyring) for each in (engine, lease.fenced() if lease else engine))
     logs = Logs(state / "logs")
-    packages = open_packages(site, state)
-    mlflow = outside.mlflow(state / "mlflow")
+    packages, mlflow = open_packages(site, state), outside.mlflow(state / "mlflow")
     models = Models(mlflow.url, acts)
     artifacts = Artifacts(state / "artifacts", site.max_artifact_bytes)
     blueprint = SiteBlueprint(site, state / "artifacts", env.cache_folder(), acts, models, serve_config_of, named)
@@ -210,7 +210,7 @@ def running(
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
         _finish_what_was_begun(acts, fenced, packages, artifacts)
         use_projects()
-        for part in (backend, mlflow, thread, warmer, notifier, pruner):
+        for part in (backend, mlflow, thread, warmer, notifier, watch, pruner):
             part.start()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
@@ -225,7 +225,7 @@ def running(
         leads=(lambda: candidate.leads) if candidate else (lambda: True),
         notes=backend.notes if isinstance(backend, KubeRayBackend) else dict,
         figures=onlookers.figures,
-        reloads=records, source=Source(read or (lambda: site), use_site), pruning=pruner.pruning,
+        reloads=records, site_events=records, source=Source(read or (lambda: site), use_site), pruning=pruner.pruning,
     )  # fmt: skip
     adoptions = Adoptions(ports, site)
     if isinstance(backend, KubeRayBackend):
@@ -241,6 +241,7 @@ def running(
         notices=site.notices,
         hook=Hook(site.notices, secret=signing(site.notices, named)) if site.notices else None,
     )
+    watch = NodeWatch(acts, ports.nodes, drained=lambda: drains.all().keys(), notes=ports.notes, now=clock.now)
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
     try:
@@ -248,7 +249,7 @@ def running(
         yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            for end in (pruner.end, notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
+            for end in (pruner.end, watch.end, notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
                 end()
         if candidate is not None:
             candidate.end()

@@ -44,8 +44,8 @@ class KeptDrains(Protocol):
         """Remember it, in place of what was said of the node before."""
         ...
 
-    def undrain(self, node: str) -> bool:
-        """Forget it; whether there was one."""
+    def undrain(self, node: str, by: str = "") -> bool:
+        """Forget it, as somebody wants; whether there was one."""
         ...
 
     def drains(self) -> Mapping[str, Drain]:
@@ -75,9 +75,9 @@ class Drains:
         self._kept.drain(drain)
         self._read = (-math.inf, self._read[1])
 
-    def remove(self, node: str) -> bool:
-        """Put a node into service again; whether it was drained."""
-        found = self._kept.undrain(node)
+    def remove(self, node: str, by: str = "") -> bool:
+        """Put a node into service again, as somebody wants; whether it was drained."""
+        found = self._kept.undrain(node, by)
         self._read = (-math.inf, self._read[1])
         return found
 
@@ -160,6 +160,11 @@ def emptied(
 def undrained(snapshot: Snapshot) -> Snapshot:
     """A snapshot without the claims of drains."""
     return replace(snapshot, claims=tuple(claim for claim in snapshot.claims if not claim.name.startswith(_PREFIX)))
+
+
+def node_of_drain(claim: str) -> str | None:
+    """The node that a claim of this name empties; None if it is another claim."""
+    return claim.removeprefix(_PREFIX) if claim.startswith(_PREFIX) else None
 
 
 def told(plan: Plan, drains: Mapping[str, Drain]) -> Plan:

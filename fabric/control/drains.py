@@ -55,7 +55,7 @@ class NodeDrains:
             NotFound: If it is not drained.
         """
         caller.require(Permission.OPERATE)
-        if not self._ports.drains.remove(node):
+        if not self._ports.drains.remove(node, caller.submits_as):
             raise NotFound(f"node {node} is not being drained by the fabric; `fabric nodes` shows who is", node=node)
         self._ports.process.wake()
 

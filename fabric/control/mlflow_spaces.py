@@ -28,6 +28,14 @@ def space_of(project: str) -> str:
     return f"h-{hashlib.sha256(project.encode()).hexdigest()[:40]}"
 
 
+def project_in(space: str) -> str:
+    """The project of a workspace that somebody of the whole site names; its own name where that says no project."""
+    if space == SITES:
+        return DEFAULT_PROJECT
+    project = space.removeprefix("p-")
+    return project if space_of(project) == space else space
+
+
 def project_of(space: str, described: Mapping[str, str]) -> str:
     """The project of a workspace; empty if it is nobody's.
 

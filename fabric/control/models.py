@@ -4,18 +4,20 @@ Knows nothing of how MLflow keeps them, but that each project has a workspace of
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlparse
 
-from fabric.api.admin import ModelVersionView
+from fabric.api.admin import EvaluationView, ModelVersionView, ServedByView
 from fabric.control.mlflow_spaces import project_of, space_of
 from fabric.core.errors import NotFound
+from fabric.registry.evaluation import Evaluation
 from fabric.registry.reference import parse_reference
 from fabric.registry.versions import ModelVersion
 from fabric.store.mlflow_http import MlflowHttp
 from fabric.store.mlflow_registry import MlflowModels
+from fabric.workloads.record import Record
 
 PIN = "model"
 """Kind of the value that says what a service is pinned to."""
@@ -108,5 +110,44 @@ def _view(version: ModelVersion, project: str) -> ModelVersionView:
         uri=version.uri,
         metrics=dict(version.metrics),
         lineage=version.lineage.as_texts(),
+        digest=version.digest,
+        evaluation=_judged(version.evaluation),
         created_at=version.created_at,
+    )
+
+
+def _judged(evaluation: Evaluation | None) -> EvaluationView | None:
+    if evaluation is None:
+        return None
+    right = evaluation.correct
+    return EvaluationView(
+        suite=evaluation.suite, metrics=dict(evaluation.metrics), num_items=len(right), num_right=sum(right)
+    )
+
+
+def with_services(
+    found: Iterable[ModelVersionView], services: Iterable[Record], pinned: Callable[[str], str]
+) -> tuple[ModelVersionView, ...]:
+    """Versions with the services that serve them.
+
+    Args:
+        found: Versions.
+        services: Those that are not final.
+        pinned: MODEL:VERSION that a service began to serve; empty if it has not begun.
+    """
+    serving: dict[tuple[str, str], list[ServedByView]] = {}
+    for record in sorted(services, key=lambda each: each.name):
+        given = record.spec.service
+        if given is None or not (version := pinned(record.name)):
+            continue
+        view = ServedByView(
+            workload=record.name, deployment=given.deployment or "", asked=given.model, state=str(record.state),
+            condition=record.condition,
+        )  # fmt: skip
+        serving.setdefault((record.spec.project, version), []).append(view)
+    return tuple(
+        each.model_copy(update={"served_by": tuple(by)})
+        if (by := serving.get((each.project, f"{each.name}:{each.version}")))
+        else each
+        for each in found
     )

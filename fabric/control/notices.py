@@ -19,14 +19,14 @@ import stamina
 from fabric.api.notices import signed_headers
 from fabric.config import env
 from fabric.config.notices import Happening, Notices
-from fabric.control.signs import WARNING, Signs
+from fabric.control.signs import Signs
 from fabric.core.errors import FabricError, Unavailable
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.store.files import write_atomically
 from fabric.store.outbox import Line
 from fabric.store.retention import RETAINED
+from fabric.store.site_events import OF_STATES, WARNING
 from fabric.workloads.record import Event, Record
-from fabric.workloads.states import State
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +44,6 @@ TRIES = 3
 
 _AGAIN = frozenset({408, 425, 429})
 """Refusals of a receiver that may not last, beside all from 500 on."""
-
-_KINDS: Mapping[State, Happening] = {
-    State.FAILED: "failed",
-    State.RECOVERING: "lost",
-    State.DRAINING: "preempted",
-}
 
 
 class Records(Protocol):
@@ -317,7 +311,7 @@ def kind_of(event: Event) -> Happening | None:
     """What a line tells; None where it is nothing to be told of."""
     if event.reason.startswith(RETAINED):  # the state was told when it began
         return None
-    return "warning" if event.reason.startswith(WARNING) else _KINDS.get(event.state)
+    return "warning" if event.reason.startswith(WARNING) else OF_STATES.get(event.state)
 
 
 def notice_of(line: Line, kind: Happening, site: str) -> dict[str, Any]:

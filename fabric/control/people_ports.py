@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fabric.store.keys import Key
 from fabric.store.ledger import Spell
+from fabric.store.occupancy import HeldOverTime
 
 
 class KeyRecord(Protocol):
@@ -254,4 +255,8 @@ class Ledger(Protocol):
 
     def gpu_seconds(self, since: Mapping[str, float], now: float) -> Mapping[str, float]:
         """Accelerators times seconds of each project since an instant."""
+        ...
+
+    def held_over_time(self, begins: float, until: float, step_s: float) -> HeldOverTime:
+        """How much of each tier was held on average in each step between two instants, of which `until` is now."""
         ...

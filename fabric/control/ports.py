@@ -22,6 +22,7 @@ from fabric.core.numa import Note
 from fabric.scheduler.ports import ClusterView, Door
 from fabric.scheduler.replay import Decision
 from fabric.scheduler.snapshot import Node
+from fabric.store.site_events import SiteEvent
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import State
 
@@ -255,6 +256,24 @@ class Models(Protocol):
         ...
 
 
+class KeptEvents(Protocol):
+    """Where events outlive the process."""
+
+    def site_events(
+        self, project: str | None = None, *, before: int | None = None, limit: int = 50, without: Collection[str] = ()
+    ) -> Sequence[SiteEvent]:
+        """The newest first; of one project those of the site, too."""
+        ...
+
+    def add_site_events(self, events: Iterable[SiteEvent]) -> None:
+        """Append some, in order."""
+        ...
+
+    def node_kinds(self) -> Mapping[str, str]:
+        """The kind of the newest event about each node; under an empty name, about several."""
+        ...
+
+
 class Process(Protocol):
     """The process that the service lives in."""
 
@@ -300,6 +319,8 @@ class Ports:
     """What processes of a project's work may be told."""
     reloads: Reloads
     """When the site file was read again."""
+    site_events: KeptEvents
+    """What happened."""
     source: Source
     """Where the site comes from, and who goes by it."""
     pruning: Pruning

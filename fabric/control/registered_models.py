@@ -4,17 +4,19 @@ Knows nothing of HTTP or of MLflow. Jobs that register a model go on moving alia
 answers for it instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fabric.api.admin import ModelVersionView
 from fabric.api.models import AliasMoveList, AliasMoveView, AliasRequest
 from fabric.control.callers import Caller, Permission
+from fabric.control.models import with_services
 from fabric.core.clock import Clock
 from fabric.core.errors import FabricError, NotFound
 from fabric.core.ids import check_name
 from fabric.registry.reference import check_alias
 from fabric.store.alias_moves import AliasMove
+from fabric.workloads.record import Record
 
 
 class Registry(Protocol):
@@ -22,6 +24,10 @@ class Registry(Protocol):
 
     def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
         """Versions of a project's models, newest first."""
+        ...
+
+    def pinned(self, workload: str) -> str:
+        """MODEL:VERSION that a service began to serve; empty if it has not begun."""
         ...
 
     def move_alias(self, project: str, model: str, alias: str, version: int) -> None:
@@ -48,12 +54,15 @@ class KeptMoves(Protocol):
 class RegisteredModels:
     """What may be asked of models; safe to call from several threads at once."""
 
-    def __init__(self, registry: Registry, kept: KeptMoves, clock: Clock) -> None:
-        self._registry, self._kept, self._clock = registry, kept, clock
+    def __init__(
+        self, registry: Registry, kept: KeptMoves, clock: Clock, services: Callable[[], Iterable[Record]]
+    ) -> None:
+        self._registry, self._kept, self._clock, self._services = registry, kept, clock, services
 
     def list(self, caller: Caller) -> tuple[ModelVersionView, ...]:
-        """Every registered version within the caller's reach."""
-        return tuple(self._registry.models(caller.project))
+        """Every registered version within the caller's reach, with what serves it."""
+        mine = [record for record in self._services() if caller.project in (None, record.spec.project)]
+        return with_services(self._registry.models(caller.project), mine, self._registry.pinned)
 
     def move_alias(self, project: str, model: str, alias: str, *, asked: AliasRequest, caller: Caller) -> AliasMoveView:
         """Point an alias to a version; where it points there already nothing is moved or recorded.

@@ -27,6 +27,7 @@ from fabric.control.lists import Lists
 from fabric.control.logins import Logins
 from fabric.control.metrics import Metrics
 from fabric.control.naming import kept, repeated
+from fabric.control.occupancy import Occupancy
 from fabric.control.oidc import OidcTokens
 from fabric.control.overview import MOST_STARTS, overview_of, tier_views
 from fabric.control.past import Past
@@ -35,6 +36,7 @@ from fabric.control.registered_models import RegisteredModels
 from fabric.control.reloading import Reloading
 from fabric.control.reporting import Reporting
 from fabric.control.signs import Signs
+from fabric.control.site_events import SiteEvents
 from fabric.control.sizes import check_scale
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
@@ -79,11 +81,15 @@ class Service:
         """Files of projects."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
+        self.occupancy = Occupancy(ports)
+        """How full tiers were and will be."""
+        self.site_events = SiteEvents(ports.site_events, ports.clock, self.discretion)
+        """What happened at the site."""
         self.signs = Signs(ports.reports, ports.logs, site.warnings)
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
-        self.models = RegisteredModels(ports.models, ports.alias_moves, ports.clock)
+        self.models = RegisteredModels(ports.models, ports.alias_moves, ports.clock, ports.workloads.services)
         """Registered models and their aliases."""
         self.pinned = ports.models.pinned
         """Which version a service has begun to serve."""
@@ -285,15 +291,11 @@ class Service:
         """The site at one glance; of workloads those within the caller's reach."""
         active = self._active()
         mine = [r for r in active if caller.project in (None, r.spec.project) and caller.workload in (None, r.name)]
+        starts = self._ports.workloads.starts(caller.project, MOST_STARTS)
         return overview_of(
-            self._site.name,
-            self._ports.clock.now(),
-            mine,
-            tiers=tier_views(self._ports.nodes(), active),
-            starts=self._ports.workloads.starts(caller.project, MOST_STARTS),
-            endpoint=self._endpoint,
-            read=self.discretion.towards(caller),
-        )
+            self._site.name, self._ports.clock.now(), mine, tiers=tier_views(self._ports.nodes(), active),
+            starts=starts, endpoint=self._endpoint, read=self.discretion.towards(caller),
+        )  # fmt: skip
 
     def decision(self, caller: Caller) -> str:
         """What the loop decided last, as `fabric replay` reads it.
@@ -313,13 +315,9 @@ class Service:
         age_s = self._ports.process.loop_age_s()
         status = "ok" if age_s < STUCK_AFTER_S else f"the loop has not finished a step for {age_s:.0f} s"
         return Health(
-            status=status,
-            site=self._site.name,
-            version=fabric.__version__,
-            active=self._ports.workloads.num_active(),
-            loop_age_s=age_s,
-            leads=self._ports.leads(),
-        )
+            status=status, site=self._site.name, version=fabric.__version__,
+            active=self._ports.workloads.num_active(), loop_age_s=age_s, leads=self._ports.leads(),
+        )  # fmt: skip
 
     def _active(self) -> Sequence[Record]:
         return [record for record in self._ports.workloads.active().values() if not record.state.final]

@@ -11,9 +11,6 @@ from fabric.control.ports import Logs, Reports
 from fabric.workloads.record import Record
 from fabric.workloads.states import State
 
-WARNING = "warning: "
-"""How a warning begins in a history."""
-
 
 class Signs:
     """Looks for signs of life; safe to call from several threads at once."""

@@ -70,6 +70,7 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> Plan:
         promises=world.promises,
         look_at=look_at(world),
         passed=passed,
+        foreseen=tuple(world.foreseen),
     )
 
 

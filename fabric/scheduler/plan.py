@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fabric.core.resources import Resources
+from fabric.scheduler.columns import Slot
 from fabric.scheduler.snapshot import Promise
 from fabric.workloads.record import Grant
 
@@ -106,6 +107,19 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What is kept for a service, which lends it until it needs it again."""
+
+    service: str
+    replicas: int
+    """How many are kept for."""
+    start: float
+    """When it has them back, so that they are ready in time; seconds since the epoch."""
+    slots: tuple[Slot, ...]
+    """Where."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What follows for each waiting workload, in the order in which it was decided."""
 
@@ -124,6 +138,8 @@ class Plan:
     time for a promise."""
     passed: Mapping[str, int] = field(default_factory=dict)
     """By how many that start each one that waits is passed, where it is by any."""
+    foreseen: tuple[Foreseen, ...] = field(default=(), compare=False)
+    """What is kept for services by their forecasts; it follows from what was seen and is in no replay."""
 
     @property
     def actions(self) -> tuple[Place | Preempt | Resize | Wait, ...]:

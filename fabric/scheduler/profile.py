@@ -24,7 +24,7 @@ from fabric.scheduler.snapshot import Claim, Snapshot
 OVERDUE_S = 1.0
 """How much longer work is expected to stay that is past its walltime, in seconds."""
 
-_Change = tuple[float, Slot, int]
+Change = tuple[float, Slot, int]
 """Instant, what changes there, and 1 where it becomes free or -1 where it is taken."""
 
 
@@ -32,13 +32,13 @@ _Change = tuple[float, Slot, int]
 class _Rises:
     """Changes in the order of time, and the same as columns."""
 
-    changes: list[_Change]
+    changes: list[Change]
     instants: list[float]
     rows: Rows
     amounts: Amounts
 
     @classmethod
-    def of(cls, changes: list[_Change]) -> "_Rises":
+    def of(cls, changes: list[Change]) -> "_Rises":
         rows = np.array([slot[0] for _, slot, _ in changes], dtype=np.intp)
         amounts = np.array([slot[1:] for _, slot, _ in changes], dtype=np.int64).reshape(-1, 3)
         return cls(changes, [at for at, _, _ in changes], rows, amounts)
@@ -55,7 +55,7 @@ class Profile:
         self._totals: list[list[int]] = []
         self._running = snapshot.running
         self._rises: _Rises | None = None
-        self._holds: list[_Change] = []
+        self._holds: list[Change] = []
         for claim in snapshot.claims:
             self._claim(claim)
 
@@ -165,7 +165,7 @@ class Profile:
         parts = [*shape.parts, *([self._head] if self._head and not shape.brings_head else [])]
         counts = [self._fitting(part) for part in parts]
         free: dict[int, list[int]] = {}
-        changes = list(self._changes())
+        changes = list(self.changes())
         for index, (at, (row, *amount), sign) in enumerate(changes):
             if at > until:
                 return
@@ -214,7 +214,7 @@ class Profile:
             self._rises = _Rises.of(sorted(changes))
         return self._rises
 
-    def _changes(self) -> Sequence[_Change]:
+    def changes(self) -> Sequence[Change]:
         """Every known change after now, in order."""
         rises = self._ends().changes
         return rises if not self._holds else sorted([*rises, *self._holds])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import Piece, place
-from fabric.scheduler.plan import Resize
+from fabric.scheduler.plan import Foreseen, Resize
 from fabric.scheduler.readiness import staging_on
 from fabric.scheduler.room import RoomMaker
 from fabric.scheduler.shape import Shape, shape_of
@@ -169,17 +169,19 @@ def _claim(need: Need, demand: Demand, world: WhatIf) -> None:
             rises = demand.rises_above(have, since)
             start = max(world.now + 1.0, (rises if rises is not None else until) - need.lead_s)
             one = one or shape_of((need.group,))
-            _keep(need.service.project, at_size(one, need.group.name, peak - have), start, world)
+            _keep(need.service, at_size(one, need.group.name, peak - have), start, world)
             have = peak
         since = until
 
 
-def _keep(project: str, shape: Shape, start: float, world: WhatIf) -> None:
-    """Lay a claim on as many of the replicas as fit at an instant."""
-    room = world.outlook.room_after(project, Leaves.FOR_WINDOWS, start, start + 1.0)
+def _keep(service: Running, shape: Shape, start: float, world: WhatIf) -> None:
+    """Lay a claim on the replicas if they fit at an instant."""
+    room = world.outlook.room_after(service.project, Leaves.FOR_WINDOWS, start, start + 1.0)
     attempt = place(shape, room, world.snapshot.site, None)
     if not attempt.lacks:
         world.outlook.lend_until(attempt.slots, start, float("inf"))
+        replicas = sum(part.count for part in shape.parts)
+        world.foreseen.append(Foreseen(service.name, replicas, start, tuple(attempt.slots)))
 
 
 def placed(work: Running, group: Group, count: int, world: WhatIf) -> tuple[Piece, ...]:

@@ -13,7 +13,7 @@ from fabric.scheduler.options import gpu_tiers, options_of
 from fabric.scheduler.order import waits_since
 from fabric.scheduler.outlook import Leaves, Outlook, leaves_of
 from fabric.scheduler.placement import Attempt, grant_of, place
-from fabric.scheduler.plan import Place, Preempt, Resize
+from fabric.scheduler.plan import Foreseen, Place, Preempt, Resize
 from fabric.scheduler.policies.choice import Scores
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.profile import OVERDUE_S
@@ -39,6 +39,8 @@ class WhatIf:
         self.preempted: dict[str, Preempt] = {}
         self.resized: dict[str, Resize] = {}
         self.promises: dict[str, Promise] = {}
+        self.foreseen: list[Foreseen] = []
+        """What is kept for services."""
         self.notes: dict[str, str] = {}
         """What else is said to those who wait."""
         self.looks: list[float] = []

@@ -15,6 +15,7 @@ from fabric.sdk.dashboards import AsyncDashboards
 from fabric.sdk.later import Later
 from fabric.sdk.lists import AsyncLists
 from fabric.sdk.nodes import AsyncNodes
+from fabric.sdk.over_time import AsyncOverTime
 from fabric.sdk.past import AsyncPast
 from fabric.sdk.people import AsyncPeople
 from fabric.sdk.secrets import AsyncSecrets
@@ -39,7 +40,7 @@ PATIENCE_S = 10.0
 """How long a call is repeated while nobody answers, in seconds."""
 
 
-class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncPast, AsyncServing, AsyncSite):
+class AsyncClient(AsyncDashboards, AsyncLists, AsyncNodes, AsyncOverTime, AsyncPast, AsyncServing, AsyncSite):
     """A fabric, asynchronous; `Client` is the same without `await`."""
 
     def __init__(

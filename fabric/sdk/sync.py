@@ -151,6 +151,8 @@ class Client:
     prune = derived(AsyncClient.prune)
     prune_preview = derived(AsyncClient.prune_preview)
     overview = derived(AsyncClient.overview)
+    occupancy = derived(AsyncClient.occupancy)
+    site_events = derived(AsyncClient.site_events)
     queue = derived(AsyncClient.queue)
     search = derived(AsyncClient.search)
     decision = derived(AsyncClient.decision)

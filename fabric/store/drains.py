@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert, select
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.rows import storable
 from fabric.store.schema import DRAINS
+from fabric.store.site_events import SiteEvent, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,16 @@ class SqlDrains(SqlTables):
             connection.execute(delete(DRAINS).where(DRAINS.c.node == drain.node))
             row = asdict(drain) | {"by": storable(drain.by), "reason": storable(drain.reason)}
             connection.execute(insert(DRAINS), row)
+            note(connection, [SiteEvent(drain.since, "node_drained", drain.node, drain.reason, by=drain.by)])
 
-    def undrain(self, node: str) -> bool:
-        """Forget it; whether there was one."""
+    def undrain(self, node: str, by: str = "") -> bool:
+        """Forget it, as somebody wants; whether there was one."""
         with writing(self._engine) as connection:
-            return connection.execute(delete(DRAINS).where(DRAINS.c.node == node)).rowcount > 0
+            found = connection.execute(delete(DRAINS).where(DRAINS.c.node == node)).rowcount > 0
+            if found:
+                said = "takes new work again"
+                note(connection, [SiteEvent(self._now(), "node_returned", node, said, by=by)])
+            return found
 
     def drains(self) -> Mapping[str, Drain]:
         """Every drained node, by name."""

@@ -15,6 +15,7 @@ from fabric.store.database import SqlTables, reading, writing
 from fabric.store.group_commit import GroupCommit
 from fabric.store.rows import event_row, new_row, record_of
 from fabric.store.schema import EVENTS, WORKLOADS
+from fabric.store.site_events import note_deployed
 from fabric.workloads.record import Event, Record
 
 # Made once: putting a statement together takes longer than running it.
@@ -123,6 +124,7 @@ def _taken_in(connection: Connection, record: Record, key: str | None, row: dict
     number = connection.execute(_NEW, row).inserted_primary_key
     assert number is not None  # noqa: S101 - a table with a primary key always has one
     connection.execute(_FIRST_EVENT, event_row(_first_event(record), int(number[0])))
+    note_deployed(connection, record)
     return record
 
 

@@ -17,6 +17,7 @@ from fabric.store.history import SqlHistory
 from fabric.store.intake import SqlIntake
 from fabric.store.keys import SqlKeys
 from fabric.store.ledger import SqlLedger, write_changes
+from fabric.store.occupancy import SqlOccupancy
 from fabric.store.outbox import SqlOutbox
 from fabric.store.people import SqlPeople
 from fabric.store.points import SqlPoints
@@ -24,6 +25,7 @@ from fabric.store.reloads import SqlReloads
 from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, record_of, storable
 from fabric.store.schema import API_KEYS, EVENTS, PROGRESS, WORKLOADS
+from fabric.store.site_events import SqlSiteEvents, forget_work, note_moves, note_warning
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import FINAL, State
 
@@ -41,7 +43,7 @@ _LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service"
 
 class SqlRecords(
     SqlIntake, SqlReports, SqlPoints, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlOutbox, SqlReloads,
-    SqlAliasMoves,
+    SqlAliasMoves, SqlOccupancy, SqlSiteEvents,
 ):  # fmt: skip
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 
@@ -92,6 +94,7 @@ class SqlRecords(
             lines = [event_row(event, alive[event.workload]) for event in events if event.workload in alive]
             if lines:
                 connection.execute(insert(EVENTS), lines)
+                note_moves(connection, kept, events)
 
     def get(self, name: str) -> Record:
         """One workload.
@@ -207,6 +210,7 @@ class SqlRecords(
                 after = sorted(record.name for record in waiting if name in record.spec.after)
                 raise Conflict(f"{', '.join(after)} comes after {name}. Delete it when that has ended.", name=name)
             connection.execute(delete(API_KEYS).where(API_KEYS.c.workload.in_(names)))
+            forget_work(connection, names)
             connection.execute(delete(WORKLOADS).where(WORKLOADS.c.id.in_([row["id"] for row in rows])))
 
     def events(self, name: str, limit: int = MOST_LISTED) -> tuple[Event, ...]:
@@ -228,8 +232,9 @@ class SqlRecords(
             NotFound: If there is no such workload.
         """
         with writing(self._engine) as connection:
-            workload_id = _existing(connection, event.workload)["id"]
-            connection.execute(insert(EVENTS), event_row(event, workload_id))
+            row = _existing(connection, event.workload)
+            connection.execute(insert(EVENTS), event_row(event, row["id"]))
+            note_warning(connection, row["project"], event)
 
 
 def _matching(project: str | None, states: Collection[State] | None) -> list[ColumnElement[bool]]:
@@ -259,7 +264,9 @@ def _existing(connection: Connection, name: str) -> RowMapping:
 def _rows(connection: Connection, names: Collection[str]) -> dict[str, RowMapping]:
     """What must be known of workloads before they are written anew, by name."""
     table = WORKLOADS.c
-    columns = select(table.name, table.id, table.submitted, table.state, table.attempt, table.grant)
+    columns = select(
+        table.name, table.id, table.project, table.kind, table.submitted, table.state, table.attempt, table.grant
+    )  # fmt: skip
     rows = connection.execute(columns.where(WORKLOADS.c.name.in_(names))).mappings()
     return {row["name"]: row for row in rows}
 

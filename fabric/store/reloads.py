@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.rows import storable
 from fabric.store.schema import RELOADS
+from fabric.store.site_events import SiteEvent, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class SqlReloads(SqlTables):
             "at": reload.at, "by": storable(reload.by), "changed": json.dumps(reload.changed),
             "waiting": json.dumps(reload.waiting), "refused": storable(reload.refused),
         }  # fmt: skip
+        kind = "reload_refused" if reload.refused else "reloaded"
         with writing(self._engine) as connection:
             connection.execute(insert(RELOADS), row)
+            note(connection, [SiteEvent(reload.at, kind, "", _said(reload), by=reload.by)])
 
     def reloads(self, limit: int = 100) -> Sequence[Reload]:
         """The newest `limit`, newest first."""
@@ -53,3 +56,11 @@ class SqlReloads(SqlTables):
                 )
                 for row in rows
             )  # fmt: skip
+
+
+def _said(reload: Reload) -> str:
+    """What came of a reading, in one line."""
+    if reload.refused:
+        return reload.refused
+    changed = f"changed {', '.join(reload.changed)}" if reload.changed else "nothing changed"
+    return changed + (f"; after a restart: {', '.join(reload.waiting)}" if reload.waiting else "")

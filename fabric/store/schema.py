@@ -309,6 +309,21 @@ ALIAS_MOVES = Table(
     Column("at", Float, nullable=False),
 )
 """Aliases of models that people moved by hand; rows are only ever added."""
+SITE_EVENTS = Table(
+    "site_events",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    # Empty where it is the site's.
+    Column("project", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Index(None, "about"),
+    sqlite_autoincrement=True,
+)
+"""What happened that people want to know of; the oldest go."""
 
 LEASES = Table(
     "leases",

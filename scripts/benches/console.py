@@ -20,21 +20,27 @@ from typing import Any
 from playwright.sync_api import Browser
 from sqlalchemy import insert
 
+from fabric.api.admin import EvaluationView, ModelVersionView, ServedByView
 from fabric.core.resources import Resources
+from fabric.scheduler.cycle import decide
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision
+from fabric.scheduler.snapshot import Claim, Snapshot, running_of
 from fabric.store.drains import Drain
 from fabric.store.rows import new_row
 from fabric.store.schema import WORKLOADS
+from fabric.store.site_events import SiteEvent
 from fabric.workloads.record import Event, Grant, Instants, Record, Slice
 from fabric.workloads.spec import Group, Priority, ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
 from tests.ray.console_rig import CHROMIUM, Reader, browser, console_of, control_of
-from tests.unit.control.world import World
+from tests.unit.control.world import NODES, SITE, World
 
 SIZES = (0, 20, 5000)
 """Jobs in the store."""
 AT_MOST_S = 2.0
 """The goal of the project, for every page with 5,000 jobs."""
-PAGES = ("/", "/queue", "/workloads", "/nodes", "/projects", "/models", "/simulate", "/submit")
+PAGES = ("/", "/queue", "/workloads", "/nodes", "/projects", "/models", "/simulate", "/submit", "/happened")
 """Pages that are there with no job, too."""
 ONE = ("/workload/run-0", "/node/gpu-1", "/project/nlp")
 """Pages about one thing, where there are jobs."""
@@ -44,9 +50,10 @@ LOOKS = {
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
 }
 """How pages are looked at."""
-_SHOWN = "main table, main .empty, main .card, main .form, main .facts"
+_SHOWN = "main table, main .empty, main .card, main .form, main .facts, main .history"
 _PROJECTS, _RUNNING = ("nlp", "climate", "default"), 5
 _PROMISED, _FORESEEN, _ON_GPUS = 2, 40, 3
+_NEWEST = 12
 
 
 def jobs(count: int, now: float) -> Iterator[Record]:
@@ -103,6 +110,48 @@ def _service(now: float) -> Record:
     return Record("chat", spec, State.RUNNING, at, grant=grant, message="serving", condition="ready")
 
 
+def happened(count: int, now: float) -> Iterator[SiteEvent]:
+    """So many things that happened, one in ten minutes."""
+    for i in range(count):
+        at, project = now - 600.0 * (count - i), _PROJECTS[i % 3]
+        yield SiteEvent(at, "failed", f"train-{i:05d}", "ended with code 1: CUDA out of memory", project)
+
+
+def models(now: float) -> list[ModelVersionView]:
+    """A model of twelve versions, newest first: each made from data of its own, half of them judged, one served."""
+    by = ServedByView(workload="chat", deployment="chat", asked="tale@champion", state="running", condition="ready")
+    aliases = {_NEWEST: ("candidate",), _NEWEST - 1: ("champion",)}
+    found = []
+    for number in range(_NEWEST, 0, -1):
+        judged = EvaluationView(suite="5" * 64, num_items=320, num_right=180 + 5 * number)
+        data, parent = f"corpus-{number}@{number:08x}", "smol-135m@93efa2f0"
+        found.append(
+            ModelVersionView(
+                name="tale",
+                project="nlp",
+                version=number,
+                uri=f"file:///models/{number}",
+                digest=f"{number:064x}",
+                lineage={"data": data, "parent": parent, "revision": "4af21c9"},
+                aliases=aliases.get(number, ()),
+                evaluation=judged if number > _NEWEST // 2 else None,
+                served_by=(by,) if number == _NEWEST - 1 else (),
+                created_at=now - 86_400.0 * (_NEWEST - number),
+            )
+        )
+    return found
+
+
+def decision(made: list[Record], now: float) -> Decision:
+    """What the loop would have decided: those that run until their walltime, and maintenance in three hours."""
+    running = [
+        replace(running_of(record), ends=now + 3600.0 * (1 + i)) for i, record in enumerate(made) if record.grant
+    ]
+    window = Claim("upgrade of switches", now + 10_800.0, now + 18_000.0, ("gpu-0", "gpu-1"))
+    seen = Snapshot.of(NODES, running, head=SITE.head.resources, claims=(window,))
+    return Decision(seen, Policy(), now, decide(seen, Policy(), now))
+
+
 def fill(world: World, count: int) -> None:
     """Put jobs into the store in one transaction; those that hold nodes get them afterwards, so the ledger says so."""
     now = world.clock.at = time.time()
@@ -115,7 +164,10 @@ def fill(world: World, count: int) -> None:
     for record in holding:
         world.records.save([record], [Event(record.name, now - 2980.0, record.state, record.message, 1)])
     if count:
+        world.records.add_site_events(happened(min(count, 2000), now))
         world.drains.put(Drain("gpu-1", "ada", "bad DIMM in slot 7", now - 300.0, now + 3600.0))
+        world.models.known = models(now)
+        world.decision = decision(made, now)
 
 
 def measured(person: Reader, path: str, times: int) -> list[float]:

@@ -1,5 +1,6 @@
 """The console in a browser: pages load without complaint, stay live, and do what the key allows."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,19 +9,45 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from fabric.api.admin import EvaluationView, ModelVersionView, ServedByView
+from fabric.scheduler.cycle import decide
+from fabric.scheduler.policy import Policy
+from fabric.scheduler.replay import Decision
+from fabric.scheduler.snapshot import Claim, Snapshot
 from fabric.workloads.states import State
 from tests.ray.console_rig import CHROMIUM, KEY, Reader, browser, console_of, control_of
-from tests.unit.control.world import World
+from tests.unit.control.world import NODES, SITE, World
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium: `apt-get install chromium`")
 EVIL = "<img src=x onerror=alert(1)>"
 PAGES = {
     "/": "Overview", "/queue": "Queue", "/workloads": "Workloads", "/nodes": "Nodes", "/projects": "Projects",
-    "/models": "Models", "/simulate": "What if",
+    "/models": "Models", "/simulate": "What if", "/happened": "What happened",
     "/submit": "Submit a job",
 }  # fmt: skip
 SINGLE = {"/workload/train-a": "train-a", "/node/gpu-0": "gpu-0", "/project/default": "default"}
 """Pages about one thing."""
+
+
+MODELS = (
+    ModelVersionView(
+        name="tale", project="default", version=2, aliases=("champion",), uri="file:///m", created_at=1.75e9,
+        lineage={"data": "corpus@d1", "parent": "base@b1"}, digest="t2",
+        evaluation=EvaluationView(suite="suite", num_items=320, num_right=224),
+        served_by=(ServedByView(workload="train-a", deployment="chat", asked="tale@champion", state="running"),),
+    ),
+    ModelVersionView(
+        name="base", project="default", version=1, uri="file:///m", created_at=1.74e9, digest="b1",
+        lineage={"data": f"books@d0 {EVIL}"},
+    ),
+)  # fmt: skip
+
+
+def decide_on(world: World) -> None:
+    """Let the loop have seen a window of maintenance in two hours."""
+    window = Claim("upgrade of switches", world.clock.at + 7200.0, world.clock.at + 10_800.0, ("gpu-0", "gpu-1"))
+    seen = Snapshot.of(NODES, head=SITE.head.resources, claims=(window,))
+    world.decision = Decision(seen, Policy(), world.clock.at, decide(seen, Policy(), world.clock.at))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +61,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]
         world.write("train-a", "hello from the driver\n")
         world.job("waits")
         world.change("waits", State.QUEUED, waits_for=f"2 GPUs missing on tier gpu {EVIL}", message=EVIL)
+        world.job("broke")
+        world.change("broke", State.FAILED, message=f"ended with code 1 {EVIL}")
+        world.models.known += MODELS
+        decide_on(world)
         yield world, url
 
 
@@ -128,6 +159,44 @@ def test_a_node_is_drained_after_a_look_at_who_would_move_and_put_back(reader: R
     page.get_by_role("button", name="Put into service").click()
     expect(page.locator(".now .state")).to_have_text("ready")
     assert world.drains.all() == {}
+
+
+def test_the_overview_shows_what_was_what_is_ahead_and_what_changed(reader: Reader) -> None:
+    page = reader.go("/")
+    expect(page.get_by_role("img", name="commodity:")).to_be_visible()
+    expect(page.get_by_role("img", name="gpu:")).to_have_accessible_name(re.compile("at most 4 taken away"))
+    ahead = page.get_by_role("table").filter(has_text="upgrade of switches")
+    expect(ahead).to_contain_text("maintenance")
+    expect(ahead).to_contain_text("2 nodes")
+    expect(page.locator(".history")).to_contain_text(f"ended with code 1 {EVIL}")
+    page.get_by_role("link", name="broke", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("broke")
+    reader.go("/").get_by_role("link", name="All that happened").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What happened")
+    expect(page.locator(".history")).to_contain_text("broke")
+
+
+def test_lineage_is_walked_by_keys_where_there_is_room_and_on_a_phone(
+    chromium: Browser, site: tuple[World, str]
+) -> None:
+    for width, shown, hidden in ((1280, ".wide", ".tall"), (390, ".tall", ".wide")):
+        person = Reader(chromium, site[1], viewport={"width": width, "height": 800})
+        person.log_in()
+        expect(person.page.get_by_role("heading", level=1)).to_have_text("Overview")
+        page = person.go("/models")
+        picture = page.locator(f".lineage {shown}").last
+        expect(picture).to_be_visible()
+        expect(page.locator(f".lineage {hidden}").last).to_be_hidden()
+        served = picture.get_by_role("link", name="chat serves tale:2")
+        served.focus()
+        expect(served).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("train-a")
+        page = person.go("/models")
+        page.get_by_text("In words").last.click()
+        expect(page.locator(".lineage + details li").last).to_contain_text("tale:2 was judged: 224 of 320 right")
+        assert page.locator("img").count() == 0
+        person.close()
 
 
 def test_the_past_is_decided_again_with_more_nodes(reader: Reader) -> None:

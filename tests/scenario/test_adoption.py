@@ -62,8 +62,8 @@ class Cluster:
             nodes=self.backend.nodes, views=self.backend.observe,
             process=FakeProcess(), clock=self.clock, entropy=bytes, drains=Drains(self.records, self.clock.now),
             named_secrets=None,  # type: ignore[arg-type]
-            reloads=self.records, alias_moves=self.records, source=Source(lambda: SITE, lambda site: None),
-            pruning=None,  # type: ignore[arg-type]
+            reloads=self.records, alias_moves=self.records, site_events=self.records,
+            source=Source(lambda: SITE, lambda site: None), pruning=None,  # type: ignore[arg-type]
         )  # fmt: skip
         blueprint = SiteBlueprint(SITE, self.folder, self.folder, self.records, models, lambda *_: {}, None)  # type: ignore[arg-type]
         settings = Settings(head=SITE.head.resources, grace_s=0.0, policy=Policy(), review_s=0.0)

@@ -4,19 +4,35 @@ Knows nothing of how models are made or served.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from nicegui import ui
 from starlette.requests import Request
 
-from fabric.api.admin import ModelVersionView
+from fabric.api.admin import EvaluationView, ModelVersionView, ServedByView
 from fabric.console.chatting import Chatting, Turn
 from fabric.console.frame import Console, Part, Visit, part
+from fabric.console.lineage import (
+    anchor_of,
+    drawn_of,
+    graph_of,
+    judged_as,
+    known_by,
+    parts_of,
+    picture_of,
+    place_of,
+    version_meant,
+    words_of,
+)
 from fabric.console.markup import Child, Markup, join, tag
-from fabric.console.words import heading, number, problem, table, when
+from fabric.console.words import heading, link_to, number, problem, state, table, when
 from fabric.core.errors import FabricError
 
-COLUMNS = ("Version", "Aliases", "Evaluation", "Made from", "Registered")
+Known = Mapping[str, ModelVersionView]
+"""Registered versions by what a lineage may call them."""
+
+COLUMNS = ("Version", "Aliases", "Served by", "Evaluation", "Made from", "Registered")
 """Of a model's table."""
 MOST_METRICS = 8
 """Numbers of a version that are shown at once; the others unfold."""
@@ -47,23 +63,54 @@ def models_of(found: tuple[ModelVersionView, ...]) -> Markup:
     by_model = groupby(in_order, key=lambda version: (version.name, version.project))
     several = len({version.project for version in found}) > 1
     return join(
-        [_model(f"{name} of {project}" if several else name, tuple(each)) for (name, project), each in by_model]
+        [
+            _model(f"{name} of {project}" if several else name, tuple(each), _within(project, found))
+            for (name, project), each in by_model
+        ]
     )
 
 
-def _model(name: str, versions: tuple[ModelVersionView, ...]) -> Markup:
-    return join(heading(name), table(COLUMNS, [_row(version) for version in versions], "", f"Versions of {name}"))
+def _within(project: str, found: Sequence[ModelVersionView]) -> Known:
+    """What a lineage in a project may mean: each has models of its own."""
+    return known_by(version for version in found if version.project == project)
 
 
-def _row(version: ModelVersionView) -> tuple[Child, ...]:
-    place = f"{version.name}:{version.version}"
+def _model(name: str, versions: tuple[ModelVersionView, ...], known: Known) -> Markup:
+    drawn = drawn_of(versions)
+    graph = graph_of(drawn, known)
+    left = len(versions) - len(drawn)
+    more = f"{left:,} versions that no alias points to and nothing serves are in the table alone." if left else None
+    return join(
+        heading(name),
+        picture_of(graph, name),
+        words_of(graph),
+        tag("p", more, class_="quiet") if more else None,
+        table(COLUMNS, [_row(version, known) for version in versions], "", f"Versions of {name}"),
+    )
+
+
+def _row(version: ModelVersionView, known: Known) -> tuple[Child, ...]:
+    place = place_of(version)
     return (
-        tag("b", f"{version.version}", id=f"model-{place}", title=version.uri),
+        tag("b", f"{version.version}", id=anchor_of(place), title=version.uri),
         [join(tag("span", alias, class_="state good"), " ") for alias in version.aliases] or "–",
-        _metrics(version.metrics),
-        lineage_of(version.lineage),
+        [_served(by, place) for by in version.served_by] or "–",
+        [_judged(version.evaluation), _metrics(version.metrics)],
+        lineage_of(version, known),
         when(version.created_at),
     )
+
+
+def _served(by: ServedByView, place: str) -> Markup:
+    under = f"{by.deployment}: " if by.deployment else None
+    return tag("div", under, link_to(by.workload, place), " ", state(by.state, by.condition))
+
+
+def _judged(evaluation: EvaluationView | None) -> Markup | None:
+    if evaluation is None:
+        return None
+    suite = tag("span", f" by suite {evaluation.suite[:8]}", class_="quiet", title=evaluation.suite)
+    return tag("div", judged_as(evaluation), suite)
 
 
 def _metrics(metrics: dict[str, float]) -> Child:
@@ -73,18 +120,23 @@ def _metrics(metrics: dict[str, float]) -> Child:
     return join(tag("ul", lines[:MOST_METRICS], class_="plain"), more) if lines else "–"
 
 
-def lineage_of(lineage: dict[str, str]) -> Child:
-    """Where a version comes from; a parent that is a version here is a link to it."""
+def lineage_of(version: ModelVersionView, known: Known) -> Child:
+    """Where a version comes from; a parent that is registered here is a link to it."""
     parts: list[Child] = []
-    for word, text in lineage.items():
+    for word, text in version.lineage.items():
         if word == "config":
             parts.append(tag("details", tag("summary", "settings"), tag("pre", _pretty(text))))
         elif word == "parent":
-            parents = [join(tag("a", name, href=f"#model-{name}"), " ") for name in text.split(", ")]
+            parents = [join(_parent(name, known), " ") for name in parts_of(version, word)]
             parts.append(tag("div", tag("span", "begun with ", class_="quiet"), parents))
         else:
             parts.append(tag("div", tag("span", f"{word} ", class_="quiet"), text))
     return parts or "–"
+
+
+def _parent(text: str, known: Known) -> Markup:
+    meant = version_meant(text, known)
+    return tag("a", text, href=f"#{anchor_of(place_of(meant))}") if meant else tag("span", text)
 
 
 def _pretty(text: str) -> str:

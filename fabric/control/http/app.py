@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fabric.api.artifacts import ARTIFACTS
 from fabric.api.jobs import PACKAGES
 from fabric.api.notebook import NOTEBOOK
+from fabric.control.callers import Caller
 from fabric.control.deployments import Deployments
 from fabric.control.http import errors
 from fabric.control.http.admin import site_router, telling_router, workloads_router
@@ -32,6 +33,7 @@ from fabric.control.http.mlflow import PREFIX, MlflowProxy
 from fabric.control.http.models import models_router
 from fabric.control.http.nodes import nodes_router
 from fabric.control.http.notebook import NotebookProxy
+from fabric.control.http.over_time import over_time_router
 from fabric.control.http.packages import packages_router
 from fabric.control.http.past import past_router
 from fabric.control.http.people import keys_router, people_router
@@ -57,7 +59,11 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     Raises:
         ValueError: If a route declares no permission.
     """
-    mlflow = MlflowProxy(settings.mlflow_port, carrier)
+
+    def moved(caller: Caller, project: str, model: str, alias: str, *, version: str | None) -> None:
+        service.site_events.alias_moved(caller, project, model, alias, version=version)
+
+    mlflow = MlflowProxy(settings.mlflow_port, carrier, moved=moved)
     dashboards, notebooks = DashboardProxy(service, carrier), NotebookProxy(service, settings)
 
     @asynccontextmanager
@@ -86,6 +92,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(nodes_router(service, guard))
     app.include_router(site_file_router(service, guard))
     app.include_router(past_router(service, guard))
+    app.include_router(over_time_router(service, guard))
     app.include_router(people_router(service, guard))
     app.include_router(keys_router(service, guard))
     app.include_router(secrets_router(service, guard))

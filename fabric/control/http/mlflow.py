@@ -4,18 +4,20 @@ Knows nothing of what MLflow is asked. Whoever acts in a project is led to its w
 of the whole site may name one.
 """
 
+import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
 from fabric.control.http.relaying import Beyond, Relay, whole
 from fabric.control.mlflow_rights import READS, require
-from fabric.control.mlflow_spaces import HEADER, SITES, space_of
+from fabric.control.mlflow_spaces import HEADER, SITES, project_in, space_of
 from fabric.core.errors import Unavailable
 
 PREFIX = "/mlflow"
@@ -33,19 +35,36 @@ _LISTS = frozenset({SPACES[1:], f"ajax-{SPACES[1:]}"})
 MAKING_S = 120.0
 """How long making one may take, in seconds: the first request also makes MLflow's tables."""
 
+ALIAS = ["registered-models", "alias"]
+"""Last words of the path by which an alias is pointed elsewhere, or taken off."""
+MOST_ALIAS_BYTES = 16_384
+"""Larger bodies than any such request has are passed on unread."""
+
 _ITS_OWN: dict[int | str, dict[str, Any]] = {"default": {"description": "What MLflow answers"}}
+
+
+class Moved(Protocol):
+    """Who is told of aliases that point elsewhere."""
+
+    def __call__(self, caller: Caller, project: str, model: str, alias: str, *, version: str | None) -> None:
+        """Take in that an alias points to a version now, or to none."""
+        ...
 
 
 class MlflowProxy:
     """Passes requests on to an MLflow server on this machine."""
 
-    def __init__(self, port: int | None, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, port: int | None, transport: httpx.AsyncBaseTransport | None = None, *, moved: Moved | None = None
+    ) -> None:
         """Remember where MLflow is; nothing is opened before the first request.
 
         Args:
             port: Of the server; None if there is none.
             transport: What carries the requests instead of the network; for tests.
+            moved: Told of aliases that point elsewhere, once MLflow has taken that in.
         """
+        self._moved = moved
         self._url = None if port is None else f"http://127.0.0.1:{port}"
         self._relay = Relay(TIMEOUT, transport)
         self._http = httpx.AsyncClient(timeout=MAKING_S, transport=transport, trust_env=False)
@@ -74,10 +93,15 @@ class MlflowProxy:
                 raise Unavailable("this site runs no MLflow server")
             named = request.headers.get(HEADER, "") if caller.project is None else await self._space(caller.project)
             told = {HEADER: named} if named else {}
+            asked = await _alias_of(request, path)
             answer = await self._relay.pass_on(request, Beyond("MLflow", self._url, PREFIX, told, without=(HEADER,)))
-            if caller.project is None or answer.status_code != HTTPStatus.NOT_FOUND:
-                return answer
-            return await self._unless_gone(answer, caller.project)
+            if caller.project is not None and answer.status_code == HTTPStatus.NOT_FOUND:
+                return await self._unless_gone(answer, caller.project)
+            if asked is not None and self._moved is not None and answer.status_code == HTTPStatus.OK:
+                model, alias, version = asked
+                project = caller.project or project_in(named or SITES)
+                await run_in_threadpool(self._moved, caller, project, model, alias, version=version)
+            return answer
 
         for method in METHODS:
             router.add_api_route(
@@ -117,3 +141,23 @@ class MlflowProxy:
                 raise Unavailable(f"MLflow makes no workspace for project {project}: {answer.status_code}")
             self._made.add(space)
         return space
+
+
+async def _alias_of(request: Request, path: str) -> tuple[str, str, str | None] | None:
+    """The model, the alias and the version to which a request points it; None if it does not, or cannot be read.
+
+    What is read here is passed on all the same.
+    """
+    moves = request.method in {"POST", "DELETE"} and path.strip("/").split("/")[-2:] == ALIAS
+    length = request.headers.get("content-length", "")
+    # So few digits that reading them costs nothing, whoever sends them.
+    small = length.isdecimal() and len(length) <= len(str(MOST_ALIAS_BYTES)) and int(length) <= MOST_ALIAS_BYTES
+    if not (moves and small):
+        return None
+    try:
+        body = json.loads(await request.body())
+        model, alias = body["name"], body["alias"]
+        version = str(body["version"]) if request.method == "POST" else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None  # MLflow says what is wrong with it
+    return (model, alias, version) if isinstance(model, str) and isinstance(alias, str) else None

@@ -9,8 +9,12 @@ from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
 SUBMIT = "POST /api/fabric/workloads"
 MODEL = admin.ModelVersionView(
-    name="shakespeare", version=3, aliases=("champion",), uri="file:///m", metrics={"bpb": 2.12345}, created_at=1.0
-)
+    name="shakespeare", version=3, aliases=("champion",), uri="file:///m", metrics={"bpb": 2.12345}, created_at=1.0,
+    served_by=(
+        admin.ServedByView(workload="chat-1", deployment="chat", asked="shakespeare@champion", state="running"),
+        admin.ServedByView(workload="alone", asked="shakespeare:3", state="queued"),
+    ),
+)  # fmt: skip
 NODE = admin.NodeView(
     name="gpu-0", tier="gpu", state="ready", heads=False,
     capacity={"cpus": 4.0, "gpus": 2.0, "memory_bytes": 6.0 * 2**30},
@@ -21,7 +25,7 @@ NODE = admin.NodeView(
 def test_models_are_listed_with_aliases_and_metrics(control: FakeControl, run: Run) -> None:
     control.on("GET /api/fabric/models", answer(admin.ModelList(models=(MODEL,))))
     words = run("models").stdout.splitlines()[1].split()
-    assert words[:4] == ["shakespeare", "-", "3", "champion"]
+    assert words[:6] == ["shakespeare", "-", "3", "champion", "chat", "alone"]
     assert words[-2:] == ["bpb=2.123", "file:///m"]
     assert admin.ModelList.model_validate_json(run("models", "--json").stdout).models == (MODEL,)
 

@@ -4,18 +4,30 @@ import httpx
 import pytest
 
 from fabric.api import admin
+from fabric.api.occupancy import OCCUPANCY, BookingView, OccupancyView, Steps
 from fabric.api.overview import OVERVIEW, Amounts, Overview, PromisesView, TierView
 from fabric.cli import show, top, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
-ASK = f"GET {OVERVIEW}"
+ASK, AHEAD = f"GET {OVERVIEW}", f"GET {OCCUPANCY}"
 NOBODY = PromisesView(num=0, num_kept=0, within_s=1.0)
 KEPT = PromisesView(num=8, num_kept=7, within_s=1.0, p50_s=-2.0, p95_s=12.25, worst_s=12.25)
 GPU = TierView(
     name="gpu", nodes=3, ready=2, total=Amounts(cpus=8, gpus=4, memory_bytes=12 * 2**30),
     free=Amounts(cpus=3, gpus=1, memory_bytes=6 * 2**30), held={"batch": Amounts(cpus=5, gpus=3, memory_bytes=2**30)},
 )  # fmt: skip
+
+
+def coming(*bookings: BookingView, num: int | None = None) -> OccupancyView:
+    steps = Steps(begins=1_100.0, step_s=1.0, num=0)
+    number = len(bookings) if num is None else num
+    return OccupancyView(at=1_100.0, past=steps, ahead=steps, tiers=(), bookings=bookings, num_bookings=number)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ahead(control: FakeControl) -> None:
+    control.on(AHEAD, answer(coming()))
 
 
 def glance(**more: object) -> Overview:
@@ -44,6 +56,21 @@ def test_it_shows_tiers_queue_services_and_promises(control: FakeControl, run: R
         "promises 7 of 8 kept (87.5%, within 1 s); start against promise: median -2.0 s, p95 +12.2 s, worst +12.2 s",
     ]
     assert Overview.model_validate_json(run("top", "--json").stdout) == found
+
+
+def test_it_shows_what_is_set_aside_or_taken_away_ahead(control: FakeControl, run: Run) -> None:
+    gpus = {"gpu": Amounts(cpus=2, gpus=4, memory_bytes=2**30)}
+    window = BookingView(kind="window", name="upgrade", starts_at=2_000.0, ends_at=3_000.0, amounts=gpus, nodes=2)
+    forecast = BookingView(kind="forecast", name="chat", starts_at=2_500.0, amounts={}, replicas=1)
+    control.on(ASK, answer(glance())).on(AHEAD, answer(coming(window, forecast, num=40)))
+    lines = [" ".join(line.split()) for line in run("top").stdout.splitlines() if line.strip()]
+    assert lines[-5:-1] == [
+        "AHEAD FROM UNTIL AMOUNT FOR",
+        f"window {show.clock(2_000.0)} {show.clock(3_000.0)} gpu 2 CPUs, 4 GPUs, 1 GiB upgrade",
+        f"forecast {show.clock(2_500.0)} - - chat",
+        f"and {40 - top.MOST_AHEAD} more",
+    ]
+    assert dict(control.asked[-1].url.params) == {"back_s": "0"}
 
 
 def test_an_empty_site_says_that_nobody_was_promised_anything(control: FakeControl, run: Run) -> None:

@@ -4,6 +4,7 @@ import json
 
 from fabric.api import admin, people
 from fabric.api.bills import BillLine, BillList, BillView
+from fabric.api.site_events import SITE_EVENTS, SiteEventList, SiteEventView
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
 
@@ -18,6 +19,30 @@ def test_a_history_is_shown_oldest_first(control: FakeControl, run: Run) -> None
     lines = run("events", "a").stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["REASON", "submitted", "joined"]
     assert [event["state"] for event in json.loads(run("events", "a", "--json").stdout)] == ["queued", "running"]
+
+
+def test_what_happened_at_the_site_is_shown_newest_first_in_pages(control: FakeControl, run: Run) -> None:
+    down = SiteEventView(number=9, at=1_000.0, kind="node_down", about="gpu-0", said="is down: no heartbeat")
+    read = SiteEventView(number=8, at=990.0, kind="reloaded", about="", said="changed policy", by="ada")
+    control.on(f"GET {SITE_EVENTS}", answer(SiteEventList(events=(down, read), before=8)))
+    lines = [" ".join(line.split()) for line in run("events", "--limit", "2").stdout.splitlines()]
+    assert [line.partition(" ")[2].partition(" ")[2] for line in lines[1:3]] == [
+        "node_down gpu-0 - is down: no heartbeat",
+        "reloaded - ada changed policy",
+    ]
+    assert lines[3] == "older ones: fabric events --before 8"
+    assert dict(control.asked[-1].url.params) == {"limit": "2"}
+    told = run("events", "--before", "8", "--json").stdout
+    assert SiteEventList.model_validate_json(told).before == 8
+    assert dict(control.asked[-1].url.params) == {"limit": "20", "before": "8"}
+    control.on(f"GET {SITE_EVENTS}", answer(SiteEventList(events=())))
+    assert run("events").stderr == "nothing is told yet\n"
+
+
+def test_pages_of_one_workloads_history_are_refused(run: Run) -> None:
+    said = run("events", "a", "--before", "3")
+    assert said.exit_code == 2
+    assert "goes without NAME only" in said.stderr
 
 
 def test_a_bill_is_shown_line_by_line_with_what_costs_nothing_in_brackets(control: FakeControl, run: Run) -> None:

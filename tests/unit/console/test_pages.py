@@ -4,17 +4,19 @@ import json
 
 import pytest
 
-from fabric.api.admin import EventView, ExplanationView, ModelVersionView, NodeView, ProgressView, WorkloadView
+from fabric.api.admin import EventView, ExplanationView, NodeView, ProgressView, WorkloadView
 from fabric.api.bills import BillLine, BillView
 from fabric.api.lists import WorkloadPage
 from fabric.api.nodes import DrainPreview, DrainView, MoveView
+from fabric.api.occupancy import OccupancyView, Steps
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
 from fabric.api.past import CurvesView, TellingView
 from fabric.api.people import BudgetView, MemberView, MeView, ProjectView
+from fabric.api.site_events import SiteEventList
 from fabric.api.usage import UsageRow, UsageView
 from fabric.console.chart import thinned
-from fabric.console.memory import Curves, Occupancy
-from fabric.console.pages.models import models_of, turns_of
+from fabric.console.memory import Curves
+from fabric.console.pages.models import turns_of
 from fabric.console.pages.node import node_of, preview_of
 from fabric.console.pages.nodes import nodes_of, share_of
 from fabric.console.pages.overview import overview_of
@@ -69,7 +71,7 @@ def test_names_and_reasons_that_are_html_stay_text_everywhere() -> None:
         now_of(ExplanationView(workload=evil, missing=EVIL, notices=(EVIL,)), NOW),
         history_of((EventView(at=NOW, state=EVIL, reason=EVIL, attempt=1),)),
         progress_of(ProgressView(stage=EVIL, unit=EVIL, total=1.0, metrics={EVIL: 1.0}, checkpoint_uri=EVIL), Curves()),
-        overview_of(overview(queue=(evil,), services=(evil,)), Occupancy()),
+        overview_of(overview(queue=(evil,), services=(evil,)), over_time(), SiteEventList(events=())),
         projects_of((project(EVIL),), NOW),
         project_of(project(EVIL), NOW),
         nodes_of((node(EVIL, tier=EVIL, state=EVIL, workloads=(EVIL,)),)),
@@ -77,6 +79,12 @@ def test_names_and_reasons_that_are_html_stay_text_everywhere() -> None:
     for shown in everything:
         assert "<img" not in shown
         assert ESCAPED in shown
+
+
+def over_time() -> OccupancyView:
+    """A site of which neither past nor future is known."""
+    nothing = Steps(begins=NOW, step_s=1.0, num=0)
+    return OccupancyView(at=NOW, past=nothing, ahead=nothing, tiers=())
 
 
 def overview(**more: object) -> Overview:
@@ -90,7 +98,7 @@ def overview(**more: object) -> Overview:
 
 
 def test_the_overview_adds_up_jobs_and_says_what_a_tier_has_left() -> None:
-    shown = overview_of(overview(queue=(view(),)), Occupancy())
+    shown = overview_of(overview(queue=(view(),)), over_time(), SiteEventList(events=()))
     for words in ("<b>12</b>", "<b>3</b>", "<b>3 of 4</b>", "3 of 4</span>", "8 GiB of 16 GiB", "1 of 2 nodes ready"):
         assert words in shown
     assert "batch (3 GPUs)" in shown
@@ -132,18 +140,6 @@ def test_choices_of_states_are_what_control_knows() -> None:
     assert states_of("failed") == ("failed",)
     assert "queued" in states_of("active")
     assert "failed" not in states_of("active")
-
-
-def test_a_model_says_where_it_comes_from_and_leads_to_its_parent() -> None:
-    version = ModelVersionView(
-        name="tale", version=2, aliases=("champion",), uri="file:///m", metrics={f"m{i}": i / 8 for i in range(10)},
-        lineage={"config": '{"steps": 3}', "data": "corpus:1", "parent": f"base:1, {EVIL}"}, created_at=NOW,
-    )  # fmt: skip
-    shown = models_of((version,))
-    for words in ("champion", "2 more", "<summary>settings</summary>", "corpus:1", 'href="#model-base:1"'):
-        assert words in shown
-    assert "<img" not in shown
-    assert "No model is registered" in models_of(())
 
 
 def test_a_conversation_is_text_and_an_answer_that_has_not_begun_is_dots() -> None:
@@ -188,15 +184,6 @@ def test_a_ram_bill_is_folded_up_under_its_total() -> None:
     assert "(1 GiB)" in shown
     assert "on &lt;the&gt; disk" in shown
     assert bills_of(()) == ""
-
-
-def test_tiers_are_remembered_now_and_then_and_drawn() -> None:
-    before = Occupancy()
-    for after_s in (0, 2, 60, 61, 120):
-        before.saw(overview(at=NOW + after_s))
-    assert before.of("gpu") == tuple((NOW + after_s, 75.0) for after_s in (0, 60, 120))
-    assert "% held, last 2 min" in overview_of(overview(), before)
-    assert "% held" not in overview_of(overview(), Occupancy())
 
 
 def test_a_long_curve_keeps_its_ends() -> None:

@@ -61,6 +61,8 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/site/prune", None, Permission.OPERATE),
     ("POST", "/api/fabric/site/prune", None, Permission.OPERATE),
     ("GET", "/api/fabric/past", None, Permission.SITE),
+    ("GET", "/api/fabric/occupancy", None, Permission.SITE),
+    ("GET", "/api/fabric/events", None, Permission.SITE),
     ("GET", "/api/fabric/overview", None, Permission.SITE),
     ("GET", "/api/fabric/queue", None, Permission.LOOK),
     ("GET", "/api/fabric/search", None, Permission.LOOK),

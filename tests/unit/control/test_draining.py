@@ -31,7 +31,7 @@ class FakeDrains(dict[str, Drain]):
     def drain(self, drain: Drain) -> None:
         self[drain.node] = drain
 
-    def undrain(self, node: str) -> bool:
+    def undrain(self, node: str, by: str = "") -> bool:
         return self.pop(node, None) is not None
 
     def drains(self) -> Mapping[str, Drain]:

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric.api.admin import ModelVersionView
+from fabric.api.admin import EvaluationView, ModelVersionView
 from fabric.control import models as under_test
-from fabric.control.mlflow_spaces import SITES, project_of, space_of
+from fabric.control.mlflow_spaces import SITES, project_in, project_of, space_of
 from fabric.control.models import Models
 from fabric.core.errors import NotFound
+from fabric.registry.evaluation import Evaluation
 from fabric.registry.versions import Candidate, Lineage
 from fabric.store.mlflow_registry import MlflowModels, Row, Run
+from fabric.workloads.states import State
 from tests.unit.control.world import World
 
 TAKEN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -132,6 +134,43 @@ def test_people_are_told_of_models_of_their_project_and_deploy_no_other(world: W
     }
     assert {name: answer.status_code for name, answer in answers.items()} == {"of-alpha": 200, "of-beta": 404}
     assert answers["of-beta"].json()["message"] == "there is no model 'of-beta'; registered: of-alpha"
+
+
+def test_a_version_says_how_it_was_judged_and_by_what_it_is_known(models: Models) -> None:
+    registry = MlflowModels(FakeMlflow("", space=space_of("alpha")))  # type: ignore[arg-type]
+    judged = Evaluation("suite", {"exact_match": 0.5}, (True, False))
+    registry.register(Candidate("chat", "alpha-judged", "file:///m", Lineage(), {}, judged))
+    (found,) = [each for each in models.models("alpha") if each.digest == "alpha-judged"]
+    assert found.evaluation == EvaluationView(suite="suite", metrics={"exact_match": 0.5}, num_items=2, num_right=1)
+    assert [each.evaluation for each in models.models("beta")] == [None, None]
+
+
+def test_a_version_says_which_services_within_reach_serve_it(world: World) -> None:
+    for number in (1, 2):
+        view = ModelVersionView(name="tale", project="alpha", version=number, uri="file:///m", created_at=0.0)
+        world.models.known.append(view)
+    spec = {"kind": "service", "project": "alpha", "groups": [{"cpus": 1, "memory": "1 GiB"}]}
+    for name, deployment in (("chat", "shop"), ("begins", None), ("over", None)):
+        service = {"model": "tale:1", "deployment": deployment}
+        answer = world.client().post("/api/fabric/workloads", json={"spec": {**spec, "name": name, "service": service}})
+        assert answer.status_code == 200, answer.text
+    world.models.pins |= {"chat": "tale:1", "over": "tale:2"}
+    world.run("chat")
+    world.end("over", State.CANCELLED)
+
+    def told(key: str | None = None) -> dict[int, list[dict[str, str]]]:
+        models = world.client(key).get("/api/fabric/models").json()["models"]
+        return {each["version"]: each["served_by"] for each in models}
+
+    serves = {"workload": "chat", "deployment": "shop", "asked": "tale:1", "state": "running", "condition": ""}
+    assert told() == told(world.issue("ann", "viewer", "alpha")) == {1: [serves], 2: []}
+
+
+@pytest.mark.parametrize(
+    ("space", "project"), [(SITES, "default"), ("p-alpha", "alpha"), ("h-0123", "h-0123"), ("p-", "p-"), ("x", "x")]
+)
+def test_a_workspace_that_somebody_names_is_that_of_its_project(space: str, project: str) -> None:
+    assert project_in(space) == project
 
 
 @given(st.sets(st.from_regex(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,80}[a-zA-Z0-9])?", fullmatch=True), min_size=1))

@@ -15,11 +15,12 @@ from fabric.api.notices import check_signature
 from fabric.config import env
 from fabric.config.notices import Notices, Warnings
 from fabric.control.notices import CURSOR_FILE, Hook, Notifier, Refused, signing
-from fabric.control.signs import WARNING, Signs
+from fabric.control.signs import Signs
 from fabric.core.errors import Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import NodeState
 from fabric.store.named_secrets import NamedSecret
+from fabric.store.site_events import WARNING
 from fabric.workloads.record import Grant, Slice
 from fabric.workloads.spec import WorkloadSpec
 from fabric.workloads.states import State

@@ -197,6 +197,7 @@ class World:
             named_secrets=self.secrets,
             alias_moves=self.records,
             reloads=self.records,
+            site_events=self.records,
             source=Source(lambda: self.file(), lambda site: self.service.use_site(site)),
             pruning=self.pruning,
             figures=figures,
