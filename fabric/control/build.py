@@ -37,6 +37,7 @@ from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
+from fabric.control.metering import Metering
 from fabric.control.models import Models
 from fabric.control.notices import Notifier
 from fabric.control.oidc import OidcTokens
@@ -54,6 +55,7 @@ from fabric.control.standby import Standby
 from fabric.control.steady_clock import CLOCK_FILE, SteadyClock
 from fabric.control.warming import WarmClusters, Warmer
 from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.metering import Meter
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Door
 from fabric.scheduler.quota import tree
@@ -84,8 +86,8 @@ class Running:
     """Reads the site file again."""
 
 
-class Clusters(Backend, WarmClusters, Protocol):
-    """A backend that is begun and ended."""
+class Clusters(Backend, WarmClusters, Meter, Protocol):
+    """A backend that is begun and ended, and measures."""
 
     def start(self) -> None:
         """Adopt what an earlier fabric left."""
@@ -208,7 +210,7 @@ def running(
         for correction in acts.reconcile():
             _log.warning("the ledger was brought to what is held: %s", correction)
         use_projects()
-        for part in (backend, mlflow, thread, warmer, notifier, pruner):
+        for part in (backend, mlflow, thread, warmer, *beside):
             part.start()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
@@ -229,8 +231,10 @@ def running(
     if isinstance(backend, KubeRayBackend):
         backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
-    notifier = Notifier(
-        acts, ports.nodes, service.signs, site=site.name, state=state, now=clock.now, notices=site.notices
+    beside = (
+        pruner,
+        Notifier(acts, ports.nodes, service.signs, site=site.name, state=state, now=clock.now, notices=site.notices),
+        Metering(backend, backend.observe, acts.keep_uses, now=clock.now, took=onlookers.figures.metering_took),
     )
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
@@ -239,7 +243,7 @@ def running(
         yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            for end in (pruner.end, notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
+            for end in (*(part.end for part in beside), thread.end, warmer.end, backend.close, mlflow.end):
                 end()
         if candidate is not None:
             candidate.end()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import fabric
 from fabric.api.admin import ExplanationView, Health, ModelVersionView, NodeView, Report, SizeView, WorkloadView
 from fabric.api.arrays import ARRAYS
-from fabric.api.gateway import SERVED, GatewaySnapshot
+from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
@@ -36,7 +36,8 @@ from fabric.control.sizes import check_scale, size_of
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.uploaded import UploadedPackages
-from fabric.control.views import ANSWERS, NOTHING_TOLD, event_view, message_of, node_views, workload_view
+from fabric.control.uses import Uses
+from fabric.control.views import NOTHING_TOLD, endpoint_of, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, FabricError, Unavailable
 from fabric.core.ids import generated_name
 from fabric.scheduler.ports import ClusterView
@@ -80,6 +81,8 @@ class Service:
         """Files of projects."""
         self.lists = Lists(ports.workloads, self.discretion)
         """Long lists of workloads in pages."""
+        self.uses = Uses(ports.reports, ports.clock)
+        """What workloads use of their grants."""
         self.signs = Signs(ports.reports, ports.logs, site.warnings)
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
@@ -236,16 +239,11 @@ class Service:
     def views(self, records: Iterable[Record], caller: Caller) -> tuple[WorkloadView, ...]:
         """Workloads as the admin API shows them."""
         shown, read = tuple(records), self.discretion.towards(caller)
-        told = self._ports.reports.progresses([r.name for r in shown])
-        return tuple(workload_view(r, told.get(r.name, NOTHING_TOLD), self._endpoint(r), read) for r in shown)
-
-    def _endpoint(self, record: Record) -> str | None:
-        """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
-        if record.spec.kind != "service" or record.state not in ANSWERS or record.condition != "ready":
-            return None
-        serve = record.spec.serve
-        path = f"{SERVED}/{record.spec.project}/{serve.deployment}" if serve else "/v1"
-        return self._site.url(self._site.ports.gateway) + path
+        told, uses = self._ports.reports.progresses([r.name for r in shown]), self.uses.of(shown)
+        return tuple(
+            workload_view(r, told.get(r.name, NOTHING_TOLD), endpoint_of(r, self._site), read, use=uses.get(r.name))
+            for r in shown
+        )
 
     def explain(self, name: str, caller: Caller) -> ExplanationView:
         """Why a workload is where it is.
@@ -349,8 +347,9 @@ class Service:
             mine,
             tiers=tier_views(self._ports.nodes(), active),
             starts=self._ports.workloads.starts(caller.project, MOST_STARTS),
-            endpoint=self._endpoint,
+            endpoint=lambda record: endpoint_of(record, self._site),
             read=self.discretion.towards(caller),
+            uses=self.uses.of(mine),
         )
 
     def decision(self, caller: Caller) -> str:

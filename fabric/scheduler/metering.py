@@ -72,16 +72,13 @@ class Measured:
     readings: Readings
 
 
-def last_worked(
-    reading: Reading, granted: Resources, before: Sequence[float] = (), before_at: float | None = None
-) -> tuple[float, ...]:
+def last_worked(reading: Reading, granted: Resources, before: Sequence[float | None] = ()) -> tuple[float | None, ...]:
     """When each accelerator of a slice last worked; one instant for all of them where only its CPUs are counted.
 
     Args:
         reading: What the slice used.
         granted: What it holds.
-        before: The answer to the reading before.
-        before_at: When that was; what was idle through a longer pause than `BRIDGED_S` counts as if it worked then.
+        before: The answer to the reading before; None is what was never seen to work.
     """
     if not granted.gpus or (reading.gpus is None and reading.cpus is None):
         return ()
@@ -89,7 +86,18 @@ def last_worked(
         works = [share >= BUSY_GPU for share in reading.gpus]
     else:
         works = [reading.cpus is not None and reading.cpus >= BUSY_CPUS]
+    known = before if len(before) == len(works) else (None,) * len(works)
+    return tuple(reading.at if busy else at for busy, at in zip(works, known, strict=True))
+
+
+def measured_since(reading: Reading, before: float | None, before_at: float | None) -> float:
+    """Since when a slice has been measured without a longer pause than `BRIDGED_S`, in seconds since the epoch.
+
+    Args:
+        reading: What it used.
+        before: The answer to the reading before; None where there was none.
+        before_at: When that was.
+    """
     begins = reading.at - reading.over_s
-    goes_on = before_at is not None and begins - before_at <= BRIDGED_S and len(before) == len(works)
-    idle_since = before if goes_on else [begins] * len(works)
-    return tuple(reading.at if busy else since for busy, since in zip(works, idle_since, strict=True))
+    goes_on = before is not None and before_at is not None and begins - before_at <= BRIDGED_S
+    return before if goes_on and before is not None else begins

@@ -5,6 +5,7 @@ import pytest
 
 from fabric.api import admin
 from fabric.api.overview import OVERVIEW, Amounts, Overview, PromisesView, TierView
+from fabric.api.use import UseAmounts
 from fabric.cli import show, top, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
@@ -44,6 +45,13 @@ def test_it_shows_tiers_queue_services_and_promises(control: FakeControl, run: R
         "promises 7 of 8 kept (87.5%, within 1 s); start against promise: median -2.0 s, p95 +12.2 s, worst +12.2 s",
     ]
     assert Overview.model_validate_json(run("top", "--json").stdout) == found
+
+
+def test_what_all_work_uses_is_one_line(control: FakeControl, run: Run) -> None:
+    use = UseAmounts(cpus=12.4, of_cpus=40.0, memory_bytes=0, of_memory_bytes=2**40, gpus=1.5, of_gpus=4.0)
+    control.on(ASK, answer(glance(use=use, num_measured=3, num_holding=5)))
+    said = "uses       1.5 of 4 GPUs, 12 of 40 CPUs, 0 of 1 TiB, by the 3 of 5 that are measured\n"
+    assert said in run("top", "--once").stdout
 
 
 def test_an_empty_site_says_that_nobody_was_promised_anything(control: FakeControl, run: Run) -> None:
