@@ -83,7 +83,7 @@ class Service:
         """Long lists of workloads in pages."""
         self.uses = Uses(ports.reports, ports.clock)
         """What workloads use of their grants."""
-        self.signs = Signs(ports.reports, ports.logs, site.warnings)
+        self.signs = Signs(ports.reports, ports.logs, site.warnings, self.uses.of)
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
