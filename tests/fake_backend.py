@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from fabric.scheduler.metering import Readings
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, Sight, WantedCluster
 from fabric.scheduler.sightings import Sightings
 from fabric.scheduler.snapshot import Node
@@ -30,6 +31,14 @@ class NothingWarm:
         """There are none."""
 
 
+class NothingMeasured:
+    """Implements `fabric.scheduler.metering.Meter`: there are no clusters of which anything is read."""
+
+    def measure(self, now: float) -> Mapping[str, Readings]:
+        """Nothing."""
+        return {}
+
+
 @dataclass
 class FakeBackend:
     """Implements `fabric.scheduler.ports.Backend`; `true` succeeds, `false` fails, anything else runs on."""
@@ -42,6 +51,12 @@ class FakeBackend:
     """How often a cluster that leaves is still seen."""
     seen_leaving: dict[str, int] = field(default_factory=dict)
     sightings: Sightings = field(default_factory=Sightings)
+    readings: dict[str, Readings] = field(default_factory=dict)
+    """What is read of clusters."""
+
+    def measure(self, now: float) -> Mapping[str, Readings]:
+        """What was said of those that exist."""
+        return {name: readings for name, readings in self.readings.items() if name in self.views}
 
     def nodes(self) -> tuple[Node, ...]:
         """The nodes given."""

@@ -40,7 +40,7 @@ from fabric.scheduler.snapshot import Node
 from fabric.store.files import write_atomically
 from fabric.store.rows import grant_json, grant_of
 from fabric.workloads.record import Grant, Slice
-from tests.fake_backend import NothingWarm
+from tests.fake_backend import NothingMeasured, NothingWarm
 
 RUNS = "runs"
 """File in the state folder with a line where a cluster is asked for, and where its entrypoint begins and ends: cluster,
@@ -62,7 +62,7 @@ _SLEEPER = ("sleep", "1000000")
 _KILL_S = 5.0
 
 
-class FakeRayBackend(NothingWarm):
+class FakeRayBackend(NothingWarm, NothingMeasured):
     """Implements `fabric.scheduler.ports.Backend`; a real process that does nothing for each slice."""
 
     def __init__(self, site: Site, around: Surroundings) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import Field
 
 from fabric.api.nodes import DrainView
+from fabric.api.use import UseView
 from fabric.config.settings import Settings
 from fabric.workloads.spec import WorkloadSpec
 
 WORKLOADS = "/api/fabric/workloads"
 """GET lists, POST submits; `/NAME` GET, DELETE; `/NAME/stop` POST; `/NAME/logs`, `/NAME/explain`, `/NAME/events` GET;
-`/NAME/scale` POST; `/NAME/report` POST and `/NAME/size` GET (by the workload itself)."""
+`/NAME/use` GET; `/NAME/scale` POST; `/NAME/report` POST and `/NAME/size` GET (by the workload itself)."""
 NODES = "/api/fabric/nodes"
 """GET."""
 MODELS = "/api/fabric/models"
@@ -172,6 +173,8 @@ class WorkloadView(Settings):
     """As given."""
     progress: ProgressView = ProgressView()
     """What it last told of itself."""
+    use: UseView | None = None
+    """What it uses of its grant, without its slices; None where nothing was measured of late."""
     endpoint: str | None = None
     """Of a ready service: base URL of the gateway's OpenAI API."""
 

@@ -4,6 +4,7 @@ Knows nothing of HTTP frameworks; the constants name the routes for server and S
 """
 
 from fabric.api.admin import WorkloadView
+from fabric.api.use import UseAmounts
 from fabric.config.settings import Settings
 
 OVERVIEW = "/api/fabric/overview"
@@ -76,3 +77,9 @@ class Overview(Settings):
     """Jobs that hold nodes, counted by priority class."""
     promises: PromisesView
     """How promises were kept."""
+    use: UseAmounts | None = None
+    """What the workloads that hold nodes use of their grants, as far as it is measured; None where nothing is."""
+    num_measured: int = 0
+    """How many of them are measured."""
+    num_holding: int = 0
+    """How many hold nodes."""

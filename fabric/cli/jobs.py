@@ -103,7 +103,13 @@ def _row(view: WorkloadView) -> tuple[object, ...]:
     state = f"{view.state} ({view.condition})" if view.condition else view.state
     done = f"{view.progress.done / view.progress.total:.0%}" if view.progress.total else view.progress.stage or "-"
     age = show.since(view.submitted_at, view.ended_at)
-    return view.name, state, view.attempt, age, size(view), placement(view), done, view.message
+    return view.name, state, view.attempt, age, size(view), placement(view), done, message(view)
+
+
+def message(view: WorkloadView) -> str:
+    """What is said of a workload, and what it uses of its grant where that is measured."""
+    uses = view.use.words() if view.use is not None else ""
+    return "; ".join(filter(None, (view.message, f"uses {uses}" if uses else "")))
 
 
 def size(view: WorkloadView) -> str:
@@ -221,6 +227,7 @@ def _explained(told: ExplanationView) -> Iterator[str]:
         workers = "head" if part.group == "head" else f"{part.workers} × {part.group}"
         amounts = show.amounts(part.cpus, part.gpus, part.memory_bytes)
         yield f"on         {part.node} ({part.tier}): {workers}, {amounts}"
+    yield from _use(view)
     yield from _progress(view)
     if view.endpoint:
         yield f"answers    {view.endpoint}"
@@ -263,6 +270,15 @@ def _start(view: WorkloadView) -> Iterator[str]:
             "as promised" if abs(late_s) < 1 else f"{show.duration(abs(late_s))} {'late' if late_s > 0 else 'early'}"
         )
         yield f"started    {show.clock(view.granted_at)}, promised {first} ({compared})"
+
+
+def _use(view: WorkloadView) -> Iterator[str]:
+    """What it uses of its grant, and what of that nothing counts."""
+    if view.use is not None:
+        if words := view.use.words():
+            yield f"uses       {words}"
+        for why in view.use.unmeasured:
+            yield f"unmeasured {why}"
 
 
 def _progress(view: WorkloadView) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fabric.cli import show, watching
-from fabric.cli.jobs import Json, placement
+from fabric.cli.jobs import Json, message, placement
 from fabric.cli.session import Session, session
 from fabric.core.errors import BadInput
 
@@ -100,6 +100,8 @@ def _parts(found: Overview, coming: OccupancyView | None) -> Iterator[Renderable
         if coming.num_bookings > MOST_AHEAD:
             yield f"and {coming.num_bookings - MOST_AHEAD} more"
     yield ""
+    if found.use is not None:
+        yield f"uses       {found.use.words()}, by the {found.num_measured} of {found.num_holding} that are measured"
     yield promises_line(found.promises)
 
 
@@ -130,7 +132,7 @@ def _waits(view: WorkloadView, now: float) -> tuple[object, ...]:
 
 def _serves(view: WorkloadView, now: float) -> tuple[object, ...]:
     state = f"{view.state} ({view.condition})" if view.condition else view.state
-    return view.name, state, show.since(view.submitted_at, now), placement(view), view.message
+    return view.name, state, show.since(view.submitted_at, now), placement(view), message(view)
 
 
 def promises_line(found: PromisesView) -> str:

@@ -53,13 +53,14 @@ class Notices(Settings):
 
 
 class Warnings(Settings):
-    """From when on work that shows no sign of life is worth a warning; None never warns.
+    """From when on work that leaves accelerators idle, or shows no sign of life, is worth a warning; None never warns.
 
     A sign of life is a report through the SDK, or a line of output.
     """
 
     idle_gpus_s: float | None = Field(default=1800.0, gt=0)
-    """Seconds, for a job that holds accelerators; half an hour is a choice."""
+    """Seconds for which a job may leave accelerators idle that it holds: by their counters, or where they have none, by
+    the CPUs beside them. Where neither is measured, seconds for which it may be silent. Half an hour is a choice."""
 
     stalled_s: float | None = Field(default=7200.0, gt=0)
-    """Seconds, for any other job; two hours are a choice."""
+    """Seconds for which any other job may be silent; two hours are a choice."""

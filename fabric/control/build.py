@@ -38,6 +38,7 @@ from fabric.control.endings import Endings
 from fabric.control.http.app import create_app
 from fabric.control.http.settings import HttpSettings
 from fabric.control.leading import Candidate, FencedBackend
+from fabric.control.metering import Metering
 from fabric.control.models import Models
 from fabric.control.node_watch import NodeWatch
 from fabric.control.notices import Hook, Notifier, signing
@@ -58,6 +59,7 @@ from fabric.control.steady_clock import CLOCK_FILE, SteadyClock
 from fabric.control.tunnels import sweep_sockets
 from fabric.control.warming import WarmClusters, Warmer
 from fabric.scheduler.loop import Loop, Settings
+from fabric.scheduler.metering import Meter
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Backend, Door
 from fabric.scheduler.quota import tree
@@ -89,8 +91,8 @@ class Running:
     """Reads the site file again."""
 
 
-class Clusters(Backend, WarmClusters, Protocol):
-    """A backend that is begun and ended."""
+class Clusters(Backend, WarmClusters, Meter, Protocol):
+    """A backend that is begun and ended, and measures."""
 
     def start(self) -> None:
         """Adopt what an earlier fabric left."""
@@ -210,7 +212,7 @@ def running(
         ensure_admin_key(acts, state / env.ADMIN_KEY_FILE)
         _finish_what_was_begun(acts, fenced, packages, artifacts)
         use_projects()
-        for part in (backend, mlflow, thread, warmer, notifier, watch, pruner):
+        for part in (backend, mlflow, thread, warmer, *beside):
             part.start()
 
     candidate = Candidate(lease, begin, lease_s=site.store.lease_s) if lease else None
@@ -231,17 +233,22 @@ def running(
     if isinstance(backend, KubeRayBackend):
         backend.hand_in_at(adoptions)
     service = Service(ports, site, OidcTokens(site.oidc) if site.oidc else None)
-    notifier = Notifier(
-        acts,
-        ports.nodes,
-        service.signs,
-        site=site.name,
-        state=state,
-        now=clock.now,
-        notices=site.notices,
-        hook=Hook(site.notices, secret=signing(site.notices, named)) if site.notices else None,
+    hook = Hook(site.notices, secret=signing(site.notices, named)) if site.notices else None
+    beside = (
+        pruner,
+        NodeWatch(acts, ports.nodes, drained=lambda: drains.all().keys(), notes=ports.notes, now=clock.now),
+        Notifier(
+            acts,
+            ports.nodes,
+            service.signs,
+            site=site.name,
+            state=state,
+            now=clock.now,
+            notices=site.notices,
+            hook=hook,
+        ),  # fmt: skip
+        Metering(backend, backend.observe, acts.keep_uses, now=clock.now, took=onlookers.figures.metering_took),
     )
-    watch = NodeWatch(acts, ports.nodes, drained=lambda: drains.all().keys(), notes=ports.notes, now=clock.now)
     app = create_app(service, _http_settings(site, mlflow))
     begin() if candidate is None else candidate.start()
     try:
@@ -249,7 +256,7 @@ def running(
         yield Running(answers, endings, service.reloading)
     finally:
         if thread.begun:
-            for end in (pruner.end, watch.end, notifier.end, thread.end, warmer.end, backend.close, mlflow.end):
+            for end in (*(part.end for part in beside), thread.end, warmer.end, backend.close, mlflow.end):
                 end()
         if candidate is not None:
             candidate.end()

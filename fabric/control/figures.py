@@ -59,6 +59,9 @@ class Figures:
             registry=registry, buckets=LONG_SECONDS,
         )  # fmt: skip
 
+        self._metering = Counter(
+            "fabric_metering_cpu_seconds", "Processor time of measuring what slices use.", registry=registry
+        )
         self._removed = Counter(
             "fabric_retention_removed",
             "What was removed for its age, or for want of room.",
@@ -86,6 +89,10 @@ class Figures:
     def timing_saves(self, save: Callable[P, T]) -> Callable[P, T]:
         """What writes the loop's records, each of whose writes is timed."""
         return _timed(save, self._saves)
+
+    def metering_took(self, cpu_s: float) -> None:
+        """Note the processor time of a look at what slices use, in seconds."""
+        self._metering.inc(cpu_s)
 
     def removed(self, kind: str, number: int, num_bytes: int) -> None:
         """Note what retention removed."""

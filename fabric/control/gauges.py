@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from fabric.api.overview import Amounts, TierView
+from fabric.api.use import UseView
 from fabric.control.overview import promises_view, tier_views
 from fabric.scheduler.plan import Wait
 from fabric.scheduler.readiness import Experience
@@ -42,6 +43,8 @@ class Seen:
     """The last; None before the first, and in a control that follows."""
     loop_age_s: float
     leads: bool
+    uses: Mapping[str, UseView]
+    """What workloads use of their grants, by name."""
 
 
 def families(seen: Seen) -> Iterator[Metric]:
@@ -51,6 +54,7 @@ def families(seen: Seen) -> Iterator[Metric]:
     states = Counter((node.tier, str(node.state)) for node in seen.nodes)
     yield _many("fabric_nodes", "Nodes by what they are good for.", ("tier", "state"), states)
     yield from _tiers(tier_views(seen.nodes, seen.active))
+    yield from _used(seen)
     yield from _work(seen)
     yield from _promises(seen.starts)
     yield from _staging(seen.decision.snapshot.known if seen.decision else Experience({}))
@@ -81,6 +85,23 @@ def _tiers(tiers: Iterable[TierView]) -> Iterator[Metric]:
         yield _many(f"fabric_free_{resource}", "What nobody holds of it.", ("tier",), free)
         held = {(tier.name, name): amount(of) for tier in tiers for name, of in tier.held.items()}
         yield _many(f"fabric_held_{resource}", "What is held, also on other nodes.", ("tier", "class"), held)
+
+
+def _used(seen: Seen) -> Iterator[Metric]:
+    """What is used of what is held, as far as it is measured, beside how much of it that is."""
+    for resource in _RESOURCES:
+        used, measured = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for record in seen.active:
+            tiers = {part.name: part.tier for part in record.grant.slices} if record.grant else {}
+            for part in seen.uses[record.name].slices if record.name in seen.uses else ():
+                if part.slice in tiers and (amount := getattr(part, resource)) is not None:
+                    key = tiers[part.slice], str(record.spec.priority)
+                    used[key] += amount
+                    measured[key] += getattr(part, f"of_{resource}")
+        labels = ("tier", "class")
+        yield _many(f"fabric_used_{resource}", "What is used of what is held and measured.", labels, used)
+        about = "What is held and measured, beside which fabric_used stands."
+        yield _many(f"fabric_measured_{resource}", about, labels, measured)
 
 
 def _work(seen: Seen) -> Iterator[Metric]:

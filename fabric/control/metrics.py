@@ -11,6 +11,7 @@ from fabric.control.callers import Caller, Permission
 from fabric.control.gauges import Seen, families
 from fabric.control.overview import MOST_STARTS
 from fabric.control.ports import Ports
+from fabric.control.uses import Uses
 
 
 class Metrics:
@@ -35,12 +36,14 @@ class Metrics:
 
     def _seen(self) -> Seen:
         ports = self._ports
+        active = [record for record in ports.workloads.active().values() if not record.state.final]
         return Seen(
             now=ports.clock.now(),
             nodes=ports.nodes(),
-            active=[record for record in ports.workloads.active().values() if not record.state.final],
+            active=active,
             starts=ports.workloads.starts(None, MOST_STARTS),
             decision=ports.decision(),
             loop_age_s=ports.process.loop_age_s(),
             leads=ports.leads(),
+            uses=Uses(ports.reports, ports.clock).of(active),
         )

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ import stamina
 from fabric.api.notices import signed_headers
 from fabric.config import env
 from fabric.config.notices import Happening, Notices
-from fabric.control.signs import Signs
+from fabric.control.signs import Signs, is_judged
 from fabric.core.errors import FabricError, Unavailable
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.store.files import write_atomically
@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 CURSOR_FILE = "notices.json"
 """In the state folder: how far histories were passed on."""
+
+OVER = "works again; the warning is over"
+"""Line of a history after which a new warning is told."""
 
 LOOK_EVERY_S, JUDGE_EVERY_S = 5.0, 60.0
 """Seconds between two looks at histories and nodes, and between two at signs of life."""
@@ -187,6 +190,8 @@ class Notifier(threading.Thread):
         self._over = threading.Event()
         self._down: dict[str, float] = {}
         self._judge_at = 0.0
+        self._warned: dict[str, Event] | None = None
+        """The warning of each workload whose history ends with it; None before the histories were looked at."""
 
     def run(self) -> None:
         """Look and tell until told to end; who cannot be reached now is told later."""
@@ -230,13 +235,39 @@ class Notifier(threading.Thread):
             self._tell_nodes(self._hook, now)
 
     def _warn(self, now: float) -> None:
-        """Write what is suspicious into the histories, where that is not what they say last of the attempt."""
+        """Write what is suspicious into the histories that do not say so last of the attempt, and that it is over."""
         active = self._records.active()
-        for name, text in self._signs.warnings(tuple(active.values()), now).items():
-            record = active[name]
-            last = self._records.events(name)[-1:]
-            if not (last and last[0].reason.startswith(WARNING) and last[0].attempt == record.attempt):
-                self._records.add_event(Event(name, now, record.state, WARNING + text, record.attempt))
+        found = self._signs.warnings(tuple(active.values()), now)
+        warned = self._warned
+        if warned is None:
+            last = ((record.name, self._last_warning(record)) for record in active.values() if is_judged(record))
+            warned = {name: event for name, event in last if event is not None}
+        holding = {name: event for name, event in warned.items() if self._still(active.get(name), event, found, now)}
+        for name, text in found.items():
+            holding[name] = self._last_warning(active[name]) or self._begin(active[name], text, now)
+        self._warned = holding
+
+    def _begin(self, record: Record, text: str, now: float) -> Event:
+        event = Event(record.name, now, record.state, WARNING + text, record.attempt)
+        self._records.add_event(event)
+        return event
+
+    def _still(self, record: Record | None, warning: Event, found: Collection[str], now: float) -> bool:
+        """Whether a warning still holds; where work works again that was not found suspicious, that is written down."""
+        if record is None or not is_judged(record) or record.attempt != warning.attempt:
+            return False
+        if record.name in found or not self._signs.works_again(record, warning):
+            return True
+        if self._last_warning(record) is None:  # something else has happened since
+            return False
+        self._records.add_event(Event(record.name, now, record.state, OVER, record.attempt))
+        return False
+
+    def _last_warning(self, record: Record) -> Event | None:
+        """The warning that the history of a workload says last of its present attempt, if it does."""
+        last = self._records.events(record.name)[-1:]
+        says = bool(last) and last[0].reason.startswith(WARNING) and last[0].attempt == record.attempt
+        return last[0] if says else None
 
     def _tell_lines(self, hook: Hook) -> None:
         cursor = self._cursor()

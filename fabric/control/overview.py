@@ -4,11 +4,12 @@ Knows nothing of stores or HTTP: values in, values out.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from fabric.api.admin import ProgressView, WorkloadView
 from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.api.use import UseAmounts, UseView, total
 from fabric.control.discretion import Reads
 from fabric.control.views import workload_view
 from fabric.core.resources import Resources
@@ -33,6 +34,7 @@ def overview_of(
     starts: Iterable[tuple[float, float]],
     endpoint: Callable[[Record], str | None],
     read: Reads,
+    uses: Mapping[str, UseView],
 ) -> Overview:
     """The site at one glance.
 
@@ -44,17 +46,24 @@ def overview_of(
         starts: Promised and actual starts, in seconds since the epoch.
         endpoint: Where a service answers; None where it does not.
         read: What the reader is shown of a text.
+        uses: What workloads use of their grants, by name.
     """
     queue = queue_of(mine)
+    measured = [use for use in uses.values() if use.slices]
     return Overview(
         site=site,
         at=now,
         tiers=tiers,
         num_waiting=len(queue),
         queue=tuple(brief_view(record, read=read) for record in queue[:MOST_QUEUED]),
-        services=tuple(brief_view(record, endpoint(record), read) for record in services_of(mine)),
+        services=tuple(
+            brief_view(record, endpoint(record), read, use=uses.get(record.name)) for record in services_of(mine)
+        ),
         running=running_by_class(mine),
         promises=promises_view(starts),
+        use=UseAmounts(**total(measured)) if measured else None,
+        num_measured=len(measured),
+        num_holding=sum(record.state.holds_grant for record in mine),
     )
 
 
@@ -115,9 +124,11 @@ def running_by_class(records: Iterable[Record]) -> dict[str, int]:
     return dict(sorted(Counter(str(record.spec.priority) for record in jobs).items()))
 
 
-def brief_view(record: Record, endpoint: str | None = None, read: Reads = str) -> WorkloadView:
+def brief_view(
+    record: Record, endpoint: str | None = None, read: Reads = str, *, use: UseView | None = None
+) -> WorkloadView:
     """A record without what it tells of itself; `read` is what the reader is shown of a text."""
-    return workload_view(record, ProgressView(), endpoint, read)
+    return workload_view(record, ProgressView(), endpoint, read, use=use)
 
 
 def promises_view(starts: Iterable[tuple[float, float]]) -> PromisesView:

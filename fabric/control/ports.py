@@ -9,6 +9,7 @@ from typing import Protocol
 
 from fabric.api.admin import ModelVersionView, ProgressView, Report
 from fabric.api.past import TellingView
+from fabric.api.use import UsePoint, UseView
 from fabric.control.artifacts import Files
 from fabric.control.draining import Drains
 from fabric.control.figures import Figures
@@ -155,6 +156,14 @@ class Reports(Protocol):
 
     def points(self, name: str) -> Sequence[TellingView]:
         """What a workload told over time, oldest first."""
+        ...
+
+    def uses(self, names: Collection[str]) -> Mapping[str, UseView]:
+        """What was last measured of present attempts, by name; those of which nothing was are left out."""
+        ...
+
+    def use_points(self, name: str) -> Sequence[UsePoint]:
+        """What a workload used over time, oldest first."""
         ...
 
     def reported_at(self) -> Mapping[str, float]:

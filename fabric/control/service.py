@@ -9,7 +9,7 @@ from dataclasses import replace
 import fabric
 from fabric.api.admin import ExplanationView, Health, NodeView, WorkloadView
 from fabric.api.arrays import ARRAYS
-from fabric.api.gateway import SERVED, GatewaySnapshot
+from fabric.api.gateway import GatewaySnapshot
 from fabric.api.jobs import JobSubmission
 from fabric.api.overview import Overview
 from fabric.config.site import Site
@@ -41,7 +41,8 @@ from fabric.control.sizes import check_scale
 from fabric.control.snapshots import Feed
 from fabric.control.spec_from_ray import NAME_ENTROPY, raysubmit_name, spec_from_ray
 from fabric.control.uploaded import UploadedPackages
-from fabric.control.views import ANSWERS, NOTHING_TOLD, event_view, message_of, node_views, workload_view
+from fabric.control.uses import Uses
+from fabric.control.views import NOTHING_TOLD, endpoint_of, event_view, message_of, node_views, workload_view
 from fabric.core.errors import BadInput, Conflict, FabricError, Unavailable
 from fabric.core.ids import generated_name
 from fabric.scheduler.ports import ClusterView
@@ -85,7 +86,9 @@ class Service:
         """How full tiers were and will be."""
         self.site_events = SiteEvents(ports.site_events, ports.clock, self.discretion)
         """What happened at the site."""
-        self.signs = Signs(ports.reports, ports.logs, site.warnings)
+        self.uses = Uses(ports.reports, ports.clock)
+        """What workloads use of their grants."""
+        self.signs = Signs(ports.reports, ports.logs, site.warnings, self.uses.of)
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
@@ -241,16 +244,11 @@ class Service:
     def views(self, records: Iterable[Record], caller: Caller) -> tuple[WorkloadView, ...]:
         """Workloads as the admin API shows them."""
         shown, read = tuple(records), self.discretion.towards(caller)
-        told = self._ports.reports.progresses([r.name for r in shown])
-        return tuple(workload_view(r, told.get(r.name, NOTHING_TOLD), self._endpoint(r), read) for r in shown)
-
-    def _endpoint(self, record: Record) -> str | None:
-        """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
-        if record.spec.kind != "service" or record.state not in ANSWERS or record.condition != "ready":
-            return None
-        serve = record.spec.serve
-        path = f"{SERVED}/{record.spec.project}/{serve.deployment}" if serve else "/v1"
-        return self._site.url(self._site.ports.gateway) + path
+        told, uses = self._ports.reports.progresses([r.name for r in shown]), self.uses.of(shown)
+        return tuple(
+            workload_view(r, told.get(r.name, NOTHING_TOLD), endpoint_of(r, self._site), read, use=uses.get(r.name))
+            for r in shown
+        )
 
     def explain(self, name: str, caller: Caller) -> ExplanationView:
         """Why a workload is where it is.
@@ -294,7 +292,8 @@ class Service:
         starts = self._ports.workloads.starts(caller.project, MOST_STARTS)
         return overview_of(
             self._site.name, self._ports.clock.now(), mine, tiers=tier_views(self._ports.nodes(), active),
-            starts=starts, endpoint=self._endpoint, read=self.discretion.towards(caller),
+            starts=starts, endpoint=lambda record: endpoint_of(record, self._site),
+            read=self.discretion.towards(caller), uses=self.uses.of(mine),
         )  # fmt: skip
 
     def decision(self, caller: Caller) -> str:

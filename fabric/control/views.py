@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from fabric.api.admin import ElementView, EventView, NodeView, NumaView, ProgressView, SliceView, WorkloadView
+from fabric.api.gateway import SERVED
 from fabric.api.jobs import JobDetails
 from fabric.api.nodes import DrainView
+from fabric.api.use import UseView
+from fabric.config.site import Site
 from fabric.control.discretion import Reads
 from fabric.core.numa import Note, Numa
 from fabric.core.resources import Resources
@@ -51,8 +54,18 @@ def clock_time(instant: float) -> str:
         return "never"
 
 
-def workload_view(record: Record, progress: ProgressView, endpoint: str | None, read: Reads = str) -> WorkloadView:
-    """A record as the admin API shows it; `read` is what the reader is shown of a text."""
+def workload_view(
+    record: Record, progress: ProgressView, endpoint: str | None, read: Reads = str, *, use: UseView | None = None
+) -> WorkloadView:
+    """A record as the admin API shows it.
+
+    Args:
+        record: The workload.
+        progress: What it told of itself.
+        endpoint: Where it answers.
+        read: What the reader is shown of a text.
+        use: What it uses of its grant.
+    """
     at, spec = record.at, record.spec
     return WorkloadView(
         name=record.name, project=spec.project, kind=spec.kind, state=str(record.state), priority=str(spec.priority),
@@ -65,8 +78,17 @@ def workload_view(record: Record, progress: ProgressView, endpoint: str | None, 
         promised=record.promised and record.state is State.QUEUED, promised_start=record.promised_start,
         exit_code=record.exit_code,
         slices=tuple(slice_view(part) for part in record.grant.slices) if record.grant else (),
-        metadata=spec.metadata, progress=progress, endpoint=endpoint,
+        metadata=spec.metadata, progress=progress, endpoint=endpoint, use=None if use is None else use.brief(),
     )  # fmt: skip
+
+
+def endpoint_of(record: Record, site: Site) -> str | None:
+    """Where a ready service answers: at the gateway, under its model's name or its deployment's."""
+    if record.spec.kind != "service" or record.state not in ANSWERS or record.condition != "ready":
+        return None
+    serve = record.spec.serve
+    path = f"{SERVED}/{record.spec.project}/{serve.deployment}" if serve else "/v1"
+    return site.url(site.ports.gateway) + path
 
 
 def _element_view(array: ArraySpec | None) -> ElementView | None:

@@ -146,6 +146,7 @@ class Client:
     notebook = derived(AsyncClient.notebook)
     past = derived(AsyncClient.past)
     curves = derived(AsyncClient.curves)
+    use = derived(AsyncClient.use)
     reload = derived(AsyncClient.reload)
     reloads = derived(AsyncClient.reloads)
     prune = derived(AsyncClient.prune)

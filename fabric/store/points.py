@@ -14,6 +14,8 @@ from fabric.store.schema import POINTS, WORKLOADS
 
 SHORTEST_S = 5.0
 """Seconds between two points of work that has just begun."""
+TOLD = "told"
+"""Source of points that workloads told; others are measured."""
 SHARE = 200
 """Points of an attempt whose spacing is even; it grows with the attempt, so that a month has some 2,000."""
 
@@ -26,7 +28,7 @@ class SqlPoints(SqlTables):
         query = (
             select(POINTS.c.attempt, POINTS.c.at, POINTS.c.done, POINTS.c.metrics)
             .join(WORKLOADS, WORKLOADS.c.id == POINTS.c.workload_id)
-            .where(WORKLOADS.c.name == name)
+            .where(WORKLOADS.c.name == name, POINTS.c.source == TOLD)
             .order_by(POINTS.c.id)
         )
         with reading(self._engine) as connection:
@@ -49,7 +51,7 @@ def keep_point(
         done: Units done.
         metrics: Numbers by name.
     """
-    mine = (POINTS.c.workload_id == workload_id) & (POINTS.c.attempt == attempt)
+    mine = (POINTS.c.workload_id == workload_id) & (POINTS.c.attempt == attempt) & (POINTS.c.source == TOLD)
     first, last = connection.execute(select(func.min(POINTS.c.at), func.max(POINTS.c.at)).where(mine)).one()
     if last is None or at - last >= max(SHORTEST_S, (at - first) / SHARE):
         row = {"workload_id": workload_id, "attempt": attempt, "at": at, "done": done, "metrics": json.dumps(metrics)}

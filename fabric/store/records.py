@@ -26,6 +26,7 @@ from fabric.store.reports import SqlReports, told_of
 from fabric.store.rows import event_of, event_row, loop_columns, record_of, storable
 from fabric.store.schema import API_KEYS, EVENTS, PROGRESS, WORKLOADS
 from fabric.store.site_events import SqlSiteEvents, forget_work, note_moves, note_warning
+from fabric.store.uses import SqlUses
 from fabric.workloads.record import Event, Record
 from fabric.workloads.states import FINAL, State
 
@@ -43,7 +44,7 @@ _LIVE_SERVICES = select(WORKLOADS).where(_IS_LIVE, WORKLOADS.c.kind == "service"
 
 class SqlRecords(
     SqlIntake, SqlReports, SqlPoints, SqlKeys, SqlPeople, SqlHistory, SqlLedger, SqlDrains, SqlOutbox, SqlReloads,
-    SqlAliasMoves, SqlOccupancy, SqlSiteEvents,
+    SqlAliasMoves, SqlOccupancy, SqlSiteEvents, SqlUses,
 ):  # fmt: skip
     """The port `fabric.scheduler.ports.Records`, and everything that the interfaces to people need beside it.
 

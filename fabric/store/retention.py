@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, or_
 
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.rows import event_row
-from fabric.store.schema import EVENTS, POINTS, PROGRESS, STAGES, WORKLOADS
+from fabric.store.schema import EVENTS, POINTS, PROGRESS, STAGES, USES, WORKLOADS
 from fabric.workloads.record import Event
 from fabric.workloads.states import FINAL, State
 
@@ -31,7 +31,7 @@ _COLUMNS = (
     _ENDED.label("ended_at"),
 )
 _HAS_REPORTED = or_(
-    exists().where(PROGRESS.c.workload_id == WORKLOADS.c.id), exists().where(STAGES.c.workload_id == WORKLOADS.c.id)
+    *(exists().where(table.c.workload_id == WORKLOADS.c.id) for table in (PROGRESS, STAGES, USES, POINTS))
 )
 
 
@@ -70,7 +70,7 @@ class SqlRetention(SqlTables):
             return int(connection.execute(query).scalar_one())
 
     def forget_reports(self, before: float, limit: int, said: str) -> int:
-        """Forget what such work told of itself, and say so in its history: all of it, or nothing.
+        """Forget what such work told of itself and what it used, and say so in its history: all of it, or nothing.
 
         Args:
             before: Seconds since the epoch.
@@ -83,7 +83,7 @@ class SqlRetention(SqlTables):
         with writing(self._engine) as connection:
             rows = _reported(connection, before, limit)
             keys = [row["id"] for row in rows]
-            for table in (PROGRESS, STAGES, POINTS):
+            for table in (PROGRESS, STAGES, POINTS, USES):
                 connection.execute(delete(table).where(table.c.workload_id.in_(keys)))
             _say(connection, rows, said, self._now())
         return len(rows)

@@ -140,9 +140,24 @@ POINTS = Table(
     Column("done", Float, nullable=False),
     # Numbers by name, as JSON.
     Column("metrics", Text, nullable=False),
-    Index(None, "workload_id", "attempt", "at"),
+    Column("source", String, nullable=False, server_default=text("'told'")),
+    Index(None, "workload_id", "attempt", "source", "at"),
 )
-"""What each attempt told of itself over time, thinned."""
+"""What each attempt told of itself over time, and what was measured of it, thinned."""
+
+USES = Table(
+    "uses",
+    METADATA,
+    Column("workload_id", Integer, ForeignKey("workloads.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    # As JSON, like what was used since the newest point.
+    Column("latest", Text, nullable=False),
+    Column("since", Text, nullable=False),
+    # When its curves begin, and when their newest point was added; None before that.
+    Column("first_at", Float, nullable=False),
+    Column("kept_at", Float),
+)
+"""What was last measured of a workload, and in which attempt."""
 
 SECRETS = Table(
     "secrets",

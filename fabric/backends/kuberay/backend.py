@@ -32,6 +32,7 @@ from fabric.backends.kuberay.vetter import Vetter, VettingSurface
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
 from fabric.core.numa import Note
+from fabric.scheduler.metering import Readings
 from fabric.scheduler.ports import ClusterView, WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_LOOK_S = 60.0
 """Longest wait for everything to be listed once."""
+NOT_MEASURED = "use is not measured in Kubernetes: the fabric's role reads neither metrics.k8s.io nor kubelets"
+"""Why there are no readings."""
 
 
 class KubeRayBackend(KeptClusters[RayPods]):
@@ -187,6 +190,10 @@ class KubeRayBackend(KeptClusters[RayPods]):
             # The same tuple while nothing changed, so that nobody compares a thousand nodes.
             self._seen = Seen(self._seen.nodes if seen.nodes == self._seen.nodes else seen.nodes, seen.notes)
         return self._seen
+
+    def measure(self, now: float) -> Mapping[str, Readings]:
+        """Nothing of any cluster, and why: what counts it is not within the fabric's rights."""
+        return {name: Readings(unmeasured=(NOT_MEASURED,)) for name in self.observe()}
 
     def cordon(self, reasons: Mapping[str, str]) -> None:
         """Keep new pods of anybody off these nodes, and let them on those again that the fabric kept them off before.

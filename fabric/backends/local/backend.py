@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fabric.backends.keeping.clusters import KeptClusters
@@ -29,6 +29,8 @@ from fabric.backends.local.layout import (
     node_port_names,
     port_names,
 )
+from fabric.backends.local.metering import ProcessMeter
+from fabric.backends.local.nvml import Nvml
 from fabric.backends.local.ports import free_ports
 from fabric.backends.local.slices import Slices
 from fabric.config import env
@@ -36,6 +38,7 @@ from fabric.config.load import decode, read_yaml
 from fabric.config.site import Site
 from fabric.core.errors import BadConfig, Unavailable
 from fabric.scheduler.machines import nodes_of
+from fabric.scheduler.metering import Readings
 from fabric.scheduler.ports import WantedCluster
 from fabric.scheduler.snapshot import Node
 from fabric.workloads.record import Slice
@@ -48,6 +51,9 @@ class LocalBackend(KeptClusters[Slices]):
         super().__init__(around)
         self._clusters = around.state / "clusters"
         self._nodes = nodes_of(site.tiers)
+        pretending = {tier.name for tier in site.tiers if tier.pretend}
+        self._pretend = {node.name: node.tier for node in self._nodes if node.tier in pretending}
+        self._meter = ProcessMeter(str(around.state), Nvml())
 
     def start(self) -> None:
         """Adopt every cluster that an earlier fabric with the same state folder left."""
@@ -72,6 +78,12 @@ class LocalBackend(KeptClusters[Slices]):
     def nodes(self) -> tuple[Node, ...]:
         """The pretend nodes of the site; on one machine they are always ready."""
         return self._nodes
+
+    def measure(self, now: float) -> Mapping[str, Readings]:
+        """What the processes of every cluster used since the last call; for one thread."""
+        with self._lock:
+            layouts = [keeper.slices.layout for keeper in self._keepers.values() if not keeper.layout.warm]
+        return self._meter.read(layouts, now, self._pretend)
 
     def token(self, cluster: str) -> str | None:
         """The Ray token of a cluster, for those who may look into it."""

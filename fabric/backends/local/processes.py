@@ -10,13 +10,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
+
+L = TypeVar("L")
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+"""Clock ticks in a second of a processor."""
 
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_MOST_STAT = 4096
+"""Bytes of `/proc/PID/stat` and `statm`, whose 52 numbers and one short name are far fewer."""
 _SURE_LOOKS = 3
 _DEAD = {"Z", "X"}
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,37 +58,35 @@ def marked(marks: Iterable[str]) -> list[Process]:
     return found
 
 
-class Census:
+class Census(Generic[L]):
     """Whose processes live, asked often: what was read of a process is remembered until it ends."""
 
-    def __init__(self, label: Callable[[Process, Mapping[bytes, bytes]], str | None]) -> None:
+    def __init__(self, label: Callable[[Process, Mapping[bytes, bytes]], L | None]) -> None:
         """Begin knowing nobody.
 
         Args:
             label: From a process and its environment to whose it is; None for those that do not count.
         """
         self._label = label
-        self._known: dict[Process, str | None] = {}
+        self._known: dict[Process, L | None] = {}
 
-    def take(self) -> dict[str, list[Process]]:
+    def take(self) -> dict[L, list[Process]]:
         """Live processes by label."""
-        known: dict[Process, str | None] = {}
-        found: dict[str, list[Process]] = {}
-        settled = (time.clock_gettime(time.CLOCK_BOOTTIME) - _SETTLED_S) * _TICKS_PER_S
-        for entry in _PROC.iterdir():
-            process = identify(int(entry.name)) if entry.name.isdigit() else None
-            if process is None:
-                continue
-            label = self._known[process] if process in self._known else self._read(process)
-            # Between fork and exec a process looks like its parent, and it names itself only later.
-            if process.started < settled:
-                known[process] = label
+        found: dict[L, list[Process]] = {}
+        for process, label in self.of(filter(None, map(identify, _numbers()))).items():
             if label is not None:
                 found.setdefault(label, []).append(process)
-        self._known = known
         return found
 
-    def _read(self, process: Process) -> str | None:
+    def of(self, present: Iterable[Process]) -> dict[Process, L | None]:
+        """The label of each process that lives; `present` are all of them, as those left out are forgotten."""
+        settled = (time.clock_gettime(time.CLOCK_BOOTTIME) - _SETTLED_S) * TICKS_PER_S
+        found = {each: self._known[each] if each in self._known else self._read(each) for each in present}
+        # Between fork and exec a process looks like its parent, and it names itself only later.
+        self._known = {process: label for process, label in found.items() if process.started < settled}
+        return found
+
+    def _read(self, process: Process) -> L | None:
         try:
             lines = (_PROC / str(process.pid) / "environ").read_bytes().split(b"\0")
         except OSError:
@@ -93,6 +98,37 @@ def identify(pid: int) -> Process | None:
     """The process with this id, unless it is dead or a zombie."""
     fields = _stat(pid)
     return None if fields is None or fields[0] in _DEAD else Process(pid, int(fields[19]))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the kernel has counted of a live process."""
+
+    process: Process
+    parent: int
+    """Number of the process above it."""
+    own_ticks: int
+    """Processor time of its own, in user and system mode, in clock ticks."""
+    ended_ticks: int
+    """The same of what it started, and what that started, as far as it has ended and was waited for."""
+
+
+def samples() -> list[Sample]:
+    """Every live process of this machine with its processor time."""
+    return [sample for pid in _numbers() if (sample := _sample(pid))]
+
+
+def _sample(pid: int) -> Sample | None:
+    fields = _stat(pid)
+    if fields is None or fields[0] in _DEAD:
+        return None
+    user, system, ended_user, ended_system = map(int, fields[11:15])
+    return Sample(Process(pid, int(fields[19])), int(fields[1]), user + system, ended_user + ended_system)
+
+
+def _numbers() -> Iterator[int]:
+    """Numbers of all processes."""
+    return (int(name) for name in os.listdir(_PROC) if name.isdigit())
 
 
 def alive(process: Process) -> bool:
@@ -111,7 +147,8 @@ def command(process: Process) -> str:
 def own_memory_bytes(process: Process) -> int:
     """Resident memory that it shares with nobody, roughly; 0 if it is gone."""
     try:
-        pages = (_PROC / str(process.pid) / "statm").read_text().split()
+        with open(f"{_PROC}/{process.pid}/statm", "rb", buffering=0) as file:
+            pages = file.read(_MOST_STAT).split()
     except OSError:
         return 0
     return max(0, int(pages[1]) - int(pages[2])) * _PAGE_BYTES
@@ -190,6 +227,8 @@ def _end(find: Callable[[], list[Process]], patience_s: float) -> bool:
 def _stat(pid: int) -> list[str] | None:
     """State, parent and all that follows in `/proc/PID/stat`; None if there is no such process."""
     try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        # Read for every process of the machine, again and again: paths and text cost as much as the kernel does.
+        with open(f"{_PROC}/{pid}/stat", "rb", buffering=0) as file:
+            return file.read(_MOST_STAT).rpartition(b")")[2].decode("ascii").split()
     except OSError:
         return None

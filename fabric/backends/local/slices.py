@@ -21,9 +21,9 @@ from fabric.backends.local.processes import Process
 from fabric.config import env
 from fabric.workloads.record import Slice
 
-_SYSTEM = ("ray_node.py", "gcs_server", "/raylet/raylet", "dashboard", "log_monitor.py", "runtime_env/agent",
-           "ray::DashboardAgent", "ray::RuntimeEnvAgent", "process_reaper.py", "ray-dashboard")  # fmt: skip
-"""Ray's own processes on a node, which no user asked memory for."""
+RAY_PARTS = ("ray_node.py", "gcs_server", "/raylet/raylet", "dashboard", "log_monitor.py", "runtime_env/agent",
+             "ray::DashboardAgent", "ray::RuntimeEnvAgent", "process_reaper.py", "ray-dashboard")  # fmt: skip
+"""In the command lines of Ray's own processes on a node, for which no user asked."""
 
 
 class Slices:
@@ -189,7 +189,7 @@ class Slices:
         marks = dict(mark.split("=", 1) for mark in self._marks)
         if any(environment.get(name.encode()) != value.encode() for name, value in marks.items()):
             return None
-        if any(part in processes.command(process) for part in _SYSTEM):
+        if any(part in processes.command(process) for part in RAY_PARTS):
             return None
         return environment.get(env.SLICE.encode(), b"").decode() or None
 

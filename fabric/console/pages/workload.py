@@ -5,7 +5,7 @@ Knows nothing of how decisions are made.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +15,8 @@ from starlette.requests import Request
 from fabric.api.admin import EventView, ExplanationView, ProgressView, SliceView, WorkloadView
 from fabric.api.bills import BillView
 from fabric.api.usage import UsageView
-from fabric.console.chart import curve
+from fabric.api.use import SliceUse, UseHistory
+from fabric.console.chart import Point, curve
 from fabric.console.frame import Console, Visit, part
 from fabric.console.markup import Child, Markup, join, tag
 from fabric.console.memory import Curves
@@ -32,6 +33,8 @@ COUNTED = (("gpu", "GPU hours"), ("cpu", "core hours"), ("memory_gib", "GiB hour
 """What is counted, and how it is called."""
 LEAST_HOURS = 0.005
 """Hours that are worth telling."""
+MEASURED_EVERY_S = 20.0
+"""Seconds between two questions for what it uses; nothing is measured more often."""
 MOST_LINES = 500
 """Lines of a log that the page holds; `fabric logs` has them all."""
 
@@ -49,7 +52,7 @@ def add(console: Console) -> None:
                 look_inside = _dashboard_button(visit, name, request.url.hostname or "")
             rest = part()
             log = _Log(visit, name)
-            curves, used, bills = Curves(), _Used(visit, name), _Bills(visit, name)
+            curves, used, bills, uses = Curves(), _Used(visit, name), _Bills(visit, name), _Uses(visit, name)
             with suppress(FabricError):  # the page says itself what is wrong
                 curves.told_before(await visit.session.client.curves(name))
 
@@ -60,10 +63,12 @@ def add(console: Console) -> None:
                 told.show(now_of(found, now, used=await used.told(found.workload, now)))
                 stop.set_visibility(found.workload.state not in FINAL)
                 look_inside.set_visibility(found.workload.cluster_ready_at is not None and stop.visible)
+                history = await uses.told(found.workload, now)
                 rest.show(
                     join(
                         progress_of(found.workload.progress, curves),
-                        placement_of(found.workload.slices),
+                        uses_of(history),
+                        placement_of(found.workload.slices, history.latest.slices if history.latest else ()),
                         bills_of(await bills.told(found.workload)),
                         history_of(found.events),
                     )
@@ -134,6 +139,24 @@ class _Used:
             )
             self._said = used_of(found)
         return self._said
+
+
+class _Uses:
+    """What it uses of its grant, asked for as often as it is measured, and once more after each move."""
+
+    def __init__(self, visit: Visit, name: str) -> None:
+        self._visit, self._name = visit, name
+        self._asked, self._state = float("-inf"), ""
+        self._found = UseHistory(latest=None, points=())
+
+    async def told(self, view: WorkloadView, now: float) -> UseHistory:
+        """As it was measured last, and over time."""
+        due = now >= self._asked + MEASURED_EVERY_S and view.state not in FINAL
+        if due or view.state != self._state:
+            self._asked, self._state = now, view.state
+            with suppress(FabricError):
+                self._found = await self._visit.session.client.use(self._name)
+        return self._found
 
 
 class _Bills:
@@ -274,8 +297,38 @@ def progress_of(told: ProgressView, curves: Curves) -> Markup:
     )
 
 
-def placement_of(slices: tuple[SliceView, ...]) -> Markup:
-    """Where it runs, or last ran."""
+def uses_of(found: UseHistory) -> Markup:
+    """What it uses of its grant, now and over time; nothing where nothing was ever measured."""
+    drawn = [
+        curve(name, points, least=0.0, most=max([granted, *(height for _, height in points)]))
+        for name, granted, points in _use_curves(found)
+        if len(points) > 1
+    ]
+    latest = found.latest
+    if latest is None and not drawn:
+        return Markup("")
+    words = latest.words() if latest else ""
+    return join(
+        heading("Use of the grant"),
+        tag("p", words, class_="now") if words else None,
+        [tag("p", why, class_="quiet") for why in (latest.unmeasured if latest else ())],
+        tag("div", drawn, class_="curves"),
+    )
+
+
+def _use_curves(found: UseHistory) -> Iterator[tuple[str, float, list[Point]]]:
+    """Name, what was granted last and the points of each resource that was counted."""
+    newest = found.points[-1] if found.points else None
+    for name, field, unit in (("GPUs", "gpus", 1.0), ("CPUs", "cpus", 1.0), ("GiB of memory", "memory_bytes", 2.0**30)):
+        granted = getattr(newest, f"of_{field}") / unit if newest else 0.0
+        heights = ((point.at, getattr(point, field)) for point in found.points)
+        if granted:
+            yield f"{name}, of {number(granted)}", granted, [(at, h / unit) for at, h in heights if h is not None]
+
+
+def placement_of(slices: tuple[SliceView, ...], uses: Sequence[SliceUse] = ()) -> Markup:
+    """Where it runs, or last ran, and what each slice uses."""
+    used = {part.slice: part.words() for part in uses}
     rows: list[tuple[Child, ...]] = [
         (
             part.name,
@@ -283,10 +336,11 @@ def placement_of(slices: tuple[SliceView, ...]) -> Markup:
             part.tier,
             f"{part.workers}" if part.workers else "head",
             amounts(part.cpus, part.gpus, part.memory_bytes),
+            *((used.get(part.name) or "–",) if used else ()),
         )
         for part in slices
     ]
-    columns = ("Slice", "Node", "Tier", "Workers", "Granted")
+    columns = ("Slice", "Node", "Tier", "Workers", "Granted", *(("Uses",) if used else ()))
     return join(heading("Placement"), table(columns, rows, "It has no nodes.", "Slices of the grant"))
 
 

@@ -32,6 +32,7 @@ from fabric.api.bills import BILL, BillList
 from fabric.api.description import fails
 from fabric.api.overview import DECISION, OVERVIEW, Overview
 from fabric.api.past import CURVES, CurvesView
+from fabric.api.use import USE, UseHistory
 from fabric.control.bills import bills_of
 from fabric.control.callers import Caller, Permission
 from fabric.control.http.auth import Guard
@@ -79,6 +80,14 @@ def workloads_router(service: Service, guard: Guard, revisions: Revisions) -> AP
     def stop(name: str, caller: Caller = change) -> Response:
         return json_of(service.view(service.stop(name, caller), caller))
 
+    return router
+
+
+def details_router(service: Service, guard: Guard) -> APIRouter:
+    """Routes about what is known of single workloads."""
+    router = APIRouter(prefix=WORKLOADS, tags=["workloads"])
+    look = guard.needs(Permission.LOOK)
+
     @router.get("/{name}/explain", response_model=ExplanationView)
     def explain(name: str, caller: Caller = look) -> Response:
         return json_of(service.explain(name, caller))
@@ -90,6 +99,10 @@ def workloads_router(service: Service, guard: Guard, revisions: Revisions) -> AP
     @router.get(f"/{{name}}/{CURVES}", response_model=CurvesView)
     def curves(name: str, caller: Caller = look) -> Response:
         return json_of(service.past.curves(service.get(name, caller).name))
+
+    @router.get(f"/{{name}}/{USE}", response_model=UseHistory)
+    def use(name: str, caller: Caller = look) -> Response:
+        return json_of(service.uses.history(service.get(name, caller)))
 
     @router.get("/{name}/events", response_model=list[EventView])
     def events(name: str, caller: Caller = look) -> Response:

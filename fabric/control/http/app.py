@@ -15,7 +15,7 @@ from fabric.api.notebook import NOTEBOOK
 from fabric.control.callers import Caller
 from fabric.control.deployments import Deployments
 from fabric.control.http import errors
-from fabric.control.http.admin import site_router, telling_router, workloads_router
+from fabric.control.http.admin import details_router, site_router, telling_router, workloads_router
 from fabric.control.http.arrays import arrays_router
 from fabric.control.http.artifacts import artifacts_router
 from fabric.control.http.auth import Guard, require_declared
@@ -83,6 +83,7 @@ def create_app(service: Service, settings: HttpSettings, carrier: httpx.AsyncBas
     app.include_router(serve_router(service, guard, deployments))
     app.include_router(logs_router(service, guard, settings))
     app.include_router(workloads_router(service, guard, revisions))
+    app.include_router(details_router(service, guard))
     app.include_router(deployments_router(service, guard, revisions))
     app.include_router(arrays_router(service, guard))
     app.include_router(lists_router(service, guard))

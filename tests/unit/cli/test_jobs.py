@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from fabric.api import admin
+from fabric.api.use import UseView
 from fabric.cli import jobs, show, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
@@ -123,6 +124,22 @@ def test_explain_tells_what_is_missing_and_when_it_should_start(control: FakeCon
         f"{show.clock(1_000.0)}  #1 queued     submitted",
     ]
     assert admin.ExplanationView.model_validate_json(run("explain", "a", "--json").stdout) == told
+
+
+def test_what_is_used_of_the_grant_is_one_line_and_so_is_what_nothing_counts(control: FakeControl, run: Run) -> None:
+    use = UseView(
+        at=1_000.0, over_s=20.0, cpus=0.26, of_cpus=4.0, memory_bytes=1288490189, of_memory_bytes=3 * 2**30,
+        of_gpus=2.0, unmeasured=("accelerators of tier gpu are pretend ones",),
+    )  # fmt: skip
+    runs = view("a", message="running", use=use)
+    control.on("GET /api/fabric/workloads/a/explain", answer(admin.ExplanationView(workload=runs)))
+    assert run("explain", "a").stdout.splitlines()[1:] == [
+        "  running",
+        "uses       0.26 of 4 CPUs, 1.2 of 3 GiB",
+        "unmeasured accelerators of tier gpu are pretend ones",
+    ]
+    control.on("GET /api/fabric/workloads", answer(admin.WorkloadList(workloads=(runs,))))
+    assert "running; uses 0.26 of 4 CPUs, 1.2 of 3 GiB" in run("jobs").stdout
 
 
 def test_what_is_being_resized_shows_both_sizes_and_between_what_it_may_change(control: FakeControl, run: Run) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fabric.api import admin
 from fabric.api.occupancy import OCCUPANCY, BookingView, OccupancyView, Steps
 from fabric.api.overview import OVERVIEW, Amounts, Overview, PromisesView, TierView
+from fabric.api.use import UseAmounts
 from fabric.cli import show, top, watching
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.fakes import FakeControl, answer, refusal, view
@@ -71,6 +72,13 @@ def test_it_shows_what_is_set_aside_or_taken_away_ahead(control: FakeControl, ru
         f"and {40 - top.MOST_AHEAD} more",
     ]
     assert dict(control.asked[-1].url.params) == {"back_s": "0"}
+
+
+def test_what_all_work_uses_is_one_line(control: FakeControl, run: Run) -> None:
+    use = UseAmounts(cpus=12.4, of_cpus=40.0, memory_bytes=0, of_memory_bytes=2**40, gpus=1.5, of_gpus=4.0)
+    control.on(ASK, answer(glance(use=use, num_measured=3, num_holding=5)))
+    said = "uses       1.5 of 4 GPUs, 12 of 40 CPUs, 0 of 1 TiB, by the 3 of 5 that are measured\n"
+    assert said in run("top", "--once").stdout
 
 
 def test_an_empty_site_says_that_nobody_was_promised_anything(control: FakeControl, run: Run) -> None:

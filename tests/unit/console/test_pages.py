@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fabric.api.admin import EventView, ExplanationView, NodeView, ProgressView, WorkloadView
+from fabric.api.admin import EventView, ExplanationView, NodeView, ProgressView, SliceView, WorkloadView
 from fabric.api.bills import BillLine, BillView
 from fabric.api.lists import WorkloadPage
 from fabric.api.nodes import DrainPreview, DrainView, MoveView
@@ -14,6 +14,7 @@ from fabric.api.past import CurvesView, TellingView
 from fabric.api.people import BudgetView, MemberView, MeView, ProjectView
 from fabric.api.site_events import SiteEventList
 from fabric.api.usage import UsageRow, UsageView
+from fabric.api.use import SliceUse, UseHistory, UsePoint, UseView
 from fabric.console.chart import thinned
 from fabric.console.memory import Curves
 from fabric.console.pages.models import turns_of
@@ -23,7 +24,16 @@ from fabric.console.pages.overview import overview_of
 from fabric.console.pages.projects import project_of, projects_of, use_of
 from fabric.console.pages.queue import queue_of, reason_of
 from fabric.console.pages.submit import ANYWHERE, choices_of, spec_of
-from fabric.console.pages.workload import bills_of, from_outside, history_of, now_of, progress_of, used_of
+from fabric.console.pages.workload import (
+    bills_of,
+    from_outside,
+    history_of,
+    now_of,
+    placement_of,
+    progress_of,
+    used_of,
+    uses_of,
+)
 from fabric.console.pages.workloads import list_of, states_of
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import WorkloadSpec
@@ -174,6 +184,26 @@ def test_what_a_workload_used_is_told_in_hours() -> None:
     assert used == "3.2 GPU hours, 12.82 core hours"
     assert used in now_of(ExplanationView(workload=view("a")), NOW, used=used)
     assert used_of(UsageView(since=0.0, until=1.0, rows=())) == ""
+
+
+def test_what_is_used_is_drawn_against_the_grant_and_told_for_each_slice() -> None:
+    of = {"of_cpus": 4.0, "of_memory_bytes": 3 * 2**30, "of_gpus": 2.0}
+    used = {"cpus": 0.3, "memory_bytes": 2**30, **of}
+    points = tuple(UsePoint(attempt=1, at=NOW + s, **{**used, "cpus": s / 10}) for s in (0, 20))  # type: ignore[arg-type]
+    part = SliceUse(slice="w-0", **used)  # type: ignore[arg-type]
+    latest = UseView(at=NOW, unmeasured=(EVIL,), slices=(part,), **used)  # type: ignore[arg-type]
+    shown = uses_of(UseHistory(latest=latest, points=points))
+    assert '<p class="now">0.3 of 4 CPUs, 1 of 3 GiB</p>' in shown
+    assert 'aria-label="CPUs, of 4: now 2, from 0 to 2"' in shown
+    assert 'points="0.0,88.0 320.0,45.0"' in shown, "half of the grant is half of the height"
+    assert "GiB of memory, of 3" in shown
+    assert "GPUs, of 2" not in shown, "which nothing counts"
+    assert ESCAPED in shown
+    assert uses_of(UseHistory(latest=None, points=())) == ""
+    on = SliceView(name="w-0", group="w", node="n", tier="t", workers=1, cpus=4, gpus=2, memory_bytes=1, head=True)
+    other = on.model_copy(update={"name": "w-1"})
+    assert "0.3 of 4 CPUs, 1 of 3 GiB" in placement_of((on, other), (part,))
+    assert "Uses" not in placement_of((on, other))
 
 
 def test_a_ram_bill_is_folded_up_under_its_total() -> None:

@@ -42,6 +42,7 @@ ROUTES: list[tuple[str, str, Any, Permission]] = [
     ("GET", "/api/fabric/workloads/{name}/explain", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/{name}/events", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/{name}/curves", None, Permission.LOOK),
+    ("GET", "/api/fabric/workloads/{name}/use", None, Permission.LOOK),
     ("GET", "/api/fabric/workloads/{name}/bill", None, Permission.LOOK),
     ("POST", "/api/fabric/workloads/{name}/scale", {"workers": 2}, Permission.CHANGE),
     ("GET", "/api/fabric/workloads/{name}/size", None, Permission.REPORT),

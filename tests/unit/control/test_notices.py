@@ -69,7 +69,7 @@ class Telling:
     def again(self) -> None:
         """Another control begins."""
         hook = Hook(self._notices, self.receiver) if self._notices else None
-        signs = Signs(self.world.records, self.world.logs, Warnings())
+        signs = Signs(self.world.records, self.world.logs, Warnings(), self.world.service.uses.of)
         self.notifier = Notifier(
             self.world.records, lambda: self.nodes, signs, site="toy", state=self.world.folder,
             now=self.world.clock.now, notices=self._notices, hook=hook,
