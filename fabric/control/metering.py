@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 MEASURE_EVERY_S = 20.0
 """Seconds between two looks, a choice: a hundred local clusters of fifteen processes cost 60 ms of processor time a
-look (`fabric/backends/local/README.md`), 0.3 % of a core, and keeping what was read less than that."""
+look (`fabric/backends/local/README.md`), and keeping what was read of them 17 ms, together 0.4 % of a core."""
 
 
 class Metering(threading.Thread):
