@@ -246,7 +246,7 @@ def running(
             now=clock.now,
             notices=site.notices,
             hook=hook,
-        ),  # fmt: skip
+        ),
         Metering(backend, backend.observe, acts.keep_uses, now=clock.now, took=onlookers.figures.metering_took),
     )
     app = create_app(service, _http_settings(site, mlflow))

@@ -5,14 +5,17 @@ more: it is shown back as it was given, and every process of the workload finds 
 of a spec. A workload has one cluster, so such a variable means one thing in all of it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fabric.core.errors import BadInput
+from fabric.core.ids import check_name
 
 NAMES_SECRET = "fabric-secret:"  # noqa: S105 - what stands before a name
 """Before the name of a secret, as the value of a variable."""
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _VARIABLES = "env_vars"
 _ENVIRONMENT = "runtime_env"
 
@@ -65,6 +68,21 @@ def secrets_named(environments: Iterable[tuple[str, Mapping[str, Any]]]) -> dict
             variable=both[0],
         )
     return {variable: _name(text) for variable, text in named.items()}
+
+
+def check_secrets(named: Mapping[str, str]) -> None:
+    """Refuse variables and names that cannot be.
+
+    Args:
+        named: Secrets by variable.
+
+    Raises:
+        BadInput: Naming the first one.
+    """
+    if wrong := [variable for variable in named if not _VARIABLE.fullmatch(variable)]:
+        raise BadInput(f"{wrong[0]!r} is no variable for a secret: use capital letters, digits and '_'")
+    for name in named.values():
+        check_name(name, "secret")
 
 
 def without_secrets(environment: Mapping[str, Any]) -> dict[str, Any]:

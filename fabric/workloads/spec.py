@@ -15,7 +15,7 @@ from fabric.core.errors import BadInput
 from fabric.core.ids import check_name
 from fabric.core.quantity import Bytes
 from fabric.core.resources import Resources
-from fabric.workloads.environments import environments_of, secrets_named
+from fabric.workloads.environments import check_secrets, environments_of, secrets_named
 
 DEFAULT_PROJECT = "default"
 """Project of work that names none."""
@@ -25,9 +25,6 @@ MOST_ELEMENTS = 1000
 
 HEAD_GROUP = "head"
 """Name of the group of one that holds the Ray head; no other group may be called so."""
-
-
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def _checked(function: Any, *args: Any) -> Any:
@@ -40,18 +37,6 @@ def _checked(function: Any, *args: Any) -> Any:
         return function(*args)
     except BadInput as error:
         raise ValueError(error.message) from None
-
-
-def _check_secrets(secrets: dict[str, str]) -> None:
-    """Refuse variables and names that cannot be.
-
-    Raises:
-        ValueError: Naming the first one.
-    """
-    if wrong := [variable for variable in secrets if not _VARIABLE.fullmatch(variable)]:
-        raise ValueError(f"{wrong[0]!r} is no variable for a secret: use capital letters, digits and '_'")
-    for name in secrets.values():
-        _checked(check_name, name, "secret")
 
 
 class Priority(StrEnum):
@@ -359,13 +344,13 @@ class WorkloadSpec(Settings):
     @field_validator("secrets")
     @classmethod
     def _secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
-        _check_secrets(secrets)
+        _checked(check_secrets, secrets)
         return secrets
 
     @model_validator(mode="after")
     def _either(self) -> Self:
         named = _checked(secrets_named, self.environments)
-        _check_secrets(named)
+        _checked(check_secrets, named)
         if twice := sorted(self.env.keys() & {*self.secrets, *named}):
             raise ValueError(f"{twice[0]} is in env and in secrets; leave it out of one of them")
         if other := sorted(each for each, name in named.items() if self.secrets.get(each, name) != name):
