@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -324,22 +324,29 @@ def left(folder: Path, age_s: float = 100.0) -> Path:
     return folder
 
 
-async def test_what_killed_processes_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for that of a socket, which may have a hundred characters in all."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+async def test_what_killed_processes_left_is_swept(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
     tunnels, end = Tunnels(), End()
     serving = asyncio.create_task(tunnels.serve("mine", end))
     end.say(Serves(token="x").model_dump_json())
     await settled()
     held = tunnels.way("mine").path.parent
     os.utime(held, (NOW - 100.0, NOW - 100.0))
-    others, young = left(tmp_path / "fabric-0123456789"), left(tmp_path / f"{SOCKETS}young", age_s=10.0)
-    dead = left(tmp_path / f"{SOCKETS}dead")
-    link = tmp_path / f"{SOCKETS}link"
+    others, young = left(short / "fabric-0123456789"), left(short / f"{SOCKETS}young", age_s=10.0)
+    dead = left(short / f"{SOCKETS}dead")
+    link = short / f"{SOCKETS}link"
     link.symlink_to(others)
     assert held.name.startswith(SOCKETS)
     sweep_sockets(NOW)
     assert not dead.exists()
-    assert {held, others, young, link} == set(tmp_path.iterdir())
+    assert {held, others, young, link} == set(short.iterdir())
     assert [folder.joinpath("socket").exists() for folder in (held, others, young)] == [True] * 3
     end.leave()
     await serving
