@@ -51,13 +51,27 @@ class KeptMoves(Protocol):
         ...
 
 
+class Moved(Protocol):
+    """Who is told of aliases that point elsewhere."""
+
+    def __call__(self, caller: Caller, project: str, model: str, alias: str, *, version: str | None) -> None:
+        """Take in that an alias points to a version now, or to none."""
+        ...
+
+
 class RegisteredModels:
     """What may be asked of models; safe to call from several threads at once."""
 
     def __init__(
-        self, registry: Registry, kept: KeptMoves, clock: Clock, services: Callable[[], Iterable[Record]]
+        self,
+        registry: Registry,
+        kept: KeptMoves,
+        clock: Clock,
+        *,
+        services: Callable[[], Iterable[Record]],
+        moved: Moved,
     ) -> None:
-        self._registry, self._kept, self._clock, self._services = registry, kept, clock, services
+        self._registry, self._kept, self._clock, self._services, self._moved = registry, kept, clock, services, moved
 
     def list(self, caller: Caller) -> tuple[ModelVersionView, ...]:
         """Every registered version within the caller's reach, with what serves it."""
@@ -94,6 +108,7 @@ class RegisteredModels:
             except FabricError:
                 self._kept.drop_alias_move(number)
                 raise
+            self._moved(caller, project, model, alias, version=str(asked.version))
         return _view(move)
 
     def moves(self, project: str, model: str, caller: Caller) -> AliasMoveList:

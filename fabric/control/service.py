@@ -92,7 +92,10 @@ class Service:
         """What of running work is suspicious."""
         self.metrics = Metrics(ports)
         """The whole site in figures."""
-        self.models = RegisteredModels(ports.models, ports.alias_moves, ports.clock, ports.workloads.services)
+        self.models = RegisteredModels(
+            ports.models, ports.alias_moves, ports.clock, services=ports.workloads.services,
+            moved=self.site_events.alias_moved,
+        )  # fmt: skip
         """Registered models and their aliases."""
         self.pinned = ports.models.pinned
         """Which version a service has begun to serve."""

@@ -6,7 +6,7 @@ of the whole site may name one.
 
 import json
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request, Response
@@ -18,6 +18,7 @@ from fabric.control.http.auth import Guard
 from fabric.control.http.relaying import Beyond, Relay, whole
 from fabric.control.mlflow_rights import READS, require
 from fabric.control.mlflow_spaces import HEADER, SITES, project_in, space_of
+from fabric.control.registered_models import Moved
 from fabric.core.errors import Unavailable
 
 PREFIX = "/mlflow"
@@ -41,14 +42,6 @@ MOST_ALIAS_BYTES = 16_384
 """Larger bodies than any such request has are passed on unread."""
 
 _ITS_OWN: dict[int | str, dict[str, Any]] = {"default": {"description": "What MLflow answers"}}
-
-
-class Moved(Protocol):
-    """Who is told of aliases that point elsewhere."""
-
-    def __call__(self, caller: Caller, project: str, model: str, alias: str, *, version: str | None) -> None:
-        """Take in that an alias points to a version now, or to none."""
-        ...
 
 
 class MlflowProxy:

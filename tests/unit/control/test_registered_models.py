@@ -39,6 +39,14 @@ def test_an_alias_is_moved_and_it_is_recorded_by_whom_and_why(world: World) -> N
     assert [(each["alias"], each["at"]) for each in moves(world)] == [("tested", START + 5), ("champion", START)]
 
 
+def test_a_move_by_hand_is_among_what_happened_at_the_site(world: World) -> None:
+    world.client(world.person("ann", "admin", "alpha")).put(f"{PATH}/champion", json=ASKED)
+    found = world.client().get("/api/fabric/events").json()["events"]
+    assert [(each["kind"], each["about"], each["said"], each["by"]) for each in found if each["kind"] == "alias"] == [
+        ("alias", "play@champion", "points to version 1 now", "ann")
+    ]
+
+
 def test_where_it_points_already_nothing_is_moved_or_recorded(world: World) -> None:
     for _ in range(2):
         assert world.client().put(f"{PATH}/champion", json={**ASKED, "version": 2}).status_code == 200
