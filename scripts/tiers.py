@@ -269,7 +269,9 @@ def main(words: list[str]) -> int:
         outcomes.append(left_out(name, late) if late else run_tier(name, extra))
         if outcomes[-1].interrupted:
             break
-    print("\n=== summary ===", *outcomes, sep="\n")
+    print("\n=== summary ===")
+    for outcome in outcomes:
+        print(outcome, *(f"  {test}: {said}" for test, said in outcome.counts.failures.items()), sep="\n")
     passed, failed, skipped = (
         sum(getattr(o.counts, kind) for o in outcomes) for kind in ("passed", "failed", "skipped")
     )

@@ -26,7 +26,7 @@ FILE = "gateway.json"
 """Name of the saved snapshot in the state folder."""
 _PARTIAL = f".{FILE}."
 _SOON_S = 2.0
-"""Longest that a request waits for what control says to such a question, in seconds."""
+"""Longest that a request which would be refused waits for what control says, in seconds."""
 
 
 class Follower:

@@ -9,16 +9,17 @@ from scripts.junit import Counts, read_counts
 
 REPORT = """<testsuites><testsuite tests="5">
   <testcase name="a"/>
-  <testcase name="b"><failure message="no"/></testcase>
+  <testcase classname="tests.b" name="b"><failure message="no,&#10;  not  so"/></testcase>
   <testcase name="c"><skipped type="pytest.skip" message="no GPU"/></testcase>
   <testcase name="d"><skipped type="pytest.skip" message="no GPU"/></testcase>
-  <testcase name="e"><error message="set-up"/></testcase>
+  <testcase classname="tests.e" name="e"><error message="set-up"/></testcase>
 </testsuite></testsuites>"""
 
 
 def test_counts_are_read_from_the_report(tmp_path: Path) -> None:
     (tmp_path / "junit.xml").write_text(REPORT)
-    assert read_counts(tmp_path / "junit.xml") == Counts(1, 2, 2, {"no GPU": 2})
+    failures = {"tests.b::b": "no, not so", "tests.e::e": "set-up"}
+    assert read_counts(tmp_path / "junit.xml") == Counts(1, 2, 2, {"no GPU": 2}, failures)
     assert read_counts(tmp_path / "absent.xml") == Counts()
 
 
@@ -27,6 +28,15 @@ def test_a_tier_is_summed_up_in_one_line() -> None:
     slow = tiers.Outcome("fast", Counts(7, 1), 61.0, "pytest ended with 1")
     assert str(fine) == "fast: 7 passed, 0 failed, 2 skipped (2 x no GPU), 12 s of 60 s"
     assert str(slow) == "fast: 7 passed, 1 failed, 0 skipped, 61 s of 60 s OVER BUDGET, pytest ended with 1"
+
+
+def test_what_a_failed_test_said_stands_below_its_tier(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = tiers.Outcome("fast", Counts(7, 1, failures={"tests.b::b": "no"}), 12.3, "pytest ended with 1")
+    monkeypatch.setattr(tiers, "run_tier", lambda name, extra: failed)
+    assert tiers.main(["fast"]) == 1
+    assert f"{failed}\n  tests.b::b: no\ntotal: 7 passed, 1 failed" in capsys.readouterr().out
 
 
 def test_an_unknown_tier_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
