@@ -36,10 +36,15 @@ def fabric(installed: Namespace) -> Iterator[OnRig]:
     """One fabric for the module; no pod of anybody is left."""
     with beside_the_rig(installed) as fabric:
         yield fabric
-    left = installed.pods()
+    assert installed.pods() == []
+
+
+@pytest.fixture(autouse=True)
+def alone(fabric: OnRig, installed: Namespace) -> Iterator[None]:
+    """Takes away what a test made, so that one that failed does not keep the GPUs from the next."""
+    yield
     installed.api.delete(installed.ray("rayjobs"))
     installed.empty()
-    assert left == []
 
 
 def template(gpus: int = 0) -> Object:
@@ -77,6 +82,12 @@ def said(namespace: Namespace, path: str) -> dict[str, str]:
     """What the fabric wrote on an object."""
     found: dict[str, str] = namespace.api.get(path)["metadata"].get("annotations", {})
     return found
+
+
+def events(namespace: Namespace, uid: str, reason: str) -> list[str]:
+    """Messages of an object's events with a reason."""
+    about = (e for e in namespace.api.items(namespace.path("events")) if e["involvedObject"].get("uid") == uid)
+    return [e["message"] for e in about if e["reason"] == reason]
 
 
 def workload_of(live: OnRig, namespace: Namespace, path: str) -> str:
@@ -120,8 +131,12 @@ def test_a_ray_cluster_runs_where_it_was_granted_while_a_ray_job_waits_and_reads
     waiting = workload_of(fabric, installed, train)
     until(lambda: "waits: " in said(installed, train).get(names.MESSAGE, ""), 60, lambda: str(said(installed, train)))
     uid = installed.api.get(train)["metadata"]["uid"]
-    events = [e for e in installed.api.items(installed.path("events")) if e["involvedObject"].get("uid") == uid]
-    assert any(e["reason"] == "Waiting" and "GPUs" in e["message"] for e in events)
+    # The event is written after the annotation.
+    until(
+        lambda: any("GPUs" in told for told in events(installed, uid, "Waiting")),
+        60,
+        lambda: str(said(installed, train)),
+    )
     assert fabric.workload(waiting)["state"] == "queued"
 
     (head,) = [pod["metadata"]["name"] for pod in installed.pods("ray.io/cluster=mine,ray.io/node-type=head")]
