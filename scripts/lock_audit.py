@@ -233,7 +233,13 @@ def configured_index() -> str | None:
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if told := os.environ.get(variable):
             return told
-    # Wide enough that no address is broken over lines.
+    # What pip's help shows of a configured address has no password.
+    for key in (":env:.index-url", "install.index-url", "global.index-url"):
+        words = [sys.executable, "-m", "pip", "config", "get", key]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    # What it has by itself; wide enough that no address is broken over lines.
     words = [sys.executable, "-m", "pip", "install", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "2000"})
     found = _DEFAULT.search(done.stdout)

@@ -92,13 +92,18 @@ class UseHistory(Settings):
 
 
 def total(parts: Iterable[UseAmounts]) -> dict[str, Any]:
-    """The fields of `UseAmounts` for parts together: each resource of those that count it, or of all if none do."""
+    """The fields of `UseAmounts` for parts together: each resource of those that count it, or of all if none do.
+
+    A part that holds nothing of a resource says nothing of it, unless none does: a head without accelerators knows that
+    it uses none, and that is not what the workload uses.
+    """
     parts = tuple(parts)
     found: dict[str, Any] = {}
     for used, granted in (("cpus", "of_cpus"), ("memory_bytes", "of_memory_bytes"), ("gpus", "of_gpus")):
-        counted = [part for part in parts if getattr(part, used) is not None]
+        holding = [part for part in parts if getattr(part, granted)] or parts
+        counted = [part for part in holding if getattr(part, used) is not None]
         found[used] = sum(getattr(part, used) for part in counted) if counted else None
-        found[granted] = sum(getattr(part, granted) for part in counted or parts)
+        found[granted] = sum(getattr(part, granted) for part in counted or holding)
     return found
 
 

@@ -46,8 +46,14 @@ Project = Annotated[
 
 @models.callback()
 def list_models(ctx: typer.Context, json: Json = False) -> None:
-    """List the registered models and their versions, unless a command says otherwise."""
+    """List the registered models and their versions, unless a command says otherwise.
+
+    Raises:
+        BadInput: If `--json` stands before a command.
+    """
     if ctx.invoked_subcommand is not None:
+        if json:
+            raise BadInput("--json goes behind the command, as in `fabric models moves MODEL --json`")
         return
     with session(ctx).client() as client:
         found = client.models()

@@ -14,6 +14,7 @@ from fabric.cli import checks, show
 from fabric.cli.doctor import line
 from fabric.cli.local import LocalFabric
 from fabric.cli.supervisor import Program, Supervisor
+from fabric.config import env
 from fabric.core.errors import Conflict, Unavailable
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ def programs(site: Site, local: LocalFabric) -> tuple[Program, ...]:
         *python, "fabric.gateway", *listen, "--control", site.url(site.ports.control), "--state", folder,
         *_certificate(site),
     )  # fmt: skip
-    console = _console(site, folder)
+    console, others = _console(site, folder), env.inherited()
     return (
         Program("control", control, local.log("control"), ends_all=True),
-        Program("gateway", gateway, local.log("gateway")),
-        *((Program("console", console, local.log("console")),) if console else ()),
+        Program("gateway", gateway, local.log("gateway"), environment=others),
+        *((Program("console", console, local.log("console"), environment=others),) if console else ()),
     )
 
 

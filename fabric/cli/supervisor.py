@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Program:
     """Where its output goes."""
     ends_all: bool = False
     """Whether it ends well only when somebody asked for the end of everything."""
+    environment: Mapping[str, str] | None = None
+    """All variables that it finds; None for ours."""
 
 
 class _Child:
@@ -63,6 +65,7 @@ class _Child:
             # A session of its own, because Ctrl-C is meant for us: we tell the children.
             self.process = subprocess.Popen(
                 self.program.command,
+                env=self.program.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

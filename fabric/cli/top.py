@@ -44,7 +44,7 @@ def top(
     watch: Annotated[bool, typer.Option("--watch", help="Show changes until Ctrl-C; usual on a terminal.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Show it once; usual where no terminal is.")] = False,
 ) -> None:
-    """Show tiers, queue, services, what is set aside ahead, and how promised starts were kept.
+    """Show tiers, queue, services, how promised starts were kept, and, not as JSON, what is set aside ahead.
 
     Raises:
         BadInput: If it shall go on and not go on.

@@ -68,9 +68,9 @@ def place_of(version: ModelVersionView) -> str:
     return f"{version.name}:{version.version}"
 
 
-def anchor_of(place: str) -> str:
-    """Where on the page a version's row is."""
-    return f"model-{place}"
+def anchor_of(version: ModelVersionView) -> str:
+    """Where on the page a version's row is; two projects may have models of one name."""
+    return f"model-{version.project}/{place_of(version)}"
 
 
 def known_by(found: Iterable[ModelVersionView]) -> dict[str, ModelVersionView]:
@@ -103,13 +103,15 @@ def graph_of(versions: Sequence[ModelVersionView], known: Mapping[str, ModelVers
     building = _Building()
     for version in versions:
         place = place_of(version)
-        here = building.node(Node("version", place, place, f"version {place}", f"#{anchor_of(place)}"))
-        for text in (*parts_of(version, "data"), *parts_of(version, "made_from")):
+        here = building.node(Node("version", place, place, f"version {place}", f"#{anchor_of(version)}"))
+        for text in parts_of(version, "data"):
             building.edge(_data(building, text), here)
+        for text in parts_of(version, "made_from"):
+            building.edge(building.node(Node("parent", text, text, f"made from {text}")), here)
         for text in parts_of(version, "parent"):
             meant = version_meant(text, known)
             label = place_of(meant) if meant else text
-            link = f"#{anchor_of(label)}" if meant else None
+            link = f"#{anchor_of(meant)}" if meant else None
             parent = building.node(Node("parent", label, label, f"begun with {text}", link))
             building.edge(parent, here)
             for before in parts_of(meant, "data") if meant else ():

@@ -64,6 +64,7 @@ class NodeWatch(threading.Thread):
         self._kept, self._nodes, self._drained, self._notes, self._now = kept, nodes, drained, notes, now
         self._told: dict[str, str] | None = None
         self._tiers: dict[str, str] = {}
+        self._drained_before: frozenset[str] = frozenset()
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -90,7 +91,9 @@ class NodeWatch(threading.Thread):
         """
         first = self._told is None
         told = self._told_before() if self._told is None else dict(self._told)
-        drained, tiers = self._drained(), dict(self._tiers)
+        drained_now, tiers = frozenset(self._drained()), dict(self._tiers)
+        # A cordon of the fabric's own is lifted a moment after its drain has ended.
+        drained = drained_now | self._drained_before
         changed: list[tuple[str, str, str]] = []
         seen = {node.name: node for node in self._nodes()}
         for name, node in sorted(seen.items()):
@@ -107,10 +110,10 @@ class NodeWatch(threading.Thread):
                 changed.append(("node_gone", tiers.get(name, ""), name))
                 told[name] = "node_gone"
         self._kept.add_site_events(self._events(changed))
-        self._told, self._tiers = told, tiers
+        self._told, self._tiers, self._drained_before = told, tiers, drained_now
 
     def _told_before(self) -> dict[str, str]:
-        return {node: _SAME.get(kind, kind) for node, kind in self._kept.node_kinds().items() if node}
+        return {node: _SAME.get(kind, kind) for node, kind in self._kept.node_kinds().items()}
 
     def _events(self, changed: Iterable[tuple[str, str, str]]) -> Iterator[SiteEvent]:
         """An event for each node, or one for many of a tier of which the same is told."""

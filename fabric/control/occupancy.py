@@ -36,7 +36,7 @@ from fabric.store.occupancy import HeldOverTime, Mean
 T = TypeVar("T")
 
 PAST_STEPS, AHEAD_STEPS = 96, 72
-"""Steps of one answer: a day in quarters of an hour, half a day ahead in tenths of one."""
+"""Steps of one answer: a day in quarters of an hour, half a day ahead in sixths of one."""
 KNOWN_FOR_S = 15.0
 """Seconds for which what was read of the ledger is told again; it grows by the second and the answer by the step."""
 MOST_KNOWN = 16
@@ -100,7 +100,8 @@ class Occupancy:
 
     def _ahead(self, decision: Decision, ahead_s: int) -> _Coming:
         known = self._coming.get(ahead_s)
-        if known is not None and known.decision is decision:
+        # Each question gets a decision object of its own; what was seen when is the same.
+        if known and known.decision.snapshot is decision.snapshot and known.decision.now == decision.now:
             return known
         steps = Steps(begins=decision.now, step_s=ahead_s / AHEAD_STEPS, num=AHEAD_STEPS)
         instants = [steps.begins + number * steps.step_s for number in range(steps.num)]

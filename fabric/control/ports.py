@@ -279,7 +279,7 @@ class KeptEvents(Protocol):
         ...
 
     def node_kinds(self) -> Mapping[str, str]:
-        """The kind of the newest event about each node; under an empty name, about several."""
+        """The kind of the newest event about each node since the last one about several."""
         ...
 
 

@@ -12,7 +12,7 @@ from fabric.api.models import AliasMoveList, AliasMoveView, AliasRequest
 from fabric.control.callers import Caller, Permission
 from fabric.control.models import with_services
 from fabric.core.clock import Clock
-from fabric.core.errors import FabricError, NotFound
+from fabric.core.errors import FabricError, NotFound, Unavailable
 from fabric.core.ids import check_name
 from fabric.registry.reference import check_alias
 from fabric.store.alias_moves import AliasMove
@@ -92,7 +92,8 @@ class RegisteredModels:
             BadInput: If the alias cannot be called so.
             Denied: If the caller may not move aliases of the project.
             NotFound: If there is no such version.
-            FabricError: If the registry does not take it, or does not answer; then nothing has moved.
+            FabricError: If the registry does not take it; then nothing has moved.
+            Unavailable: If it does not answer; then it may have moved, and what was recorded stays.
         """
         caller.require(Permission.ALIASES)
         caller.require_project(check_name(project, "project"))
@@ -105,6 +106,8 @@ class RegisteredModels:
             number = self._kept.add_alias_move(move)
             try:
                 self._registry.move_alias(project, model, alias, asked.version)
+            except Unavailable:
+                raise
             except FabricError:
                 self._kept.drop_alias_move(number)
                 raise

@@ -3,8 +3,11 @@
 Knows nothing of ciphers, or of where the secrets are.
 """
 
+import fcntl
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -91,17 +94,19 @@ def rekey(site: Site, state: Path, *, forget_old: bool) -> str:
         What was done, for people.
 
     Raises:
-        Conflict: If a secret cannot be read, or the records are of another schema.
+        Conflict: If a secret cannot be read, the records are of another schema, or somebody else does this just now.
+        BadConfig: If there is no key to seal with.
         FabricError: If something cannot be read or written.
     """
     keyring = keyring_of(site, state)
-    with closing_store(engine_of(state, site.store)) as engine:
+    with closing_store(engine_of(state, site.store)) as engine, _alone(state):
         present, ours = schema_of(engine)
         if present != ours:
             raise Conflict(f"the records have schema {present or 'none'}; start this fabric once, then make a new key")
         kept = SqlNamedSecrets(engine, keyring)
         if words := words_of(kept.lost()):
             raise Conflict(words)
+        keyring.require_key()
         if keyring.ours:
             keyring.add()
         number = kept.seal_again()
@@ -113,3 +118,21 @@ def rekey(site: Site, state: Path, *, forget_old: bool) -> str:
         return said
     needed = "older backups need them" if keyring.ours else "only older backups need them, take them out when none does"
     return f"{said} It holds older keys too ({', '.join(older)}): {needed}."
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Let nobody else make a new key meanwhile: who forgets the old ones would forget one that seals.
+
+    Raises:
+        Conflict: If somebody does.
+    """
+    held = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("somebody else makes a new key just now; wait until that is done") from None
+        yield
+    finally:
+        os.close(held)

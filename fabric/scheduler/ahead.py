@@ -184,7 +184,9 @@ class _Windows:
 
     @classmethod
     def of(cls, claims: Iterable[Claim], row: Mapping[str, int]) -> "_Windows":
-        whole = sorted((claim for claim in claims if claim.amount is None), key=lambda claim: (claim.start, claim.name))
+        # During one of a project its work is there: that is set aside, and not away.
+        nobodys = (claim for claim in claims if claim.amount is None and claim.project is None)
+        whole = sorted(nobodys, key=lambda claim: (claim.start, claim.name))
         spans = ((each.start, each.end, tuple(row[name] for name in each.nodes if name in row)) for each in whole)
         return cls(tuple(spans), tuple(each.start for each in whole))
 

@@ -62,10 +62,9 @@ class AsyncServing(AsyncWork):
             NotFound: If there is no such version.
         """
         path = await self._aliases(model, alias, project=project)
-        body = models.AliasRequest(version=version, reason=reason)
-        return await self._control.read(
-            models.AliasMoveView, "PUT", path, patience_s=self._patience_s, json=admin.as_json(body)
-        )  # fmt: skip
+        # As given: control says what is wrong with it.
+        body = {"version": version, "reason": reason}
+        return await self._control.read(models.AliasMoveView, "PUT", path, patience_s=self._patience_s, json=body)
 
     async def alias_moves(self, model: str, *, project: str | None = None) -> tuple[models.AliasMoveView, ...]:
         """Aliases of a model that people moved by hand, newest first, with who and why.

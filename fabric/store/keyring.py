@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fabric.core.errors import BadConfig, Unavailable
+from fabric.core.errors import BadConfig, NotFound, Unavailable
 from fabric.store.errors import file_errors
 from fabric.store.files import write_atomically
 
@@ -55,12 +55,10 @@ class Keyring:
             BadConfig: If the file holds no keys.
             Unavailable: If there is none, or it cannot be read.
         """
-        key = next(iter(self._keys().items()), None)
-        if key is None:
-            raise BadConfig(f"{self.file} holds no key; write one as base64 of 32 random bytes", path=str(self.file))
+        key_id, key = self._first()
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        hidden = AESGCM(key[1]).encrypt(nonce, value.encode(), place.encode())
-        return Sealed(key[0], base64.b64encode(nonce + hidden).decode())
+        hidden = AESGCM(key).encrypt(nonce, value.encode(), place.encode())
+        return Sealed(key_id, base64.b64encode(nonce + hidden).decode())
 
     def open(self, sealed: Sealed, place: str, what: str) -> str:
         """The value.
@@ -71,9 +69,13 @@ class Keyring:
             what: What it is, for people.
 
         Raises:
-            Unavailable: If its key is lost, or somebody changed it; with the remedy.
+            Unavailable: If its key is lost, the file of keys is wrong, or somebody changed it; with the remedy.
         """
-        key = self._keys().get(sealed.key)
+        try:
+            key = self._keys().get(sealed.key)
+        except (BadConfig, NotFound) as error:
+            # It is mended in the file: who needs the value waits for that, and does not fail for good.
+            raise Unavailable(error.message, path=str(self.file)) from None
         if key is None:
             raise Unavailable(
                 f"{what} is sealed with key {sealed.key}, which {self.file} does not hold. Put a line with that key "
@@ -93,6 +95,16 @@ class Keyring:
             BadConfig: If the file holds something else.
         """
         return tuple(self._keys()) if self.file is not None and self.file.exists() else ()
+
+    def require_key(self) -> None:
+        """See that there is a key to seal with, or that we may make one.
+
+        Raises:
+            BadConfig: If the file holds no keys.
+            Unavailable: If there is none, or it cannot be read.
+        """
+        if self.file is None or not self.ours:
+            self._first()
 
     def ensure(self) -> None:
         """Make the first key where the file is ours and not there; only this user can read it.
@@ -128,6 +140,17 @@ class Keyring:
         """
         self._require_ours()
         self._write([*self._keys().values()][:1])
+
+    def _first(self) -> tuple[str, bytes]:
+        """Id and key that seal.
+
+        Raises:
+            BadConfig: If the file holds no keys.
+        """
+        found = next(iter(self._keys().items()), None)
+        if found is None:
+            raise BadConfig(f"{self.file} holds no key; write one as base64 of 32 random bytes", path=str(self.file))
+        return found
 
     def _require_ours(self) -> None:
         """Refuse to write what the site writes.

@@ -18,6 +18,8 @@ from fabric.workloads.states import State
 
 KEPT = 20_000
 """Events that are kept; the oldest go."""
+LONGEST_REASON = 300
+"""Letters of a reason that are kept here; the history of the workload has all of it."""
 WARNING = "warning: "
 """How a line of a history begins that tells what is suspicious."""
 WARNED = "warning"
@@ -85,11 +87,17 @@ class SqlSiteEvents(SqlTables):
                 note(connection, found)
 
     def node_kinds(self) -> Mapping[str, str]:
-        """The kind of the newest event about each node; under an empty name, about several."""
+        """The kind of the newest event about each node since the last one about several."""
         table = SITE_EVENTS.c
         query = select(table.about, table.kind).where(table.kind.in_(sorted(OF_NODES))).order_by(table.id)
+        found: dict[str, str] = {}
         with reading(self._engine) as connection:
-            return {about: kind for about, kind in connection.execute(query)}
+            for about, kind in connection.execute(query):
+                if about:
+                    found[about] = kind
+                else:  # of which ones is not kept, so what was told of each before may be over
+                    found.clear()
+        return found
 
 
 def note(connection: Connection, events: Iterable[SiteEvent]) -> None:
@@ -125,7 +133,7 @@ def note_warning(connection: Connection, project: str, event: Event) -> None:
     """Append what a line says that is suspicious; nothing where it is another line."""
     if event.reason.startswith(WARNING):
         said = event.reason.removeprefix(WARNING)
-        note(connection, [SiteEvent(event.at, WARNED, event.workload, said, project)])
+        note(connection, [SiteEvent(event.at, WARNED, event.workload, _brief(said), project)])
 
 
 def note_deployed(connection: Connection, record: Record) -> None:
@@ -150,7 +158,11 @@ def _kind_of(row: RowMapping, event: Event) -> str | None:
 
 
 def _moved(row: RowMapping, event: Event, kind: str) -> SiteEvent:
-    return SiteEvent(event.at, kind, event.workload, event.reason, row["project"])
+    return SiteEvent(event.at, kind, event.workload, _brief(event.reason), row["project"])
+
+
+def _brief(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"
 
 
 def _serves(record: Record) -> str:

@@ -77,10 +77,11 @@ def test_a_burning_job_uses_what_it_got_and_a_sleeping_one_next_to_nothing(live:
 def test_pretend_accelerators_are_said_to_have_no_counter(live: Live, tmp_path: Path) -> None:
     group = {"name": "workers", "tier": "gpu", "count": 1, "cpus": 1.0, "gpus": 1.0, "memory": "1 GiB"}
     job = {"name": "holds", "kind": "job", "entrypoint": "sleep 800", "groups": [group], "walltime_s": 900}
+    job["runtime_env"] = {"working_dir": str(tmp_path)}
     live.fabric("submit", str(spec_file(tmp_path, **job)))
     live.wait("holds", "running")
-    # The head began before the worker that holds the accelerator, and may have been read alone.
-    until(lambda: (used(live, "holds") or {"of_gpus": 0.0})["of_gpus"] > 0, READINGS_S, lambda: live.explained("holds"))
+    # Its head is measured, and its worker's accelerator is not.
+    until(lambda: used(live, "holds") is not None, READINGS_S, lambda: live.explained("holds"))
     use = used(live, "holds")
     assert use is not None
     assert (use["gpus"], use["of_gpus"]) == (None, 1.0)

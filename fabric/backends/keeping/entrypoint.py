@@ -48,13 +48,3 @@ def packages_in(runtime_env: Any) -> list[str]:
     """URIs of uploaded packages that a runtime environment names."""
     named = [runtime_env.get("working_dir"), *(runtime_env.get("py_modules") or [])]
     return [uri for uri in named if isinstance(uri, str) and uri.startswith("gcs://")]
-
-
-def environments_of(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The runtime environments of a Serve configuration: of its applications, and of replicas that have their own."""
-    found = []
-    for application in config.get("applications", ()):
-        found.append(application.get("runtime_env") or {})
-        for deployment in application.get("deployments") or ():
-            found.append((deployment.get("ray_actor_options") or {}).get("runtime_env") or {})
-    return found

@@ -3,10 +3,11 @@
 Knows nothing of when: a keeper says so, once.
 """
 
-from fabric.backends.keeping.entrypoint import environments_of, job_request, packages_in
+from fabric.backends.keeping.entrypoint import job_request, packages_in
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.ports import Packages, RayNodes
 from fabric.scheduler.ports import WantedCluster
+from fabric.workloads.environments import environments_of
 
 
 def hand_over(wanted: WantedCluster, slices: RayNodes, head: RayHead, packages: Packages) -> None:
@@ -23,8 +24,8 @@ def hand_over(wanted: WantedCluster, slices: RayNodes, head: RayHead, packages: 
         ClusterLost: If the head does not answer.
         NotFound: If a package is gone.
     """
-    environments = [wanted.runtime_env] if wanted.serve is None else environments_of(wanted.serve)
-    for uri in {uri: None for environment in environments for uri in packages_in(environment)}:
+    given = environments_of(wanted.runtime_env, {}) if wanted.serve is None else environments_of({}, wanted.serve)
+    for uri in {uri: None for _, environment in given for uri in packages_in(environment)}:
         head.put_package(uri, packages.path(uri.rpartition("/")[2], wanted.project))
     if wanted.serve is not None:
         head.deploy(slices.listening(wanted.serve))

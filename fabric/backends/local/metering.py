@@ -91,7 +91,10 @@ class ProcessMeter:
     def _place(self, process: Process, environment: Mapping[bytes, bytes]) -> _Place | None:
         if environment.get(env.STATE.encode()) != self._state:
             return None
-        cluster, part = (environment.get(name.encode(), b"").decode() for name in (env.CLUSTER, env.SLICE))
+        # A process may have written anything there, and must not hide all others.
+        cluster, part = (
+            environment.get(name.encode(), b"").decode(errors="replace") for name in (env.CLUSTER, env.SLICE)
+        )
         return _Place(cluster, part, _is_rays(process)) if cluster and part else None
 
     def _placed(self, present: Mapping[Process, Sample]) -> dict[Process, _Place]:

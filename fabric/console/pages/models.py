@@ -34,6 +34,8 @@ Known = Mapping[str, ModelVersionView]
 
 COLUMNS = ("Version", "Aliases", "Served by", "Evaluation", "Made from", "Registered")
 """Of a model's table."""
+MOST_PICTURES = 20
+"""Models whose lineage is drawn; of the others it is in the table alone."""
 MOST_METRICS = 8
 """Numbers of a version that are shown at once; the others unfold."""
 
@@ -64,8 +66,13 @@ def models_of(found: tuple[ModelVersionView, ...]) -> Markup:
     several = len({version.project for version in found}) > 1
     return join(
         [
-            _model(f"{name} of {project}" if several else name, tuple(each), _within(project, found))
-            for (name, project), each in by_model
+            _model(
+                f"{name} of {project}" if several else name,
+                tuple(each),
+                _within(project, found),
+                is_drawn=number < MOST_PICTURES,
+            )
+            for number, ((name, project), each) in enumerate(by_model)
         ]
     )
 
@@ -75,15 +82,14 @@ def _within(project: str, found: Sequence[ModelVersionView]) -> Known:
     return known_by(version for version in found if version.project == project)
 
 
-def _model(name: str, versions: tuple[ModelVersionView, ...], known: Known) -> Markup:
-    drawn = drawn_of(versions)
+def _model(name: str, versions: tuple[ModelVersionView, ...], known: Known, *, is_drawn: bool) -> Markup:
+    drawn = drawn_of(versions) if is_drawn else []
     graph = graph_of(drawn, known)
     left = len(versions) - len(drawn)
-    more = f"{left:,} versions that no alias points to and nothing serves are in the table alone." if left else None
+    more = f"{left:,} {'more ' if drawn else ''}versions are in the table alone." if left else None
     return join(
         heading(name),
-        picture_of(graph, name),
-        words_of(graph),
+        (picture_of(graph, name), words_of(graph)) if drawn else None,
         tag("p", more, class_="quiet") if more else None,
         table(COLUMNS, [_row(version, known) for version in versions], "", f"Versions of {name}"),
     )
@@ -92,7 +98,7 @@ def _model(name: str, versions: tuple[ModelVersionView, ...], known: Known) -> M
 def _row(version: ModelVersionView, known: Known) -> tuple[Child, ...]:
     place = place_of(version)
     return (
-        tag("b", f"{version.version}", id=anchor_of(place), title=version.uri),
+        tag("b", f"{version.version}", id=anchor_of(version), title=version.uri),
         [join(tag("span", alias, class_="state good"), " ") for alias in version.aliases] or "–",
         [_served(by, place) for by in version.served_by] or "–",
         [_judged(version.evaluation), _metrics(version.metrics)],
@@ -136,7 +142,7 @@ def lineage_of(version: ModelVersionView, known: Known) -> Child:
 
 def _parent(text: str, known: Known) -> Markup:
     meant = version_meant(text, known)
-    return tag("a", text, href=f"#{anchor_of(place_of(meant))}") if meant else tag("span", text)
+    return tag("a", text, href=f"#{anchor_of(meant)}") if meant else tag("span", text)
 
 
 def _pretty(text: str) -> str:

@@ -50,7 +50,8 @@ def add(console: Console) -> None:
             with ui.row():
                 stop = _stop_button(visit, name)
                 look_inside = _dashboard_button(visit, name, request.url.hostname or "")
-            rest = part()
+            # Parts of their own, because readings of use come every few seconds and what is unfolded is not to close.
+            using, billed, rest = part(), part(), part()
             log = _Log(visit, name)
             curves, used, bills, uses = Curves(), _Used(visit, name), _Bills(visit, name), _Uses(visit, name)
             with suppress(FabricError):  # the page says itself what is wrong
@@ -64,15 +65,15 @@ def add(console: Console) -> None:
                 stop.set_visibility(found.workload.state not in FINAL)
                 look_inside.set_visibility(found.workload.cluster_ready_at is not None and stop.visible)
                 history = await uses.told(found.workload, now)
-                rest.show(
+                using.show(
                     join(
                         progress_of(found.workload.progress, curves),
                         uses_of(history),
                         placement_of(found.workload.slices, history.latest.slices if history.latest else ()),
-                        bills_of(await bills.told(found.workload)),
-                        history_of(found.events),
                     )
                 )
+                billed.show(bills_of(await bills.told(found.workload)))
+                rest.show(history_of(found.events))
 
             await console.keep(visit, refresh)
             log.follow()

@@ -47,6 +47,14 @@ def test_what_is_signed_otherwise_or_changed_is_not_believed(secret: str, change
         check_signature(secret, headers, body, SENT)
 
 
+def test_a_notice_that_was_cut_elsewhere_is_not_believed() -> None:
+    begins, _, rest = BODY.partition(b".")
+    signed = signed_headers(SECRET, BODY, SENT)
+    cut = signed | {"Fabric-Timestamp": f"{signed['Fabric-Timestamp']}.{begins.decode()}"}
+    with pytest.raises(Unauthenticated, match="not signed with the secret"):
+        check_signature(SECRET, cut, rest, SENT)
+
+
 def test_a_notice_without_a_signature_is_not_believed() -> None:
     with pytest.raises(Unauthenticated):
         check_signature(SECRET, {}, BODY, SENT)

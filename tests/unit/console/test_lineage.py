@@ -53,7 +53,7 @@ def test_of_many_versions_those_in_use_are_drawn_and_the_newest() -> None:
     many = [version(number, aliases=("champion",) if number == 1 else ()) for number in range(30, 0, -1)]
     assert [each.version for each in drawn_of(many)] == [*range(30, 30 - MOST_DRAWN + 1, -1), 1]
     shown = models_of(tuple(many))
-    assert "22 versions that no alias points to" in shown
+    assert "22 more versions are in the table alone" in shown
     assert shown.count("<tr>") == 31
 
 
@@ -80,7 +80,7 @@ def test_on_a_phone_everything_has_a_row_of_its_own() -> None:
 def test_things_are_links_by_keyboard_and_said_in_words() -> None:
     graph = graph_of((TALE,), known_by((TALE, BASE)))
     picture = picture_of(graph, "tale")
-    for link in ('href="#model-tale:2"', 'href="#model-base:1"', 'href="/workload/chat-a"'):
+    for link in ('href="#model-nlp/tale:2"', 'href="#model-nlp/base:1"', 'href="/workload/chat-a"'):
         assert picture.count(link) == 2
     ids = re.findall(r'id="([^"]*)"', picture)
     assert len(ids) == len(set(ids)) == 8
@@ -112,11 +112,11 @@ def test_a_model_says_where_it_comes_from_who_serves_it_and_leads_to_its_parent(
     tale = TALE.model_copy(update={"metrics": metrics, "lineage": {**TALE.lineage, "config": '{"steps": 3}'}})
     shown = models_of((tale, BASE))
     for words in (
-        "champion", "2 more", "<summary>settings</summary>", "corpus@d1", '<a href="#model-base:1">base@b1</a>',
+        "champion", "2 more", "<summary>settings</summary>", "corpus@d1", '<a href="#model-nlp/base:1">base@b1</a>',
         "<span>other@x</span>", "224 of 320 right", "by suite ssssssss", "chat: ", "running · ready",
     ):  # fmt: skip
         assert words in shown
-    assert 'id="model-base:1"' in shown
+    assert 'id="model-nlp/base:1"' in shown
     assert "No model is registered" in models_of(())
 
 

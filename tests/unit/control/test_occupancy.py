@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from fabric.api.occupancy import MOST_BOOKINGS, OCCUPANCY, OccupancyView
 from fabric.control import occupancy
 from fabric.control.draining import emptied
 from fabric.core.resources import Resources
+from fabric.scheduler.ahead import ahead
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.policy import Policy
@@ -76,6 +78,21 @@ def test_what_was_read_of_the_ledger_is_told_again_for_a_while(world: World) -> 
     assert seen(world).tiers == first.tiers
     world.clock.at += 60
     assert seen(world).tiers != first.tiers
+
+
+def test_what_is_ahead_is_worked_out_once_for_a_decision_however_it_is_put_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = decided(world, work("a", "gpu-0"))
+    counted = Mock(wraps=ahead)
+    monkeypatch.setattr(occupancy, "ahead", counted)
+    for _ in range(3):
+        world.decision = replace(made)
+        seen(world)
+    assert counted.call_count == 1
+    decided(world, work("a", "gpu-0"))
+    seen(world)
+    assert counted.call_count == 2
 
 
 def test_nothing_is_ahead_where_nothing_was_decided_or_nobody_looks_there(world: World) -> None:

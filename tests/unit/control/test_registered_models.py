@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fabric.api.admin import ModelVersionView
-from fabric.core.errors import Unavailable
+from fabric.core.errors import BadInput, Unavailable
 from tests.unit.control.world import START, World
 
 PATH = "/api/fabric/models/alpha/play/aliases"
@@ -97,10 +97,16 @@ def test_only_operators_and_administrators_of_the_project_may(world: World, role
     assert len(moves(world)) == int(may)
 
 
-def test_a_move_that_the_registry_does_not_make_is_not_recorded(world: World) -> None:
+def test_a_move_that_the_registry_refuses_is_not_recorded(world: World) -> None:
+    world.models.broken = BadInput("MLflow does not like it")
+    said = world.client().put(f"{PATH}/champion", json=ASKED)
+    assert (said.status_code, moves(world)) == (400, [])
+
+
+def test_a_move_of_which_the_registry_does_not_say_whether_it_was_made_stays_recorded(world: World) -> None:
     world.models.broken = Unavailable("MLflow does not answer")
     said = world.client().put(f"{PATH}/champion", json=ASKED)
-    assert (said.status_code, moves(world)) == (503, [])
+    assert (said.status_code, len(moves(world))) == (503, 1)
 
 
 def test_moves_of_other_projects_are_not_told(world: World) -> None:

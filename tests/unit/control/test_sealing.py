@@ -1,6 +1,8 @@
 """Which key seals the secrets of a site, what a start does about it, and a new key while everything goes on."""
 
+import fcntl
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from fabric.config import env
 from fabric.config.store import Store
 from fabric.control import backups
 from fabric.control.sealing import keyring_of, rekey, seal_plain, words_of
-from fabric.core.errors import Conflict
+from fabric.core.errors import Conflict, FabricError
 from fabric.store.backup import closing_store
 from fabric.store.database import engine_of, writing
 from fabric.store.keyring import KEY_FILE, Keyring
@@ -75,6 +77,26 @@ def test_a_new_key_seals_everything_and_the_older_one_stays_until_it_is_to_go(tm
     with pytest.raises(Conflict, match="cannot be read without key .* for alpha/hf"):
         rekey(site, tmp_path, forget_old=True)
     assert (tmp_path / KEY_FILE).read_text() == KEY
+    engine.dispose()
+
+
+def test_of_two_who_make_a_new_key_at_once_one_is_refused(tmp_path: Path) -> None:
+    engine, held = ready_store(tmp_path), os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(Conflict, match="somebody else makes a new key"):
+        rekey(tiny_site(), tmp_path, forget_old=False)
+    os.close(held)
+    rekey(tiny_site(), tmp_path, forget_old=False)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("content", [None, "# later\n"])
+def test_without_a_key_of_the_site_nothing_is_sealed_anew_and_it_is_said(tmp_path: Path, content: str | None) -> None:
+    engine, file = ready_store(tmp_path), tmp_path / "named"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(FabricError, match="is not there|holds no key"):
+        rekey(tiny_site(store=Store(secrets_key_file=str(file))), tmp_path, forget_old=False)
     engine.dispose()
 
 

@@ -228,3 +228,29 @@ def test_many_nodes_of_a_tier_are_one_event(site: Watching) -> None:
     site.nodes = []
     site.watch().look()
     assert len(site.said()) == 1
+
+
+def test_nodes_that_came_one_by_one_and_left_together_are_not_told_again(site: Watching) -> None:
+    watch = site.watch()
+    watch.look()
+    came = [Node(f"g{i:03d}", "gpu", NODES[0].capacity) for i in range(8)]
+    for node in came:
+        site.nodes = [*site.nodes, node]
+        watch.look()
+    site.nodes = [node for node in site.nodes if node not in came]
+    watch.look()
+    assert [kind for kind, _, _ in site.said()] == ["node_up"] * 8 + ["node_gone"]
+    site.watch().look()
+    assert len(site.said()) == 9
+
+
+def test_a_cordon_of_ours_that_is_lifted_a_moment_late_is_nobody_elses(site: Watching) -> None:
+    watch = site.watch()
+    site.drained.add("gpu-0")
+    site.become("gpu-0", NodeState.DRAINING)
+    watch.look()
+    site.drained.clear()
+    watch.look()
+    site.become("gpu-0", NodeState.READY)
+    watch.look()
+    assert site.said() == []

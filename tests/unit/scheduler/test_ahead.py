@@ -84,6 +84,14 @@ def test_a_window_takes_whole_nodes_and_a_claim_a_part_of_them(amount: Resources
     assert (booking.kind, booking.nodes, booking.end) == ("window" if whole else "claim", 1, NOW + 1.5 * HOUR)
 
 
+def test_in_a_window_of_a_project_its_work_is_there_and_the_rest_is_kept() -> None:
+    stays = running("stays", piece("g0", resources=DEVICE))
+    claim = Claim("week", NOW + 0.5 * HOUR, NOW + 1.5 * HOUR, ("g0",), project="physics")
+    found = coming(replace(world(stays), claims=(claim,)), Plan())
+    assert (gpus(found, "running"), gpus(found, "away")) == ([1, 1, 1, 1], [0, 0, 0, 0])
+    assert gpus(found, "kept") == [0, 1, 0, 0]
+
+
 def test_nodes_that_are_not_ready_are_away_but_for_what_is_on_them() -> None:
     nodes = (replace(gpu_node("g0"), state=NodeState.DRAINING), gpu_node("g1"))
     stays = running("stays", piece("g0", resources=DEVICE), ends=NOW + 1.5 * HOUR)

@@ -186,12 +186,19 @@ def test_pips_own_index_is_asked_where_uv_is_told_none(monkeypatch: pytest.Monke
     )
 
     def run(words: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        if "config" in words:
+            return subprocess.CompletedProcess(
+                words, 0 if words[-1] in configured else 1, configured.get(words[-1], "")
+            )
         return subprocess.CompletedProcess(words, 0, help_page, "")
 
+    configured: dict[str, str] = {}
     monkeypatch.setattr(subprocess, "run", run)
     assert lock_audit.configured_index() == "https://registry.example/simple"
     help_page = "no such option"
     assert lock_audit.configured_index() is None
+    configured["global.index-url"] = "https://me:secret@registry.example/simple\n"
+    assert lock_audit.configured_index() == "https://me:secret@registry.example/simple"
 
 
 @pytest.mark.parametrize(

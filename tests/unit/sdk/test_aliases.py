@@ -23,6 +23,8 @@ async def test_an_alias_is_moved_in_the_keys_own_project_and_its_moves_are_told(
         await ann.alias("play", "champion", 2, reason="x")
     with pytest.raises(BadInput):
         await ann.alias("..", "champion", 1, reason="x")
+    with pytest.raises(BadInput, match="reason"):
+        await ann.alias("play", "champion", 1, reason="")
     member = client(world, world.person("bob", "member", "alpha"))
     with pytest.raises(Denied):
         await member.alias("play", "champion", 1, reason="x")

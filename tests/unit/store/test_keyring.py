@@ -61,6 +61,16 @@ def test_a_lost_key_is_named_with_the_remedy(keyring: Keyring, tmp_path: Path) -
         keyring.open(sealed, PLACE, WHAT)
 
 
+def test_who_needs_a_value_waits_while_the_file_of_keys_is_wrong(keyring: Keyring, tmp_path: Path) -> None:
+    sealed, file = keyring.seal("v", PLACE), tmp_path / "secrets.key"
+    good = file.read_bytes()
+    file.write_bytes(good + b"half a li")
+    with pytest.raises(Unavailable, match="base64 of 32 random bytes"):
+        keyring.open(sealed, PLACE, WHAT)
+    file.write_bytes(good)
+    assert keyring.open(sealed, PLACE, WHAT) == "v"
+
+
 def test_a_new_key_seals_and_the_older_ones_open_until_they_are_forgotten(keyring: Keyring) -> None:
     before = keyring.seal("v", PLACE)
     new = keyring.add()

@@ -100,6 +100,13 @@ def test_a_project_is_told_its_own_and_the_sites_in_pages(records: SqlRecords) -
     assert told(records, without=("failed",)) == []
 
 
+def test_of_a_long_reason_the_beginning_is_told(records: SqlRecords) -> None:
+    records.submit(record(job("a")))
+    move(records, "a", State.FAILED, "x" * 4000)
+    (event,) = records.site_events()
+    assert event.said == "x" * (site_events.LONGEST_REASON - 1) + "…"
+
+
 def test_only_the_newest_are_kept_and_numbers_go_on(records: SqlRecords, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_events, "KEPT", 3)
     for i in range(6):

@@ -48,10 +48,10 @@ def test_what_was_read_last_is_told_for_the_workload_and_for_each_slice(records:
 
 def test_what_nothing_counts_is_no_number(records: SqlRecords) -> None:
     said = ("pretend",)
-    blind = Readings({"trainers-0": read(1000.0, 500, gpus=None)}, said)
+    blind = Readings({"head": read(1000.0, 100, gpus=()), "trainers-0": read(1000.0, 500, gpus=None)}, said)
     records.keep_uses([measured(1000.0, readings=blind)])
     use = records.uses(["a"])["a"]
-    assert (use.gpus, use.of_gpus, use.words(), use.unmeasured) == (None, 2.0, "0.5 of 4 CPUs, 0 of 2 GiB", said)
+    assert (use.gpus, use.of_gpus, use.unmeasured) == (None, 2.0, said), "the head has none, which says nothing of them"
     assert records.use_points("a")[0].gpus is None
     nothing = Readings(unmeasured=("no right",))
     records.keep_uses([measured(1020.0, readings=nothing)])
