@@ -100,7 +100,7 @@ async def _shell(to: Session, spec: dict[str, Any], attach: str | None) -> None:
     """Everything, from asking to the end of the shell or of the connection.
 
     Raises:
-        KeyboardInterrupt: If somebody pressed Ctrl-C while it waited; then nothing is left of it.
+        KeyboardInterrupt: If somebody pressed Ctrl-C while it waited; then nothing is left of what this began.
         CancelledError: The same.
     """
     async with to.async_client() as client:
@@ -110,7 +110,8 @@ async def _shell(to: Session, spec: dict[str, Any], attach: str | None) -> None:
             async with _opened(client, name) as socket:
                 why = await _type(socket)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            await stop_quietly(client, name)
+            if not attach:
+                await stop_quietly(client, name)
             raise
         show.note(why or f"the connection broke; `fabric shell --attach {name}` goes on, `fabric stop {name}` ends it")
 

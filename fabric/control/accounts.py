@@ -190,10 +190,17 @@ class Accounts:
 
         Raises:
             Conflict: If it was revoked.
-            Denied: If it is somebody else's.
+            Denied: If it is somebody else's, or may more or longer than the key that asks.
             NotFound: If there is none of that name.
         """
         key = self._reachable(name, caller)
+        wider = bool(caller.scopes) and not (key.scopes and caller.scopes.issuperset(key.scopes))
+        longer = caller.expires is not None and (key.expires is None or key.expires > caller.expires)
+        if wider or longer:
+            raise Denied(
+                f"key {name} may more, or longer, than key {caller.name}, which asks; use one that may as much",
+                key=name,
+            )
         theirs = key.user != caller.user if key.user else not caller.may(Permission.PEOPLE)
         if theirs or Role(key.role).rank > caller.role.rank:
             raise Denied(f"key {name} is not yours to rotate: who holds its text acts as its owner", key=name)

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,7 +30,7 @@ from fabric.control.admission import named_packages
 from fabric.control.adoption import Adoptions
 from fabric.control.blueprint import SiteBlueprint
 from fabric.control.budgets import Budgets
-from fabric.control.callers import Role
+from fabric.control.callers import LOCAL_ADMIN, Role
 from fabric.control.deployments import finish_replacements
 from fabric.control.drained_backend import DrainedBackend
 from fabric.control.draining import Drains, Emptying
@@ -58,6 +58,7 @@ from fabric.control.standby import Standby
 from fabric.control.steady_clock import CLOCK_FILE, SteadyClock
 from fabric.control.tunnels import sweep_sockets
 from fabric.control.warming import WarmClusters, Warmer
+from fabric.core.errors import Conflict
 from fabric.scheduler.loop import Loop, Settings
 from fabric.scheduler.metering import Meter
 from fabric.scheduler.policy import Policy
@@ -349,10 +350,23 @@ def kept_in(state: Path, engine: Engine, logs: Logs, packages: Shelves, *, lease
 
 
 def ensure_admin_key(records: SqlRecords, file: Path) -> None:
-    """Make the administrator's key at the first start; only this user can read the file."""
-    if not file.exists():
+    """Make the administrator's key where its file is not there; only this user can read the file.
+
+    Whoever has the folder is its administrator, so a file that is made anew opens. One that stayed while its key was
+    rotated opens nothing, and what was rotated away or revoked is not to open anything again.
+    """
+    made = not file.exists()
+    if made:
         write_atomically(file, f"fab-{secrets.token_urlsafe(32)}\n".encode())
     os.chmod(file, 0o600)
     digest = hashlib.sha256(file.read_text(encoding="utf-8").strip().encode()).hexdigest()
-    if records.find_key(digest) is None:
-        records.add_key(digest, Key("local administrator", "", Role.ADMIN))
+    if records.find_key(digest) is not None:
+        return
+    try:
+        records.add_key(digest, Key(LOCAL_ADMIN.name, "", Role.ADMIN))
+    except Conflict:
+        if made:
+            with suppress(Conflict):  # it was revoked
+                records.rotate(LOCAL_ADMIN.name, digest, 0.0)
+        else:
+            _log.warning("%s opens nothing: its key was rotated; write the new one there, or remove the file", file)

@@ -4,6 +4,7 @@ Knows nothing of HTTP, or of what a caller asks for.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 
 from fabric.api.people import PROJECT_HEADER
@@ -12,8 +13,10 @@ from fabric.control.callers import Caller, Role
 from fabric.control.oidc import OidcTokens
 from fabric.control.people_ports import KeyRecord, People
 from fabric.control.ports import Ports
-from fabric.core.errors import BadInput, Conflict, Denied, NotFound, Unauthenticated
+from fabric.core.errors import BadInput, Conflict, Denied, FabricError, NotFound, Unauthenticated
 from fabric.core.ids import check_name
+
+_log = logging.getLogger(__name__)
 
 TOKEN_OUTLIVES_S = 60.0
 """How long a workload's token is still taken after the workload's end, in seconds."""
@@ -106,7 +109,10 @@ class Logins:
             frozenset(found.scopes), found.expires,
         )  # fmt: skip
         if found.workload is None and (found.used is None or now - found.used >= USED_EVERY_S):
-            self._ports.keys.touch(found.name, now)
+            try:
+                self._ports.keys.touch(found.name, now)
+            except FabricError as error:  # whoever comes may be about to free the disk
+                _log.warning("when key %s was used is not noted: %s", found.name, error.message)
         return caller
 
     def _role_of(self, key: KeyRecord) -> Role:

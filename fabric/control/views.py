@@ -13,6 +13,7 @@ from fabric.api.nodes import DrainView
 from fabric.api.use import UseView
 from fabric.config.site import Site
 from fabric.control.discretion import Reads
+from fabric.control.spec_from_ray import WORKLOAD
 from fabric.core.numa import Note, Numa
 from fabric.core.resources import Resources
 from fabric.scheduler.snapshot import Node
@@ -44,6 +45,11 @@ def message_of(record: Record) -> str:
     elif record.waits_for:
         parts.append("its start cannot be foreseen yet")
     return "; ".join(parts)
+
+
+def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata without a whole spec, which may hold values of environment variables."""
+    return {key: _HIDDEN if key == WORKLOAD else value for key, value in metadata.items()}
 
 
 def clock_time(instant: float) -> str:
@@ -78,7 +84,8 @@ def workload_view(
         promised=record.promised and record.state is State.QUEUED, promised_start=record.promised_start,
         exit_code=record.exit_code,
         slices=tuple(slice_view(part) for part in record.grant.slices) if record.grant else (),
-        metadata=spec.metadata, progress=progress, endpoint=endpoint, use=None if use is None else use.brief(),
+        metadata=shown_metadata(spec.metadata), progress=progress, endpoint=endpoint,
+        use=None if use is None else use.brief(),
     )  # fmt: skip
 
 
@@ -200,7 +207,7 @@ def job_details(record: Record, secrets: bool, read: Reads = str) -> JobDetails:
         message=read(message_of(record)),
         start_time=_milliseconds(at.submitted if at.running is None else at.running),
         end_time=None if at.ended is None else _milliseconds(at.ended),
-        metadata=record.spec.metadata,
+        metadata=record.spec.metadata if secrets else shown_metadata(record.spec.metadata),
         runtime_env=runtime_env,
         driver_exit_code=record.exit_code,
     )

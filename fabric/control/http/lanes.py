@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fabric.api.admin import GATEWAY, HEALTH, WORKLOADS
 from fabric.api.arrays import ARRAYS
 from fabric.api.artifacts import ARTIFACTS
+from fabric.api.dashboard import DASHBOARD
 from fabric.api.jobs import JOBS, PACKAGES
 from fabric.api.notebook import NOTEBOOK
 from fabric.control.http.errors import answer_to
@@ -27,7 +28,7 @@ SUBMISSIONS, QUESTIONS, HELD = "submissions", "questions", "held"
 """New work; everything else that is answered soon; what is held back or flows as long as its reader likes."""
 
 _NEW = frozenset({("POST", WORKLOADS), ("POST", ARRAYS), ("POST", JOBS), ("POST", f"{JOBS}/")})
-_FLOWS = (f"{PREFIX}/", f"{PACKAGES}/", f"{ARTIFACTS}/", f"{NOTEBOOK}/", GATEWAY)
+_FLOWS = (f"{PREFIX}/", f"{PACKAGES}/", f"{ARTIFACTS}/", f"{NOTEBOOK}/", f"{DASHBOARD}/", GATEWAY)
 
 
 class TooBusy(Unavailable):

@@ -11,6 +11,7 @@ import pytest
 
 from fabric.api.terminal import REFUSED, Told
 from fabric.cli import shell
+from fabric.cli.session import Session
 from fabric.core.errors import Conflict, Unavailable
 from fabric.sdk import AsyncClient, terminals
 from tests.unit.cli.conftest import Run
@@ -127,3 +128,16 @@ def test_a_wrong_idle_time_is_refused(monkeypatch: pytest.MonkeyPatch, run: Run)
     monkeypatch.setattr(shell, "_here", lambda: True)
     said = run("shell", "--idle", "soon")
     assert (said.exit_code, said.stderr[:22]) == (2, "error: --idle: 'soon' ")
+
+
+async def test_who_stops_waiting_for_a_shell_that_was_there_before_does_not_end_it(
+    control: FakeControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leaves(client: AsyncClient, name: str) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(shell, "until_running", leaves)
+    to = Session(control.transport, patience_s=0.0)
+    with pytest.raises(asyncio.CancelledError):
+        await shell._shell(to, {}, "mine")
+    assert control.asked == []

@@ -1,15 +1,19 @@
 """How the parts of control are opened."""
 
+import hashlib
 import shutil
 import stat
+import time
 from pathlib import Path
+
+import pytest
 
 from fabric.backends.keeping.surroundings import Surroundings
 from fabric.config.projects import Project, Share
 from fabric.config.site import Site
 from fabric.config.store import Store
 from fabric.config.windows import Window
-from fabric.control.build import Outside, lease_of, loop_settings, running
+from fabric.control.build import Outside, ensure_admin_key, lease_of, loop_settings, running
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.ports import Door
 from fabric.store.database import DATABASE, engine_at, open_store
@@ -94,3 +98,29 @@ def test_the_loop_is_told_what_the_site_file_says() -> None:
     assert told.policy == Policy(protect="all")
     assert (told.windows, told.grace_s, told.overhead_s, told.half_life_s) == ((window,), 3.0, 7.0, 60.0)
     assert told.tree.projects == projects
+
+
+def opens(records: SqlRecords, text: str) -> bool:
+    key = records.find_key(hashlib.sha256(text.strip().encode()).hexdigest())
+    return key is not None and key.valid(time.time())
+
+
+def test_an_administrators_key_that_was_removed_is_made_anew_and_the_old_one_opens_nothing(tmp_path: Path) -> None:
+    records, file = SqlRecords(open_store(tmp_path)), tmp_path / "admin.key"
+    ensure_admin_key(records, file)
+    old = file.read_text()
+    file.unlink()
+    ensure_admin_key(records, file)
+    assert (opens(records, old), opens(records, file.read_text())) == (False, True)
+
+
+def test_a_file_whose_key_was_rotated_away_stops_no_start_and_opens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records, file = SqlRecords(open_store(tmp_path)), tmp_path / "admin.key"
+    ensure_admin_key(records, file)
+    for text in ("one", "two"):
+        records.rotate("local administrator", hashlib.sha256(text.encode()).hexdigest(), 0.0)
+    ensure_admin_key(records, file)
+    assert (opens(records, file.read_text()), opens(records, "two")) == (False, True)
+    assert "opens nothing: its key was rotated" in caplog.text

@@ -301,6 +301,16 @@ def test_the_values_of_secrets_are_hidden_from_viewers(world: World) -> None:
     assert "secret" in world.client().get("/api/jobs/mine").text
 
 
+def test_a_whole_spec_in_the_metadata_tells_viewers_no_values_either(world: World) -> None:
+    viewer = world.client(world.issue("looks", "viewer", "default"))
+    spec = {"fabric.workload": json.dumps({"env": {"TOKEN": "s3cret"}, "groups": [{"cpus": 1.0}]})}
+    submit(world, submission_id="mine", metadata=spec | {"owner": "me"})
+    for path in ("/api/jobs/mine", "/api/jobs/", "/api/fabric/workloads", "/api/fabric/workloads/mine"):
+        said = viewer.get(path)
+        assert (said.status_code, "s3cret" in said.text, '"owner":"me"' in said.text) == (200, False, True), path
+    assert "s3cret" in world.client().get("/api/jobs/mine").text
+
+
 def test_views_of_clusters_do_not_matter_to_jobs(world: World) -> None:
     world.views["mine-1"] = ClusterView("mine-1", Phase.READY)
     assert world.client().get("/api/jobs/").json() == []

@@ -103,6 +103,7 @@ def test_who_hangs_up_while_waiting_keeps_nobody_out(turn_came: bool) -> None:
         ("GET /api/jobs/a/logs", HELD),
         ("GET /api/gateway/snapshot", HELD),
         ("GET /mlflow/api", HELD),
+        ("GET /dashboard/a/index.html", HELD),
         ("PUT /api/packages/gcs/_ray_pkg_1.zip", HELD),
         ("GET /api/fabric/health", None),
         ("GET /metrics", None),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fabric.core.errors import StorageFull
 from fabric.workloads.spec import Group
 from tests.unit.control.world import START, World
 
@@ -103,6 +104,25 @@ def test_a_rotated_key_is_taken_in_both_forms_as_long_as_asked(world: World) -> 
     assert [world.client(text).get(ME).status_code for text in (old, new)] == [200, 200]
     world.clock.at = START + 60
     assert [world.client(text).get(ME).status_code for text in (old, new)] == [401, 200]
+
+
+def test_a_limited_or_short_key_rotates_none_that_is_wider_or_lives_longer_but_itself(world: World) -> None:
+    limits: tuple[dict[str, Any], ...] = ({"scopes": ["own", "look"]}, {"lives_s": 100})
+    for limit in limits:
+        name = next(iter(limit))
+        limited = make(world, "ann", name=name, **limit).json()["secret"]
+        refused = world.client(limited).post(f"{KEYS}/ann's/rotate", json={"overlap_s": 0})
+        assert (refused.status_code, "use one that may as much" in refused.json()["message"]) == (403, True)
+        assert world.client(limited).post(f"{KEYS}/{name}/rotate", json={}).status_code == 200
+    assert world.client("ann").get(ME).status_code == 200
+
+
+def test_where_nothing_can_be_written_people_still_get_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object, name: str, now: float) -> None:
+        raise StorageFull("no space left")
+
+    monkeypatch.setattr(type(world.records), "touch", full)
+    assert world.client("ann").get("/api/fabric/workloads").status_code == 200
 
 
 def test_a_machines_key_is_rotated_by_who_manages_it(world: World) -> None:
