@@ -140,7 +140,8 @@ def asked_all_the_time(live: Live) -> Iterator[list[str]]:
 
 def told(live: Live, name: str) -> str:
     """What `fabric explain` says, without what another run of the same says otherwise."""
-    lines = [line for line in live.explained(name).splitlines() if not line.startswith(("reports", "saved"))]
+    differs = ("reports", "saved", "uses ", "unmeasured ")
+    lines = [line for line in live.explained(name).splitlines() if not line.startswith(differs)]
     text = re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d", "TIME", "\n".join(lines))
     text = re.sub(r"\b(\d+[dhm])+(\d+[hms])?\b", "N", text)
     return re.sub(r"\b\d+(\.\d+)?( ?)(s|min|h|slot-seconds)\b", r"N\2\3", text)
