@@ -20,6 +20,7 @@ MEANING: Mapping[int, str] = {
     401: "There is no key where one is needed, or it opens nothing",
     403: "Whoever asks may not do this, or it is somebody else's",
     404: "There is none of that name",
+    408: "The body did not arrive in time",
     409: "It exists already, or its state forbids this",
     413: "The body is larger than the route takes",
     429: "Too many keys that open nothing came from there; `Retry-After` says when to try again",

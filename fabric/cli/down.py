@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fabric.cli import exits, show, sites
+from fabric.cli import exits, show, sites, startup
 from fabric.cli.local import LocalFabric
 from fabric.cli.processes import Running
 from fabric.cli.session import Session, session
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from fabric.sdk import Client
 
-AWAY_S = 10.0
-"""How long control may be gone, in seconds, before `fabric up` itself is asked to end."""
+ASKED_S = 10.0
+"""How long control is asked to let the work leave, in seconds, while it does not answer."""
+
+AWAY_S = startup.START_S
+"""How long it may be away then, in seconds, before `fabric up` itself is asked to end: as long as a start may take."""
 
 END_S = 60.0
 """Longest wait for `fabric up` to end once it was asked, in seconds."""
@@ -59,13 +62,12 @@ def down(
 
 
 def _drain(to: Session, folder: Path, address: str, *, kill: bool, running: Running) -> bool:
-    """Let the work end and wait for that; whether control does it."""
-    with Session(to.transport, patience_s=AWAY_S).own_client(folder, address) as client:
-        drains = _ask_to_end(client, kill=kill)
-    if drains:
-        with Session(to.transport, patience_s=0.0).own_client(folder, address) as client:
-            _wait_while_it_drains(client, running)
-    return drains
+    """Let the work end and wait for that; whether control has done it."""
+    with Session(to.transport, patience_s=ASKED_S).own_client(folder, address) as client:
+        if not _ask_to_end(client, kill=kill):
+            return False
+    with Session(to.transport, patience_s=0.0).own_client(folder, address) as client:
+        return _wait_while_it_drains(client, running, kill=kill)
 
 
 def _ask_to_end(client: Client, *, kill: bool) -> bool:
@@ -78,20 +80,26 @@ def _ask_to_end(client: Client, *, kill: bool) -> bool:
     return True
 
 
-def _wait_while_it_drains(client: Client, running: Running) -> None:
-    """Wait until `fabric up` has ended by itself, or control is gone and it has not noticed."""
-    said, last_seen = -1, time.monotonic()
+def _wait_while_it_drains(client: Client, running: Running, *, kill: bool) -> bool:
+    """Wait until `fabric up` has ended by itself, as it does once all work has left, or control stays away.
+
+    Returns:
+        Whether it has ended.
+    """
+    said, last_seen, away = -1, time.monotonic(), False
     while running.alive and time.monotonic() - last_seen < AWAY_S:
         try:
             active = client.health().active
+            if away:  # one that was started again meanwhile knows of no end
+                client.shutdown(kill=kill)
         except FabricError:
-            time.sleep(_LOOK_EVERY_S)
-            continue
-        last_seen = time.monotonic()
-        if active != said:
-            show.note(f"{active} workload{'' if active == 1 else 's'} left")
-        said = active
+            away = True
+        else:
+            if active != said:
+                show.note(f"{active} workload{'' if active == 1 else 's'} left")
+            said, last_seen, away = active, time.monotonic(), False
         time.sleep(_LOOK_EVERY_S)
+    return not running.alive
 
 
 def end(running: Running, longest_s: float = END_S) -> None:

@@ -61,9 +61,9 @@ def workloads_router(service: Service, guard: Guard, revisions: Revisions) -> AP
 
     @router.post("", response_model=WorkloadView, responses=fails(404, 409))
     def submit(
+        caller: Caller = change,
         asked: Sent[SubmitRequest] = takes(SubmitRequest),
         idempotency_key: str | None = Header(default=None, max_length=200),
-        caller: Caller = change,
     ) -> Response:
         return json_of(service.view(revisions.submit(asked.read().spec, caller, idempotency_key), caller))
 
@@ -117,7 +117,7 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
     change, tell = (guard.needs(p) for p in (Permission.CHANGE, Permission.REPORT))
 
     @router.post("/{name}/scale", response_model=WorkloadView, responses=fails(409))
-    def scale(name: str, asked: Sent[ScaleRequest] = takes(ScaleRequest), caller: Caller = change) -> Response:
+    def scale(name: str, caller: Caller = change, asked: Sent[ScaleRequest] = takes(ScaleRequest)) -> Response:
         return json_of(service.view(service.scale(name, asked.read().workers, caller), caller))
 
     @router.get("/{name}/size", response_model=SizeView)
@@ -127,9 +127,9 @@ def telling_router(service: Service, guard: Guard) -> APIRouter:
     @router.post("/{name}/report", status_code=204, responses=fails(409))
     def report(
         name: str,
+        caller: Caller = tell,
         told: Sent[Report] = takes(Report),
         attempt: int | None = Query(default=None, ge=1),
-        caller: Caller = tell,
     ) -> Response:
         service.reporting.report(name, told.read(), caller, attempt)
         return Response(status_code=204)
@@ -165,7 +165,7 @@ def site_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post(SHUTDOWN, status_code=202, response_model=Health)
     def shutdown(
-        asked: Sent[ShutdownRequest] = takes(ShutdownRequest, optional=True), caller: Caller = admin
+        caller: Caller = admin, asked: Sent[ShutdownRequest] = takes(ShutdownRequest, optional=True)
     ) -> Response:
         service.shutdown(asked.read().kill, caller)
         return json_of(service.health(), 202)

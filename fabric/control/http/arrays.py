@@ -21,9 +21,9 @@ def arrays_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post("", response_model=ArrayView, responses=fails(404, 409))
     def submit(
+        caller: Caller = change,
         asked: Sent[SubmitRequest] = takes(SubmitRequest),
         idempotency_key: str | None = Header(default=None, max_length=200),
-        caller: Caller = change,
     ) -> Response:
         return json_of(service.arrays.submit(asked.read().spec, caller, idempotency_key))
 

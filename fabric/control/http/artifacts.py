@@ -5,7 +5,6 @@ Knows nothing of where they are; the store looks at paths and sizes.
 
 from typing import Any
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
@@ -15,14 +14,12 @@ from fabric.api.artifacts import ARTIFACTS, LONGEST_LIST, VERSION, ArtifactList,
 from fabric.api.description import fails
 from fabric.control.artifacts import Opened
 from fabric.control.callers import Caller, Permission
-from fabric.control.http.arriving import announced_bytes, drain, pieces
+from fabric.control.http.arriving import Arriving, Places
 from fabric.control.http.auth import Guard
 from fabric.control.http.bodies import json_of
+from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
-from fabric.core.errors import BadInput, FabricError
-
-MOST_UPLOADS = 8
-"""Artifacts that are received at the same time; their threads are their own: slow senders hold up only each other."""
+from fabric.core.errors import BadInput
 
 MOST_DRAINED = 2**26
 """How much of a refused artifact is still read, in bytes, so that a sender of little more hears why."""
@@ -38,10 +35,10 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def artifacts_router(service: Service, guard: Guard) -> APIRouter:
+def artifacts_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes of artifacts."""
     router = APIRouter(prefix=ARTIFACTS, tags=["artifacts"])
-    uploads = CapacityLimiter(MOST_UPLOADS)
+    places = Places("artifacts", settings.most_uploads)
     read, change = guard.needs(Permission.ARTIFACTS), guard.needs(Permission.CHANGE)
 
     @router.get("/{project}", response_model=ArtifactList)
@@ -63,18 +60,14 @@ def artifacts_router(service: Service, guard: Guard) -> APIRouter:
     async def put(
         request: Request, project: str, path: str, replace: bool = False, caller: Caller = change
     ) -> Response:
-        body, expected = request.stream(), announced_bytes(request)
+        body = Arriving(request, lambda num_bytes: _cut_off(path, num_bytes))
 
         def receive() -> ArtifactView:
-            arriving = pieces(body, lambda num_bytes: _cut_off(path, num_bytes))
-            return service.artifacts.put(project, path, arriving, caller, replace=replace, expected_bytes=expected)
+            return service.artifacts.put(
+                project, path, body.pieces(), caller, replace=replace, expected_bytes=body.announced_bytes
+            )
 
-        try:
-            return json_of(await run_sync(receive, limiter=uploads))
-        except FabricError:
-            # Clients that are still sending would take an early answer for a broken connection.
-            await drain(body, MOST_DRAINED)
-            raise
+        return json_of(await places.receive(body, receive, most_drained=MOST_DRAINED))
 
     return router
 

@@ -1,4 +1,4 @@
-"""Bodies of requests: how large they may be, and how they are read.
+"""Bodies of requests: how large they may be, how long they may take to arrive, and how they are read.
 
 Knows nothing of what is in them.
 """
@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import anyio
 from fastapi import Depends, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fabric.config.load import decode
 from fabric.config.settings import Settings
-from fabric.control.http.errors import TooLarge
+from fabric.control.http.errors import TooLarge, TooSlow
 from fabric.core.errors import BadConfig, BadInput
 
 S = TypeVar("S", bound=Settings)
@@ -56,7 +57,11 @@ class Takes(Generic[S]):
 
 
 def takes(cls: type[Settings], *, optional: bool = False) -> Any:
-    """What a route says that takes a `cls`, as default of a parameter `Sent[cls]`."""
+    """What a route says that takes a `cls`, as default of a parameter `Sent[cls]`.
+
+    It stands behind the route's caller, as values are found in the order of parameters: so nobody without a key makes
+    control read a body.
+    """
     return Depends(Takes(cls, optional=optional))
 
 
@@ -94,18 +99,19 @@ def json_of(value: Settings, status: int = 200, headers: dict[str, str] | None =
 
 
 class BodyLimit:
-    """Stops reading bodies that are too large, whether or not they say their size."""
+    """Stops reading bodies that are too large, whether or not they say their size, or take too long to arrive."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, exempt: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, longest_s: float, exempt: tuple[str, ...]) -> None:
         """Wrap `app`.
 
         Args:
             app: What answers.
             max_bytes: Largest body.
+            longest_s: How long a body may take to arrive, in seconds.
             exempt: Beginnings of the paths that have limits of their own.
         """
         self._app = app
-        self._max_bytes = max_bytes
+        self._max_bytes, self._longest_s = max_bytes, longest_s
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,14 +119,47 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"].startswith(self._exempt):
             await self._app(scope, receive, send)
             return
-        read = 0
+        limited = _Limited(receive, send, self._max_bytes, self._longest_s)
+        await self._app(scope, limited.receive, limited.send)
 
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._max_bytes:
-                raise TooLarge(f"body: larger than {self._max_bytes} bytes, the most that this route takes")
-            return message
 
-        await self._app(scope, counted, send)
+class _Limited:
+    """One request whose body is counted and timed."""
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int, longest_s: float) -> None:
+        self._receive, self._send = receive, send
+        self._max_bytes, self._longest_s = max_bytes, longest_s
+        self._read, self._ends = 0, 0.0
+        self._whole = self._answered = False
+
+    async def receive(self) -> Message:
+        """What comes next.
+
+        Raises:
+            TooLarge: If that is more than the route takes.
+            TooSlow: If it does not come in time.
+        """
+        if self._whole:  # what follows only says that the client has left, whenever that is
+            return await self._receive()
+        try:
+            message = await self._in_time()
+        except TimeoutError:
+            if self._answered:  # who looks for the end of the connection finds it, and the answer is cut off
+                return {"type": "http.disconnect"}
+            raise TooSlow(f"body: has not arrived within {self._longest_s:g} s") from None
+        self._whole = not message.get("more_body", False)
+        self._read += len(message.get("body", b""))
+        if self._read > self._max_bytes:
+            raise TooLarge(f"body: larger than {self._max_bytes} bytes, the most that this route takes")
+        return message
+
+    async def _in_time(self) -> Message:
+        # From the first look on: in the time before, the key was looked at, for which the sender can do nothing.
+        self._ends = self._ends or anyio.current_time() + self._longest_s
+        with anyio.fail_after(max(0.0, self._ends - anyio.current_time())):
+            return await self._receive()
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer."""
+        self._answered = True
+        await self._send(message)

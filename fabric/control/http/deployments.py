@@ -32,9 +32,9 @@ def deployments_router(service: Service, guard: Guard, revisions: Revisions) -> 
     @router.post("/{deployment}/rollback", response_model=WorkloadView, responses=fails(409))
     def rollback(
         deployment: str,
+        caller: Caller = change,
         asked: Sent[RollbackRequest] = takes(RollbackRequest, optional=True),
         project: str | None = None,
-        caller: Caller = change,
     ) -> Response:
         made = revisions.rollback(caller, Target(deployment, project), asked.read().to)
         return json_of(service.view(made, caller))

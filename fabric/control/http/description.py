@@ -102,7 +102,7 @@ def _refusals(operation: dict[str, Any]) -> Iterator[int]:
     if "path" in places:
         yield 404
     if "requestBody" in operation:
-        yield 413
+        yield from (408, 413)
 
 
 def _error_content(path: str) -> dict[str, Any]:

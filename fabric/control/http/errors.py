@@ -52,10 +52,20 @@ class TooLarge(BadInput):
     """The body of a request is larger than its route takes."""
 
 
+class HangsUp(FabricError):
+    """An error after whose answer the connection is closed, as what is still being sent would be read for nothing."""
+
+
+class TooSlow(HangsUp, BadInput):
+    """The body of a request does not arrive in time."""
+
+
 def status_of(error: FabricError) -> int:
     """HTTP status of `error`."""
     if isinstance(error, TooLarge):
         return 413
+    if isinstance(error, TooSlow):
+        return 408
     if isinstance(error, TooOften):
         return 429
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
@@ -75,6 +85,8 @@ def answer_to(connection: HTTPConnection, error: FabricError) -> Response:
     """The answer that `error` becomes."""
     status = status_of(error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else {}
+    if isinstance(error, HangsUp):
+        headers["Connection"] = "close"
     if status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = "Bearer"
     if status == 500:  # noqa: PLR2004

@@ -40,12 +40,12 @@ def gateway_router(service: Service, guard: Guard, settings: HttpSettings) -> AP
         return json_of(newest)
 
     @router.post(JUDGE, response_model=Judged)
-    def judge(asked: Sent[Shown] = takes(Shown), caller: Caller = gateway) -> Response:
+    def judge(caller: Caller = gateway, asked: Sent[Shown] = takes(Shown)) -> Response:
         shown = asked.read()
         return json_of(service.at_gateway.judge(shown.token, shown.project))
 
     @router.post(USES, status_code=204)
-    def used(told: Sent[Uses] = takes(Uses), caller: Caller = gateway) -> Response:
+    def used(caller: Caller = gateway, told: Sent[Uses] = takes(Uses)) -> Response:
         service.at_gateway.used(told.read().at)
         return Response(status_code=204)
 

@@ -53,7 +53,7 @@ def jobs_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post(JOBS, include_in_schema=False)
     @router.post(f"{JOBS}/", response_model=JobSubmitted, responses=fails(404, 409))
-    def submit(asked: Sent[JobSubmission] = takes(JobSubmission), caller: Caller = change) -> Response:
+    def submit(caller: Caller = change, asked: Sent[JobSubmission] = takes(JobSubmission)) -> Response:
         name = _submitted(service, _submission(asked.raw), caller)
         return json_of(JobSubmitted(job_id=name, submission_id=name))
 

@@ -27,8 +27,8 @@ def models_router(service: Service, guard: Guard) -> APIRouter:
         project: str,
         model: str,
         alias: str,
-        asked: Sent[AliasRequest] = takes(AliasRequest),
         caller: Caller = move,
+        asked: Sent[AliasRequest] = takes(AliasRequest),
     ) -> Response:
         return json_of(service.models.move_alias(project, model, alias, asked=asked.read(), caller=caller))
 

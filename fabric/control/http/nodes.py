@@ -27,7 +27,7 @@ def nodes_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.post(DRAIN, response_model=DrainView)
     def drain(
-        node: str, asked: Sent[DrainRequest] = takes(DrainRequest, optional=True), caller: Caller = operate
+        node: str, caller: Caller = operate, asked: Sent[DrainRequest] = takes(DrainRequest, optional=True)
     ) -> Response:
         return json_of(service.drains.drain(node, asked.read(), caller))
 

@@ -3,23 +3,15 @@
 Knows nothing of what is inside a package, or how large it may be; the store checks that.
 """
 
-from collections.abc import Callable
-
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from fabric.api.jobs import PACKAGES
 from fabric.control.callers import Caller, Permission
-from fabric.control.http.arriving import announced_bytes, drain, pieces
+from fabric.control.http.arriving import Arriving, Places
 from fabric.control.http.auth import Guard
 from fabric.control.http.settings import HttpSettings
 from fabric.control.service import Service
-from fabric.core.errors import BadInput, BadPackage, FabricError, NotFound
-
-MOST_UPLOADS = 8
-"""Packages that are received at the same time; their threads are their own, so slow senders hold up only each other."""
-
+from fabric.core.errors import BadInput, BadPackage, NotFound
 
 _ZIP = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {}}}}}
 
@@ -27,7 +19,7 @@ _ZIP = {"requestBody": {"required": True, "content": {"application/octet-stream"
 def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> APIRouter:
     """Routes that ask for and upload packages."""
     router = APIRouter(tags=["ray jobs"])
-    uploads = CapacityLimiter(MOST_UPLOADS)
+    places = Places("packages", settings.most_uploads)
     change = guard.needs(Permission.CHANGE)
 
     @router.get(f"{PACKAGES}/{{protocol}}/{{name}}", response_class=Response)
@@ -40,14 +32,12 @@ def packages_router(service: Service, guard: Guard, settings: HttpSettings) -> A
     @router.put(f"{PACKAGES}/{{protocol}}/{{name}}", response_class=Response, openapi_extra=_ZIP)
     async def put(request: Request, protocol: str, name: str, caller: Caller = change) -> Response:
         _require_gcs(protocol)
-        body = request.stream()
-        try:
-            arriving, expected = pieces(body, _cut_off(name)), announced_bytes(request)
-            await run_sync(service.packages.put, name, arriving, caller, expected, limiter=uploads)
-        except FabricError:
-            # Clients that are still sending would take an early answer for a broken connection.
-            await drain(body, settings.max_package_bytes)
-            raise
+        body = Arriving(request, lambda num_bytes: _cut_off(name, num_bytes))
+
+        def receive() -> None:
+            service.packages.put(name, body.pieces(), caller, body.announced_bytes)
+
+        await places.receive(body, receive, most_drained=settings.max_package_bytes)
         return Response()
 
     return router
@@ -63,8 +53,8 @@ def _require_gcs(protocol: str) -> None:
         raise BadInput(f"packages are uploaded as gcs://NAME, not {protocol}://NAME", protocol=protocol)
 
 
-def _cut_off(package: str) -> Callable[[int], BadPackage]:
-    return lambda num_bytes: BadPackage(
+def _cut_off(package: str, num_bytes: int) -> BadPackage:
+    return BadPackage(
         f"package {package}: the sender broke off after {num_bytes} bytes; nothing of it was kept. Send it again.",
         package=package,
     )

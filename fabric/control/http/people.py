@@ -55,14 +55,14 @@ def people_router(service: Service, guard: Guard) -> APIRouter:
     @router.put(f"{PROJECTS}/{{project}}", response_model=ProjectView, responses=fails(409))
     def put_project(
         project: str,
-        asked: Sent[ProjectRequest] = takes(ProjectRequest, optional=True),
         caller: Caller = admin,
+        asked: Sent[ProjectRequest] = takes(ProjectRequest, optional=True),
     ) -> Response:
         return json_of(service.accounts.put_project(project, asked.read(), caller))
 
     @router.put(f"{PROJECTS}/{{project}}/members/{{user}}", response_model=MemberView)
     def set_member(
-        project: str, user: str, asked: Sent[MemberRequest] = takes(MemberRequest), caller: Caller = people
+        project: str, user: str, caller: Caller = people, asked: Sent[MemberRequest] = takes(MemberRequest)
     ) -> Response:
         return json_of(service.accounts.set_member(project, user, asked.read().role, caller))
 
@@ -77,7 +77,7 @@ def people_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.put(f"{USERS}/{{user}}", response_model=UserView, responses=fails(409))
     def put_user(
-        user: str, asked: Sent[UserRequest] = takes(UserRequest, optional=True), caller: Caller = admin
+        user: str, caller: Caller = admin, asked: Sent[UserRequest] = takes(UserRequest, optional=True)
     ) -> Response:
         return json_of(service.accounts.put_user(user, asked.read(), caller))
 
@@ -105,12 +105,12 @@ def keys_router(service: Service, guard: Guard) -> APIRouter:
         return json_of(KeyList(keys=service.accounts.keys(caller)))
 
     @router.post("", status_code=201, response_model=KeyMade, responses=fails(404, 409))
-    def make(asked: Sent[KeyRequest] = takes(KeyRequest), caller: Caller = own) -> Response:
+    def make(caller: Caller = own, asked: Sent[KeyRequest] = takes(KeyRequest)) -> Response:
         return json_of(service.accounts.make_key(asked.read(), caller), 201)
 
     @router.post("/{key}/rotate", response_model=KeyMade, responses=fails(409))
     def rotate(
-        key: str, asked: Sent[RotateRequest] = takes(RotateRequest, optional=True), caller: Caller = own
+        key: str, caller: Caller = own, asked: Sent[RotateRequest] = takes(RotateRequest, optional=True)
     ) -> Response:
         return json_of(service.accounts.rotate_key(key, asked.read(), caller))
 

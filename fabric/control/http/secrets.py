@@ -24,7 +24,7 @@ def secrets_router(service: Service, guard: Guard) -> APIRouter:
 
     @router.put("/{project}/{secret}", response_model=SecretView)
     def put(
-        project: str, secret: str, asked: Sent[SecretRequest] = takes(SecretRequest), caller: Caller = change
+        project: str, secret: str, caller: Caller = change, asked: Sent[SecretRequest] = takes(SecretRequest)
     ) -> Response:
         return json_of(service.accounts.secrets.put(project, secret, asked.read().value, caller))
 

@@ -62,7 +62,7 @@ def _add_routes(router: APIRouter, before: str, *, service: Service, deployments
     @router.put(before + APPLICATIONS, include_in_schema=False)
     @router.put(f"{before}{APPLICATIONS}/", response_class=Response, responses=fails(404, 409))
     def deploy(
-        asked: Sent[ServeConfig] = takes(ServeConfig), target: Target = meant, caller: Caller = change
+        caller: Caller = change, asked: Sent[ServeConfig] = takes(ServeConfig), target: Target = meant
     ) -> Response:
         # As it came: what we do not read goes on to Serve.
         deployments.deploy(document_of(asked.raw), caller, target)
@@ -78,9 +78,9 @@ def _add_routes(router: APIRouter, before: str, *, service: Service, deployments
     def scale(
         application: str,
         name: str,
+        caller: Caller = change,
         asked: Sent[ScaleReplicas] = takes(ScaleReplicas),
         target: Target = meant,
-        caller: Caller = change,
     ) -> Response:
         wanted = asked.read().target_num_replicas
         deployments.scale(application, name, wanted, caller=caller, target=target)

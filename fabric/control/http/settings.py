@@ -24,6 +24,12 @@ class HttpSettings(Settings):
     max_body_bytes: int = Field(default=2**20, ge=1024)
     """Largest body of any other request, in bytes."""
 
+    max_body_s: float = Field(default=30.0, gt=0)
+    """How long such a body may take to arrive, in seconds: whoever sends it has one of few places meanwhile."""
+
+    most_uploads: int = Field(default=8, ge=1)
+    """Artifacts that are received at the same time, and as many packages; further ones are answered 503 at once."""
+
     max_failed_logins: int = Field(default=20, ge=1)
     """Keys that open nothing which may come from one address within a minute."""
 

@@ -24,9 +24,9 @@ from fabric.core.errors import Conflict, Unavailable
 from fabric.sdk.target import target
 from tests.unit.cli.conftest import SITE, Run, interrupt, once_up
 from tests.unit.cli.test_processes import SLEEP
-from tests.unit.sdk.fakes import FakeControl, answer
+from tests.unit.sdk.fakes import FakeControl, Handler, answer
 
-HEALTH = "GET /api/fabric/health"
+HEALTH, SHUTDOWN = "GET /api/fabric/health", "POST /api/fabric/shutdown"
 
 
 def health(active: int) -> httpx.Response:
@@ -248,7 +248,7 @@ def test_down_without_up_says_that_nothing_is_running(run: Run, local: LocalFabr
 @pytest.fixture
 def upping(local: LocalFabric, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """A process that the state folder names as its `fabric up`."""
-    monkeypatch.setattr(down, "AWAY_S", 0.2)
+    monkeypatch.setattr(down, "ASKED_S", 0.05)
     monkeypatch.setattr(down, "_LOOK_EVERY_S", 0.01)
     process = subprocess.Popen([sys.executable, "-c", SLEEP])
     running = Running.now(process.pid)
@@ -260,15 +260,21 @@ def upping(local: LocalFabric, monkeypatch: pytest.MonkeyPatch) -> Iterator[subp
     process.wait()
 
 
-def test_down_waits_until_the_work_has_left_and_up_has_ended(
-    run: Run, control: FakeControl, upping: subprocess.Popen[bytes]
-) -> None:
+def ended(upping: subprocess.Popen[bytes]) -> Handler:
+    """The last answer of control about how it is: nothing is left, and `fabric up` ends by itself."""
+
     def ends(request: httpx.Request) -> httpx.Response:
         upping.terminate()
         return health(active=0)
 
-    control.on("POST /api/fabric/shutdown", httpx.Response(202))
-    control.on(HEALTH, health(active=2), health(active=2), health(active=1), ends)
+    return ends
+
+
+def test_down_waits_until_the_work_has_left_and_up_has_ended(
+    run: Run, control: FakeControl, upping: subprocess.Popen[bytes]
+) -> None:
+    control.on(SHUTDOWN, httpx.Response(202))
+    control.on(HEALTH, health(active=2), health(active=2), health(active=1), ended(upping))
     said = run("down")
     assert (said.exit_code, said.stdout) == (0, "the fabric has ended; its work has left\n")
     assert said.stderr.splitlines()[:2] == ["2 workloads left", "1 workload left"]
@@ -290,8 +296,8 @@ def test_down_speaks_to_its_own_fabric_whatever_the_environment_is_set_for(
     if not started:
         local.site_file.write_text(SITE)
         (local.folder / "address").unlink()
-    control.on("POST /api/fabric/shutdown", httpx.Response(202))
-    control.on(HEALTH, httpx.ConnectError("gone"))
+    control.on(SHUTDOWN, httpx.Response(202))
+    control.on(HEALTH, ended(upping))
     assert run("down", "--now").exit_code == 0
     assert {request.url.host for request in control.asked} == {"127.0.0.1"}
     assert {request.headers["Authorization"] for request in control.asked} == {"Bearer own"}
@@ -307,18 +313,49 @@ def test_down_asks_nobody_where_it_does_not_know_its_own_fabric(
 
 
 def test_down_now_kills(run: Run, control: FakeControl, upping: subprocess.Popen[bytes]) -> None:
-    control.on("POST /api/fabric/shutdown", httpx.Response(202))
-    control.on(HEALTH, httpx.ConnectError("gone"))
+    control.on(SHUTDOWN, httpx.Response(202))
+    control.on(HEALTH, ended(upping))
     said = run("down", "--now")
     assert (said.exit_code, said.stdout) == (0, "the fabric has ended; its work was killed\n")
     assert control.asked[0].content == b'{"kill":true}'
+
+
+@pytest.mark.parametrize(("flags", "kill"), [((), b'{"kill":false}'), (("--now",), b'{"kill":true}')])
+def test_a_control_that_is_started_again_while_it_drains_is_asked_again(
+    run: Run, control: FakeControl, upping: subprocess.Popen[bytes], flags: tuple[str, ...], kill: bytes
+) -> None:
+    gone = httpx.ConnectError("gone")
+    control.on(SHUTDOWN, httpx.Response(202), gone, httpx.Response(202))
+    control.on(
+        HEALTH, health(active=2), gone, gone, health(active=2), health(active=2), health(active=1), ended(upping)
+    )
+    said = run("down", *flags)
+    assert said.exit_code == 0
+    assert [asked.content for asked in control.asked if asked.method == "POST"] == [kill] * 3, "once it was not heard"
+    assert said.stderr.splitlines()[:2] == ["2 workloads left", "1 workload left"]
+
+
+@pytest.mark.parametrize("answers", [(health(active=2),), ()], ids=["while it drains", "before anything was seen"])
+def test_down_does_not_say_that_work_has_left_if_control_is_gone_for_good(
+    run: Run,
+    control: FakeControl,
+    upping: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: tuple[httpx.Response, ...],
+) -> None:
+    monkeypatch.setattr(down, "AWAY_S", 0.05)
+    control.on(SHUTDOWN, httpx.Response(202))
+    control.on(HEALTH, *answers, httpx.ConnectError("gone"))
+    said = run("down")
+    assert (said.exit_code, said.stdout) == (4, "")
+    assert "work that was running may go on" in said.stderr
     assert upping.wait() == -signal.SIGTERM
 
 
 def test_down_ends_an_up_whose_control_does_not_answer_and_says_that_work_may_go_on(
     run: Run, control: FakeControl, upping: subprocess.Popen[bytes]
 ) -> None:
-    control.on("POST /api/fabric/shutdown", httpx.ConnectError("refused"))
+    control.on(SHUTDOWN, httpx.ConnectError("refused"))
     said = run("down")
     assert said.exit_code == 4
     assert "work that was running may go on" in said.stderr

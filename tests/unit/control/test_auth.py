@@ -2,7 +2,7 @@
 
 import asyncio
 import atexit
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Any
 
@@ -275,6 +275,25 @@ def test_without_a_key_only_health_is_told_and_tickets_are_looked_at(guarded: Wo
 def test_a_wrong_key_is_refused_even_where_none_is_needed(world: World) -> None:
     answers = [(path, ask(world, method, path, body, key="nobody's")) for method, path, body, _ in PATHS]
     assert [answer for answer in answers if answer[1] != NOT_AUTHENTICATED] == []
+
+
+@pytest.mark.parametrize("key", [None, "nobody's"])
+def test_nobody_without_a_key_makes_control_read_a_body(guarded: World, key: str | None) -> None:
+    async def body(path: str) -> AsyncIterator[bytes]:
+        read.append(path)
+        yield b"{}"
+
+    async def asked() -> list[tuple[str, int]]:
+        async with guarded.asynchronous(key) as client:
+            return [
+                (path, (await client.request(method, path, content=body(path))).status_code)
+                for method, path, _, _ in PATHS
+                if method in {"POST", "PUT", "PATCH", "DELETE"}
+            ]
+
+    read: list[str] = []
+    answers = the_loop().run(asked())
+    assert ([answer for answer in answers if answer[1] != NOT_AUTHENTICATED], read) == ([], [])
 
 
 def test_rays_clients_are_told_in_text_and_ours_in_json(guarded: World) -> None:

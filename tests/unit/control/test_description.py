@@ -130,10 +130,10 @@ def test_every_operation_says_what_it_needs_and_what_it_may_refuse(world: World)
 @pytest.mark.parametrize(
     ("operation", "body", "answer", "refusals"),
     [
-        ("POST /api/fabric/workloads", "SubmitRequest", "WorkloadView", {"400", "404", "409", "413"}),
+        ("POST /api/fabric/workloads", "SubmitRequest", "WorkloadView", {"400", "404", "408", "409", "413"}),
         ("GET /api/fabric/workloads/{name}", None, "WorkloadView", {"400", "404"}),
         ("GET /api/fabric/nodes", None, "NodeList", set()),
-        ("POST /api/fabric/keys", "KeyRequest", "KeyMade", {"400", "404", "409", "413"}),
+        ("POST /api/fabric/keys", "KeyRequest", "KeyMade", {"400", "404", "408", "409", "413"}),
     ],
 )
 def test_bodies_and_answers_are_the_wire_types(

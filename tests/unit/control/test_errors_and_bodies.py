@@ -1,13 +1,17 @@
 """Errors as answers, and limits of bodies."""
 
+import asyncio
 import inspect
 import logging
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 from fabric.api.admin import ErrorBody
+from fabric.control.http.bodies import BodyLimit
 from fabric.control.http.errors import answer_to, status_of
 from fabric.core import errors
 from fabric.core.errors import ERRORS, FabricError
@@ -89,3 +93,59 @@ def test_a_body_that_is_too_large_is_refused(world: World, path: str) -> None:
 def test_a_body_that_is_no_json_object_is_refused(world: World, body: bytes) -> None:
     answer = world.client().post("/api/fabric/workloads", content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_input")
+
+
+@pytest.mark.parametrize("path", ["/api/fabric/workloads", "/api/fabric/workloads/x/scale", "/api/jobs/"])
+def test_a_body_that_does_not_arrive_is_given_up_and_the_next_request_is_let_in(
+    make_world: Callable[..., World], path: str
+) -> None:
+    async def breaks_off() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def asked() -> None:
+        async with make_world(at_work=1, most_waiting=0, max_body_s=0.01).asynchronous() as client:
+            late = await client.post(path, content=breaks_off())
+            assert (late.status_code, late.headers["connection"]) == (408, "close")
+            assert "has not arrived within 0.01 s" in late.text
+            assert (await client.post(path, content=b"no json")).status_code == 400
+
+    asyncio.run(asked())
+
+
+async def limited(app: Callable[[Scope, Receive, Send], Any], receive: Receive) -> list[Message]:
+    """What `app` answers to a request whose body may take no time."""
+    answer: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await BodyLimit(app, 1024, 0.001, ())({"type": "http", "path": "/"}, receive, send)
+    return answer
+
+
+def test_whoever_is_answered_already_is_taken_for_gone_if_its_body_does_not_arrive() -> None:
+    async def following(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send(await receive())
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    assert asyncio.run(limited(following, never))[1] == {"type": "http.disconnect"}
+
+
+def test_whoever_has_sent_all_may_wait_for_the_answer_as_long_as_it_takes() -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}]
+
+    async def working(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(2):
+            await send(await receive())
+
+    async def slower_each_time() -> Message:
+        await asyncio.sleep(0.0 if len(messages) == 2 else 0.01)
+        return messages.pop(0)
+
+    expected = list(messages)
+    assert asyncio.run(limited(working, slower_each_time)) == expected
