@@ -4,6 +4,7 @@ Knows nothing of how MLflow keeps them, but that each project has a workspace of
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,9 +12,9 @@ from urllib.parse import unquote, urlparse
 
 from fabric.api.admin import EvaluationView, ModelVersionView, ServedByView
 from fabric.control.mlflow_spaces import project_of, space_of
-from fabric.core.errors import NotFound
+from fabric.core.errors import NotFound, Unavailable
 from fabric.registry.evaluation import Evaluation
-from fabric.registry.reference import parse_reference
+from fabric.registry.reference import ModelReference, parse_reference
 from fabric.registry.versions import ModelVersion
 from fabric.store.mlflow_http import MlflowHttp
 from fabric.store.mlflow_registry import MlflowModels
@@ -21,6 +22,13 @@ from fabric.workloads.record import Record
 
 PIN = "model"
 """Kind of the value that says what a service is pinned to."""
+PEOPLE_WAIT_S = 20.0
+"""Longest wait for one answer of MLflow where people ask, in seconds: each of them holds one of few places meanwhile.
+The very first request also makes the tables, which took 7 s on two busy cores."""
+LOOP_WAITS_S = 3.0
+"""The same where a service is to begin: the scheduler's loop waits, and all work with it. A choice."""
+LEFT_ALONE_S = 15.0
+"""For how long MLflow is not asked for services any more once it has used up that patience, in seconds. A choice."""
 
 
 class Pins(Protocol):
@@ -38,10 +46,18 @@ class Pins(Protocol):
 class Models:
     """Implements the models port of the service and the versions port of the blueprint."""
 
-    def __init__(self, uri: str, pins: Pins) -> None:
-        self._uri, self._pins = uri, pins
-        self._site = MlflowHttp(uri)
-        self._registries: dict[str, MlflowModels] = {}
+    def __init__(self, uri: str, pins: Pins, clock: Callable[[], float] = time.monotonic) -> None:
+        """Ask nothing yet.
+
+        Args:
+            uri: Of MLflow's server.
+            pins: Where services' versions are remembered.
+            clock: Seconds that never go back.
+        """
+        self._uri, self._pins, self._clock = uri, pins, clock
+        self._site = MlflowHttp(uri, timeout_s=PEOPLE_WAIT_S)
+        self._registries: dict[tuple[str, float], MlflowModels] = {}
+        self._silent_until, self._said = float("-inf"), ""
 
     def models(self, project: str | None = None) -> Sequence[ModelVersionView]:
         """Every registered version of a project, or of all of them, by name, newest first.
@@ -74,16 +90,18 @@ class Models:
         except NotFound:  # it is made when somebody of the project first asks MLflow for something
             return []
 
-    def _registry(self, space: str) -> MlflowModels:
+    def _registry(self, space: str, timeout_s: float = PEOPLE_WAIT_S) -> MlflowModels:
         # Made only where there is none: each has connections of its own.
-        if space not in self._registries:
-            self._registries[space] = MlflowModels(MlflowHttp(self._uri, space=space))
-        return self._registries[space]
+        if (space, timeout_s) not in self._registries:
+            self._registries[space, timeout_s] = MlflowModels(MlflowHttp(self._uri, space=space, timeout_s=timeout_s))
+        return self._registries[space, timeout_s]
 
     def folder(self, workload: str, reference: str, project: str) -> Path:
         """Where the files are of the version that the reference meant when this workload first asked.
 
         An alias that moves later does not change what a running service serves, nor what it serves after a restart.
+        The scheduler's loop waits for this, so MLflow must answer soon; where it hangs, all services together cost the
+        loop `LOOP_WAITS_S` in every `LEFT_ALONE_S`.
 
         Raises:
             NotFound: If there is no such model, alias or version, or its files are gone.
@@ -91,7 +109,7 @@ class Models:
         """
 
         def resolve() -> str:
-            found = self._registry(space_of(project)).resolve(parse_reference(reference))
+            found = self._soon(space_of(project), parse_reference(reference))
             return json.dumps({"model": f"{found.name}:{found.version}", "uri": found.uri})
 
         pin = json.loads(self._pins.secret(workload, PIN, resolve))
@@ -99,6 +117,24 @@ class Models:
         if not folder.is_dir():
             raise NotFound(f"the files of {pin['model']} are gone from {folder}. Register the model again.")
         return folder
+
+    def _soon(self, space: str, reference: ModelReference) -> ModelVersion:
+        """The version that is meant now.
+
+        Raises:
+            NotFound: If there is none.
+            Unavailable: If MLflow does not answer soon, or did not lately; the same is said while it is left alone.
+        """
+        began = self._clock()
+        if began < self._silent_until:
+            raise Unavailable(self._said)
+        try:
+            return self._registry(space, LOOP_WAITS_S).resolve(reference)
+        except Unavailable as error:
+            # One that refuses at once, as while it starts, costs nothing and may be asked again soon.
+            if (now := self._clock()) - began >= LOOP_WAITS_S / 2:
+                self._silent_until, self._said = now + LEFT_ALONE_S, error.message
+            raise
 
 
 def _view(version: ModelVersion, project: str) -> ModelVersionView:

@@ -250,7 +250,10 @@ class Ledger(Protocol):
     def spells(
         self, since: float, until: float, project: str | None = None, *, workload: str | None = None
     ) -> Iterable[Spell]:
-        """What was held between two instants in seconds since the epoch, cut off there; of one or of all."""
+        """What was held between two instants in seconds since the epoch, cut off there; of one or of all.
+
+        One after another, what began last first; it is read to its end at once.
+        """
         ...
 
     def gpu_seconds(self, since: Mapping[str, float], now: float) -> Mapping[str, float]:

@@ -1,23 +1,36 @@
 """The ledger of use: a row where a slice is granted, another where it is given back, and none is ever changed.
 
 Knows nothing of prices or budgets. Rows are written in the transaction that records the grant they are about, so a kill
-at any instant leaves both or neither, and what was held is the integral of what was granted.
+at any instant leaves both or neither, and what was held is the integral of what was granted. It grows for ever, so it
+is read backwards from what is held now: only the rows of the time asked for, and of what came after it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, insert, select
 
 from fabric.store.database import SqlTables, reading, writing
 from fabric.store.rows import grant_of, record_of, storable
 from fabric.store.schema import LEDGER, WORKLOADS
 from fabric.workloads.record import Record, Slice
-from fabric.workloads.states import FINAL, State
+from fabric.workloads.states import State
 
 GRANTED, GIVEN_BACK = 1, -1
 
+HELD_NOW = and_(
+    WORKLOADS.c.state.in_([state.value for state in State if state.holds_grant]), WORKLOADS.c.grant.is_not(None)
+)
+"""That a workload holds something, as the records say; the ledger says the same, as both are written together."""
+
+RECONCILED_S = 62 * 86400.0
+"""How far back a start looks at what work that does not live any more was granted, in seconds: twice the longest time
+that budgets and occupancy are reckoned back over."""
+
+_AT_ONCE = 500
+"""Rows that are in memory at the same time."""
+_LIVE = select(WORKLOADS.c.name).where(WORKLOADS.c.state.in_([state.value for state in State if not state.final]))
 _WHAT = (
     LEDGER.c.workload, LEDGER.c.submitted, LEDGER.c.attempt, LEDGER.c.project, LEDGER.c.user, LEDGER.c.model,
     LEDGER.c.slice, LEDGER.c.node, LEDGER.c.tier, LEDGER.c.milli_cpus, LEDGER.c.milli_gpus, LEDGER.c.memory_bytes,
@@ -107,7 +120,11 @@ class SqlLedger(SqlTables):
     def spells(
         self, since: float, until: float, project: str | None = None, *, workload: str | None = None
     ) -> Iterator[Spell]:
-        """What was held between two instants, cut off there; of one project or workload where one is given.
+        """What was held between two instants, cut off there; what began last comes first.
+
+        The rows between them are read one after another, and those after `until` are added up by the database, so what
+        is in memory at the same time is what was held at the same time. Read it to its end soon: the database keeps
+        its view of everything open until then.
 
         Args:
             since: Seconds since the epoch, like `until`.
@@ -116,44 +133,49 @@ class SqlLedger(SqlTables):
             workload: Only of this name; others may have had it before.
         """
         inside = select(LEDGER.c.at, LEDGER.c.sign, *_WHAT).where(LEDGER.c.at >= since, LEDGER.c.at < until)
+        # By instants, as the indices are; they never go back from one row to the next.
+        backwards = _of(inside, project, workload).order_by(LEDGER.c.at.desc(), LEDGER.c.id.desc())
         with reading(self._engine) as connection:
-            began = {each: since for each in _open(connection, before=since, project=project, workload=workload)}
-            rows = connection.execute(_of(inside.order_by(LEDGER.c.id), project, workload)).all()
-        for at, sign, *about in rows:
-            holding = Holding(*about)
-            if sign == GRANTED:
-                began[holding] = at
-            elif holding in began:
-                yield Spell(holding, began.pop(holding), at)
-        yield from (Spell(holding, at, until) for holding, at in began.items())
+            ended = dict.fromkeys(_held(connection, until, project, workload), until)
+            for at, sign, *about in connection.execute(backwards.execution_options(yield_per=_AT_ONCE)):
+                holding = Holding(*about)
+                if sign == GIVEN_BACK:
+                    ended[holding] = at
+                elif holding in ended:
+                    yield Spell(holding, at, ended.pop(holding))
+        yield from (Spell(holding, since, at) for holding, at in ended.items())
 
     def gpu_seconds(self, since: Mapping[str, float], now: float) -> Mapping[str, float]:
         """What each project has held of accelerators, in accelerator seconds.
+
+        As if what is held now had been held all the time, less what was granted later and more what was given back.
 
         Args:
             since: From when it counts, by project; seconds since the epoch.
             now: Up to when.
         """
-        held = {}
+        used = {}
         with reading(self._engine) as connection:
+            held = _milli_gpus_held_now(connection, since)
             for project, start in since.items():
-                counted_s = now - case((LEDGER.c.at > start, LEDGER.c.at), else_=start)
-                total = func.sum(LEDGER.c.sign * LEDGER.c.milli_gpus * counted_s)
-                mine = select(total).where(LEDGER.c.project == project, LEDGER.c.at < now, LEDGER.c.milli_gpus > 0)
-                held[project] = max(0.0, (connection.execute(mine).scalar() or 0.0) / 1000)
-        return held
+                late_s = case((LEDGER.c.at > now, now), else_=LEDGER.c.at) - start
+                changed = func.sum(LEDGER.c.sign * LEDGER.c.milli_gpus * late_s)
+                mine = select(changed).where(LEDGER.c.project == project, LEDGER.c.at >= start, LEDGER.c.milli_gpus > 0)
+                total = held.get(project, 0) * (now - start) - (connection.execute(mine).scalar() or 0.0)
+                used[project] = max(0.0, total / 1000)
+        return used
 
     def reconcile(self) -> tuple[Correction, ...]:
         """Bring the ledger to what the records say is held now, by further rows; what was missing or too much.
 
         There is something only after an upgrade from a version that kept no ledger, or if somebody wrote into the
-        database by hand.
+        database by hand. It looks at all that was written about work that lives, and at what was granted to anybody in
+        the last `RECONCILED_S`: what was granted earlier, and ended by hand, is charged to nobody.
         """
         with writing(self._engine) as connection:
-            live = select(WORKLOADS).where(WORKLOADS.c.state.not_in([state.value for state in FINAL]))
-            records = map(record_of, connection.execute(live).mappings())
-            held = {each for record in records for each in holdings(record)}
-            known = set(_open(connection))
+            held = set(_held_now(connection))
+            lately = LEDGER.c.at >= self._now() - RECONCILED_S
+            known = {*_open(connection, LEDGER.c.workload.in_(_LIVE)), *_open(connection, lately)}
             found = [Correction(each, GIVEN_BACK) for each in sorted(known - held, key=_order)]
             found += [Correction(each, GRANTED) for each in sorted(held - known, key=_order)]
             _write(connection, [(each.sign, each.holding) for each in found], self._now())
@@ -182,14 +204,37 @@ def _write(connection: Connection, rows: Iterable[tuple[int, Holding]], now: flo
         connection.execute(insert(LEDGER), [{"at": at, **line} for line in lines])
 
 
-def _open(
-    connection: Connection, before: float | None = None, project: str | None = None, workload: str | None = None
-) -> Iterator[Holding]:
-    """What the ledger says is held, now or before an instant."""
-    query = select(*_WHAT).group_by(*_WHAT).having(func.sum(LEDGER.c.sign) > 0)
-    if before is not None:
-        query = query.where(LEDGER.c.at < before)
-    return (Holding(*row) for row in connection.execute(_of(query, project, workload)).all())
+def _open(connection: Connection, rows: ColumnElement[bool]) -> Iterator[Holding]:
+    """What some rows say was granted and not given back."""
+    query: Select[Any] = select(*_WHAT).where(rows).group_by(*_WHAT).having(func.sum(LEDGER.c.sign) > 0)
+    return (Holding(*row) for row in connection.execute(query))
+
+
+def _held(connection: Connection, at: float, project: str | None, workload: str | None) -> set[Holding]:
+    """What was held at an instant: what is held now, less what was granted since and more what was given back."""
+    held = set(_held_now(connection, project, workload))
+    change = func.sum(LEDGER.c.sign)
+    since = select(change, *_WHAT).where(LEDGER.c.at >= at).group_by(*_WHAT).having(change != 0)
+    for sign, *about in connection.execute(_of(since, project, workload)):
+        (held.discard if sign > 0 else held.add)(Holding(*about))
+    return held
+
+
+def _held_now(connection: Connection, project: str | None = None, workload: str | None = None) -> Iterator[Holding]:
+    """What the records say is held."""
+    query = select(WORKLOADS).where(HELD_NOW)
+    query = query if project is None else query.where(WORKLOADS.c.project == project)
+    query = query if workload is None else query.where(WORKLOADS.c.name == workload)
+    return (each for row in connection.execute(query).mappings() for each in holdings(record_of(row)))
+
+
+def _milli_gpus_held_now(connection: Connection, projects: Iterable[str]) -> Mapping[str, int]:
+    """Thousandths of accelerators that the records say are held, by project."""
+    query = select(WORKLOADS.c.project, WORKLOADS.c.grant).where(HELD_NOW, WORKLOADS.c.project.in_(list(projects)))
+    found: dict[str, int] = {}
+    for project, grant in connection.execute(query):
+        found[project] = found.get(project, 0) + sum(part.resources.gpus.count for part in grant_of(grant).slices)
+    return found
 
 
 def _of(query: Select[Any], project: str | None, workload: str | None) -> Select[Any]:

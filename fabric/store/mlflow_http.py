@@ -45,7 +45,13 @@ class MlflowHttp:
     """MLflow behind `uri`; safe to use from any thread."""
 
     def __init__(
-        self, uri: str, token: str | None = None, now: Callable[[], float] = time.time, *, space: str | None = None
+        self,
+        uri: str,
+        token: str | None = None,
+        now: Callable[[], float] = time.time,
+        *,
+        space: str | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Ask nothing yet.
 
@@ -54,12 +60,13 @@ class MlflowHttp:
             token: Bearer token, where somebody stands before it.
             now: Seconds since the epoch.
             space: Name of the workspace that is meant, where nobody before the server says so.
+            timeout_s: Longest wait for one answer, in seconds.
         """
         self._place = uri.rstrip("/")
         self._now = now
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"X-MLFLOW-WORKSPACE": space} if space else {}
-        timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S)
+        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         self._http = httpx.Client(
             base_url=f"{self._place}/api/2.0/mlflow/", headers=headers, timeout=timeout,
             verify=trust(self._place, env.get(env.CA)),

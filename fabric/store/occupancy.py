@@ -12,12 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Float, Integer, case, cast, fu
 
 from fabric.core.resources import Resources
 from fabric.store.database import SqlTables, is_postgres, reading
+from fabric.store.ledger import HELD_NOW
 from fabric.store.rows import grant_of
 from fabric.store.schema import LEDGER, WORKLOADS
-from fabric.workloads.states import State
 
 _AMOUNTS = (LEDGER.c.milli_cpus, LEDGER.c.milli_gpus, LEDGER.c.memory_bytes)
-_HOLDS = [state.value for state in State if state.holds_grant]
 
 Mean = tuple[float, float, float]
 """Thousandths of CPUs and of accelerators, bytes."""
@@ -90,8 +89,8 @@ def _changes(
 
 
 def _held_now(connection: Connection) -> Mapping[str, Resources]:
-    """What the records say is held, by tier; the ledger says the same, as both are written together."""
-    held = select(WORKLOADS.c.grant).where(WORKLOADS.c.state.in_(_HOLDS), WORKLOADS.c.grant.is_not(None))
+    """What the records say is held, by tier."""
+    held = select(WORKLOADS.c.grant).where(HELD_NOW)
     found: dict[str, Resources] = {}
     for grant in connection.execute(held).scalars():
         for part in grant_of(grant).slices:

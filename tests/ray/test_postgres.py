@@ -33,9 +33,10 @@ ON_SQLITE_ONLY = {
     "test_what_was_remembered_is_there_for_another_control",
     "test_the_ledger_is_the_integral_of_the_grants_over_kills_and_restarts",
     "test_a_ledger_is_read_where_nothing_was_written",
+    "test_a_long_time_is_read_row_after_row",
     "test_a_record_survives_closing_and_opening_the_store",
 }
-"""Tests that open a file of SQLite by themselves."""
+"""Tests that open a file of SQLite by themselves, or count what SQLite does."""
 
 for _module in (test_history, test_keys, test_ledger, test_records, test_rows):
     globals().update({

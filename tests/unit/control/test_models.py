@@ -1,7 +1,8 @@
 """Models by project: each sees and serves its own."""
 
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from fabric.api.admin import EvaluationView, ModelVersionView
 from fabric.control import models as under_test
 from fabric.control.mlflow_spaces import SITES, project_in, project_of, space_of
-from fabric.control.models import Models
-from fabric.core.errors import NotFound
+from fabric.control.models import LEFT_ALONE_S, LOOP_WAITS_S, Models
+from fabric.core.errors import NotFound, Unavailable
 from fabric.registry.evaluation import Evaluation
 from fabric.registry.versions import Candidate, Lineage
 from fabric.store.mlflow_registry import MlflowModels, Row, Run
@@ -29,7 +30,7 @@ class FakeMlflow:
     spaces_made: Mapping[str, str] = {}
     kept: dict[str, list[Row]] = {}
 
-    def __init__(self, uri: str, *, space: str = SITES) -> None:
+    def __init__(self, uri: str, *, space: str = SITES, timeout_s: float = 0.0) -> None:
         self._space = space
 
     def spaces(self) -> Mapping[str, str]:
@@ -111,11 +112,75 @@ def test_a_service_serves_the_model_of_its_own_project_and_no_others(models: Mod
 def test_connections_to_a_workspace_are_made_once(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     models.models()
 
-    def another(uri: str, *, space: str = SITES) -> FakeMlflow:
+    def another(uri: str, *, space: str = SITES, timeout_s: float = 0.0) -> FakeMlflow:
         raise AssertionError(f"a second one to {space}")
 
     monkeypatch.setattr(under_test, "MlflowHttp", another)
     assert named(models.models("alpha")) == [("alpha", "chat")]
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+class Watch:
+    """A clock of which the test says how late it is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_mlflow_that_hangs_costs_all_services_together_one_short_wait(
+    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "LOOP_WAITS_S", 0.02)
+    models = Models(f"http://127.0.0.1:{silent.getsockname()[1]}", FakePins())
+    said = set()
+    for number in range(5):
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            models.folder(f"chat-{number}", "chat@champion", "alpha")
+        said.add(caught.value.message)
+    assert len(said) == 1, "a message that changes would be written into the records each time"
+    silent.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        silent.accept()
+
+
+def test_mlflow_that_hung_is_asked_again_after_a_while(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch()
+    models = Models("http://mlflow", FakePins(), watch)
+
+    def hangs(self: FakeMlflow, name: str | None) -> Mapping[str, Mapping[str, int]]:
+        watch.now += LOOP_WAITS_S
+        raise Unavailable("it does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeMlflow, "aliases", hangs)
+        with pytest.raises(Unavailable):
+            models.folder("a", "chat@champion", "alpha")
+    watch.now += LEFT_ALONE_S - 0.1
+    with pytest.raises(Unavailable, match="it does not answer"):
+        models.folder("a", "chat@champion", "alpha")
+    watch.now += 0.1
+    assert models.folder("a", "chat@champion", "alpha").name == "chat"
+
+
+def test_mlflow_that_refuses_at_once_is_asked_again_at_once(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(self: FakeMlflow, name: str | None) -> Mapping[str, Mapping[str, int]]:
+        raise Unavailable("it still starts")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeMlflow, "aliases", refuses)
+        with pytest.raises(Unavailable):
+            models.folder("a", "chat@champion", "alpha")
+    assert models.folder("a", "chat@champion", "alpha").name == "chat"
 
 
 def test_people_are_told_of_models_of_their_project_and_deploy_no_other(world: World) -> None:
