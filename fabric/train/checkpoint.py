@@ -86,10 +86,12 @@ class Checkpoints:
         """Find what to go on from, set corrupt checkpoints aside and remove what a killed writer left.
 
         Raises:
-            Corrupt: If there are checkpoints and none is good.
+            Corrupt: If there are checkpoints and none is good; those that an earlier attempt has set aside count too.
         """
         for left in (*self._named(_PARTIAL), *self._named(_STALE)):
             shutil.rmtree(left)
+        # An earlier attempt may have ended before it said that it had set them aside, or nobody may have read it.
+        earlier = sorted(path.name for path in self._named(_CORRUPT))
         skipped: list[str] = []
         for path in reversed(self._finished()):
             try:
@@ -97,9 +99,9 @@ class Checkpoints:
             except Corrupt as error:
                 skipped.append(error.message)
                 _set_aside(path)
-        if skipped:
+        if bad := [*skipped, *earlier]:
             raise Corrupt(
-                f"{self._folder}: no checkpoint is good: {'; '.join(skipped)}. They were set aside as *{_CORRUPT}. "
+                f"{self._folder}: no checkpoint is good: {'; '.join(bad)}. They are set aside as *{_CORRUPT}. "
                 f"Remove {self._folder} to train from the beginning.",
                 path=str(self._folder),
             )

@@ -88,6 +88,22 @@ def test_without_any_good_checkpoint_nothing_is_trained_anew_behind_ones_back(fo
         Corrupt, match=r"no checkpoint is good: .*00000020.*00000010.*Remove .* to train from the beginning"
     ):
         Checkpoints(folder, keep_last=2).newest()
+    for _ in range(2):  # nor by who runs it again
+        with pytest.raises(Corrupt, match=r"no checkpoint is good: .*00000010\.corrupt; step-00000020\.corrupt\. "):
+            Checkpoints(folder, keep_last=2).newest()
+
+
+def test_an_attempt_that_ended_while_it_set_checkpoints_aside_hides_none_of_them(folder: Path) -> None:
+    (folder / "step-00000020").rename(folder / "step-00000020.corrupt")
+    flip_a_bit(folder / "step-00000010" / "state")
+    with pytest.raises(Corrupt, match=r"no checkpoint is good: .*00000010/state: .*; step-00000020\.corrupt"):
+        Checkpoints(folder, keep_last=2).newest()
+
+
+def test_a_checkpoint_that_was_set_aside_is_in_nobodys_way_once_there_is_a_good_one(folder: Path) -> None:
+    (folder / "step-00000020").rename(folder / "step-00000020.corrupt")
+    found = Checkpoints(folder, keep_last=2).newest()
+    assert (found.checkpoint and found.checkpoint.step, found.skipped) == (10, ())
 
 
 def test_what_a_killed_writer_left_is_removed_and_never_used(folder: Path) -> None:
