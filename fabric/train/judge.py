@@ -108,6 +108,7 @@ def evaluate(stage: Stage, works: Works | None) -> dict[str, Any]:
     Raises:
         NotFound: If a parent has not finished or the base model is not converted.
         Corrupt: If a file of a parent is missing or damaged.
+        Unavailable: If one cannot be read at the moment.
         StorageFull: If the disk has no room.
         OSError: If it refuses for another reason.
     """
