@@ -85,7 +85,7 @@ def judgement(root: Path, name: str, made: Output) -> Evaluation:
     found = read_output(root, name, "evaluate")
     versions = dict(found.parents)
     if made.name not in versions:
-        judged = ", ".join(sorted(versions)) or "nothing"
+        judged = ", ".join(sorted(name for name in versions if _kind(root, name) != "dataset")) or "nothing"
         raise NotFound(f"evaluation {name} did not judge {made.name}, but {judged}. Evaluate it first.", output=name)
     if versions[made.name] != made.version:
         raise BadInput(

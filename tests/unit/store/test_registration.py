@@ -165,7 +165,8 @@ def test_an_evaluation_of_another_version_is_refused(world: World) -> None:
 
 def test_an_evaluation_that_did_not_judge_it_is_refused(world: World) -> None:
     world.trained()
-    world.output("demo/evaluate", "evaluation", {}, parents=[{"name": "demo/finetune", "version": "1"}])
+    parents = [{"name": "demo/finetune", "version": "1"}, {"name": "demo/data", "version": "2"}]
+    world.output("demo/evaluate", "evaluation", {}, parents=parents)
     with pytest.raises(NotFound, match=r"did not judge demo/pretrain, but demo/finetune\. Evaluate it first"):
         world.register()
 
