@@ -29,7 +29,7 @@ def run(settings: PretrainSettings) -> int:
     stream, folder = data.stream("held_out"), root / settings.output
     texts = [(text, stream.read(text.start, text.tokens)) for text in data.manifest.splits["held_out"].documents]
     held_out = HeldOut(tuple(Work(text.name, tokens, text.bytes) for text, tokens in texts), data.xz_bits_per_byte)
-    source = BatchSource(data.folder, shape.context_tokens, settings.batch.rows, settings.seed)
+    source = BatchSource(data.folder, shape.context_tokens, settings.batch.rows, settings.seed, data.version)
     task = Task(settings, shape, folder, LocalBatches(source), held_out, reporter(folder), data.version)
     if (manifest := pretrain.finished(task)) is None:
         labelled, feeders = env.get(env.WORKLOAD) is not None, settings.feeders

@@ -1,4 +1,4 @@
-"""Write files so that a reader finds the whole new one or what was there before.
+"""Write files so that a reader finds the whole new one or what was there before, and say why one cannot be read.
 
 Knows nothing of what is in them.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
-from fabric.core.errors import BadConfig, StorageFull, Unavailable
+from fabric.core.errors import BadConfig, Corrupt, StorageFull, Unavailable
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -43,6 +43,25 @@ def raise_storage_error(path: Path, error: OSError) -> NoReturn:
         remedy = "Free some space there and run the stage again."
         raise StorageFull(f"{path}: no room on its disk. {remedy}", path=str(path)) from None
     raise Unavailable(f"{path}: cannot be written: {error.strerror or error}", path=str(path)) from None
+
+
+def unread(path: Path, error: OSError, remedy: str) -> Corrupt | Unavailable:
+    """The error to raise for a file of a data set that could not be read.
+
+    Storage that refuses for the moment (a stale handle, no permission, no memory) says nothing of what the file holds.
+
+    Args:
+        path: The file.
+        error: What the file system said.
+        remedy: What to do if it is not there.
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return Corrupt(f"{path}: cannot be read: {error}. {remedy}", path=str(path))
+    return Unavailable(
+        f"{path}: cannot be read: {error.strerror or error}. That says nothing of what it holds. Run it again once its "
+        "storage answers.",
+        path=str(path),
+    )
 
 
 def folder_of(uri: str) -> Path:

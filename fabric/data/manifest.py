@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from fabric.config.settings import Settings
 from fabric.core.errors import Corrupt, NotFound
+from fabric.data.files import unread
 
 MANIFEST = "manifest.json"
 """Name of the file that makes a folder a data set; written last, so that a folder without it is unfinished."""
@@ -140,6 +141,7 @@ def read_manifest(folder: Path) -> DatasetManifest:
     Raises:
         NotFound: If there is none, which means that the stage has not finished there.
         Corrupt: If it is no manifest of a data set.
+        Unavailable: If it cannot be read at the moment.
     """
     path = folder / MANIFEST
     try:
@@ -147,7 +149,8 @@ def read_manifest(folder: Path) -> DatasetManifest:
     except FileNotFoundError:
         raise NotFound(f"{folder} holds no data set: {MANIFEST} is missing. Run the prepare stage first.") from None
     except OSError as error:
-        raise Corrupt(f"{path}: cannot be read: {error}. Run the prepare stage again.", path=str(path)) from None
+        refused = unread(path, error, "Run the prepare stage again.")
+        raise refused from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -167,6 +170,7 @@ def verify_file(folder: Path, record: FileRecord, *, contents: bool = True) -> N
 
     Raises:
         Corrupt: If it is missing, has another size or other contents.
+        Unavailable: If it cannot be read at the moment.
     """
     path = folder / record.path
     remedy = "Run the prepare stage again with the same config to write it anew."
@@ -179,7 +183,8 @@ def verify_file(folder: Path, record: FileRecord, *, contents: bool = True) -> N
     except FileNotFoundError:
         raise Corrupt(f"{path}: is missing, but {MANIFEST} names it. {remedy}", path=str(path)) from None
     except OSError as error:
-        raise Corrupt(f"{path}: cannot be read: {error}. {remedy}", path=str(path)) from None
+        refused = unread(path, error, remedy)
+        raise refused from None
 
 
 def file_sha256(path: Path) -> str:

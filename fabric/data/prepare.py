@@ -128,6 +128,7 @@ def prepare(settings: PrepareSettings, output: Path, engine: Engine, *, reporter
         BadInput: If a text is not UTF-8 or two have one name.
         NotFound: If the source is not there.
         StorageFull: If the disk has no room.
+        Unavailable: If it does not answer; a data set that cannot be read at the moment is not made again.
     """
     texts = find_texts(settings.source)
     check_names(settings.held_out, texts)

@@ -171,6 +171,7 @@ class DataWorkers:
 
         Raises:
             BadInput: If the batch cannot be cut into equal shares.
+            Conflict: If a worker that was started again finds another version than the run began with.
             Corrupt: If a shard cannot be read.
         """
         local = LocalBatches(self.source)
@@ -224,6 +225,7 @@ def start_data_workers(
     Raises:
         Unavailable: If no node of the group takes them in time.
         NotFound: If there is no data set at the source.
+        Conflict: If there is another version of it than the run began with.
         Corrupt: If a file of it is missing.
     """
     source.samples()

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.core.errors import BadInput, Corrupt
+from fabric.data.files import unread
 from fabric.data.manifest import DatasetManifest, Document, Split, read_manifest, verify_file
 from fabric.data.order import Shuffle
 
@@ -60,11 +61,15 @@ def _map_shard(path: Path, tokens: int) -> NDArray[np.uint16]:
 
     Raises:
         Corrupt: If it is missing or no array of `tokens` tokens.
+        Unavailable: If it cannot be read at the moment.
     """
     remedy = "Run the prepare stage again with the same config to write it anew."
     try:
         array: NDArray[np.uint16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
+        refused = unread(path, error, remedy)
+        raise refused from None
+    except (ValueError, EOFError) as error:
         raise Corrupt(f"{path}: cannot be read as a token shard: {error}. {remedy}", path=str(path)) from None
     if array.dtype != np.uint16 or array.shape != (tokens,):
         raise Corrupt(
@@ -182,6 +187,7 @@ def open_dataset(folder: Path, *, verify: bool = True) -> Dataset:
     Raises:
         NotFound: If the folder holds no finished data set.
         Corrupt: Naming the first file that is missing or not what was written.
+        Unavailable: If one cannot be read at the moment.
     """
     manifest = read_manifest(folder)
     for record in manifest.files:

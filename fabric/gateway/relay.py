@@ -62,18 +62,18 @@ class Relayed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Fetch and send; if the client leaves, the service hears of it at once."""
         passing = asyncio.ensure_future(self._pass(scope, receive, send))
-        gone = asyncio.ensure_future(_gone(receive))
+        left = asyncio.ensure_future(gone(receive))
         try:
-            await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({passing, left}, return_when=asyncio.FIRST_COMPLETED)
             self._client_left = not passing.done()
             if self._client_left:
                 self._meter.left()
             else:
                 passing.result()
         finally:
-            gone.cancel()
+            left.cancel()
             passing.cancel()
-            await asyncio.gather(passing, gone, return_exceptions=True)
+            await asyncio.gather(passing, left, return_exceptions=True)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._route
@@ -170,6 +170,7 @@ def _failure(error: FabricError | httpx.HTTPError) -> Response:
     return JSONResponse(body, 504 if late else 502)
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Wait until the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric.core.errors import BadInput, Corrupt, NotFound
-from fabric.store.errors import file_errors
+from fabric.store.errors import file_error, file_errors
 from fabric.store.files import flush_folder
 
 MANIFEST = "manifest.json"
@@ -66,6 +66,7 @@ def read_output(root: Path, name: str, stage: str = "") -> Output:
         BadInput: If `name` leads out of `root`.
         NotFound: If the stage has not finished there.
         Corrupt: If the manifest is none.
+        Unavailable: If it cannot be read at the moment, which says nothing of what it holds.
     """
     folder = (root / name).resolve()
     if not folder.is_relative_to(root.resolve()):
@@ -79,8 +80,11 @@ def read_output(root: Path, name: str, stage: str = "") -> Output:
         _ = output.files, output.metrics, output.parents
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"{folder} holds no finished output: {MANIFEST} is missing. {remedy}", output=name) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (IsADirectoryError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{path}: cannot be read: {error!r}. Run the stage again.", path=str(path)) from None
+    except OSError as error:
+        refused = file_error(error, path)
+        raise refused from None
     return output
 
 
@@ -89,6 +93,7 @@ def verify_output(output: Output) -> None:
 
     Raises:
         Corrupt: Naming the first file that is missing or not what was written.
+        Unavailable: If one cannot be read at the moment.
     """
     for name, (size, sha256) in output.files.items():
         path = output.folder / name
@@ -96,8 +101,11 @@ def verify_output(output: Output) -> None:
             with path.open("rb") as stream:
                 found = os.fstat(stream.fileno()).st_size
                 same = found == size and hashlib.file_digest(stream, "sha256").hexdigest() == sha256
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise Corrupt(f"{path}: {error.strerror}, but {MANIFEST} names it", path=str(path)) from None
+        except OSError as error:
+            refused = file_error(error, path)
+            raise refused from None
         if not same:
             wrong = f"has {found} bytes instead of {size}" if found != size else "its bytes are not those written"
             raise Corrupt(f"{path}: {wrong}. Run the stage again.", path=str(path))

@@ -14,6 +14,7 @@ from fabric.registry.reference import ModelReference
 from fabric.registry.rule import Verdict, may_take_alias
 from fabric.registry.settings import RegisterSettings
 from fabric.registry.versions import Candidate, Lineage, ModelVersion, Parent
+from fabric.store.errors import file_error
 from fabric.store.files import make_folder, write_atomically
 from fabric.store.outputs import MANIFEST, Output, keep, read_output, verify_output
 
@@ -54,7 +55,7 @@ def register(settings: RegisterSettings, root: Path, models: ModelStore) -> Regi
         Corrupt: If a file of the model is missing or not what was written.
         BadInput: If the evaluation is of another version.
         StorageFull: If the disk is full.
-        Unavailable: If the registry does not answer.
+        Unavailable: If the registry, or the storage of a file, does not answer.
     """
     made = read_output(root, settings.model)
     evaluation = None if settings.evaluation is None else judgement(root, settings.evaluation, made)
@@ -78,12 +79,13 @@ def judgement(root: Path, name: str, made: Output) -> Evaluation:
     Raises:
         NotFound: If the evaluation has not finished, or did not judge it.
         BadInput: If it judged another version of it.
-        Corrupt: If it cannot be read.
+        Corrupt: If it is none.
+        Unavailable: If it cannot be read at the moment.
     """
     found = read_output(root, name, "evaluate")
     versions = dict(found.parents)
     if made.name not in versions:
-        judged = ", ".join(sorted(versions)) or "nothing"
+        judged = ", ".join(sorted(name for name in versions if _kind(root, name) != "dataset")) or "nothing"
         raise NotFound(f"evaluation {name} did not judge {made.name}, but {judged}. Evaluate it first.", output=name)
     if versions[made.name] != made.version:
         raise BadInput(
@@ -101,8 +103,11 @@ def _read_judgement(found: Output, made: Output) -> Evaluation:
         path = found.folder / (file or MANIFEST)
         try:
             judgements = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise Corrupt(f"{path}: cannot be read: {error}. Run the evaluate stage again.", path=str(path)) from None
+        except OSError as error:
+            refused = file_error(error, path)
+            raise refused from None
         if isinstance(judgements, dict) and made.name in judgements.get(JUDGEMENTS, {}):
             return Evaluation.from_dict(judgements[JUDGEMENTS][made.name])
     raise NotFound(f"no file of {found.folder} has `{JUDGEMENTS}` with {made.name}. Evaluate it first.")

@@ -6,7 +6,6 @@ Knows nothing of training or serving: what it leaves is an ordinary Hugging Face
 import errno
 import fcntl
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fabric.core.errors import Corrupt, NotFound
-from fabric.train.manifest import MANIFEST, full_disk, seal
+from fabric.train.manifest import full_disk, seal, verify
 from fabric.train.report import Say
 
 BASE_MODEL = "smollm2-135m-instruct"
@@ -44,34 +43,16 @@ def base_model(cache: Path, name: str = BASE_MODEL) -> Path:
     Raises:
         NotFound: If it has not been converted yet.
         Corrupt: If a file is missing or has another size.
+        Unavailable: If one cannot be read at the moment.
     """
     folder = cache / name
     if not folder.is_dir():
         raise NotFound(f"{folder}: the base model is not converted yet. Run scripts/assets (about a minute).")
     try:
-        check_sizes(folder)
+        verify(folder, contents=False)
     except Corrupt as error:
         raise Corrupt(f"{error.message}. Run scripts/assets, which converts it again.", **error.fields) from None
     return folder
-
-
-def check_sizes(folder: Path) -> dict[str, Any]:
-    """Compare a sealed folder's files with its manifest by size, without reading them; return the manifest.
-
-    Raises:
-        Corrupt: Naming the file that is missing or has another size.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for name, entry in manifest["files"].items():
-            path = folder / name
-            size = path.stat().st_size if path.is_file() else None
-            if size != entry["bytes"]:
-                found = "is missing" if size is None else f"has {size} bytes instead of {entry['bytes']}"
-                raise Corrupt(f"{path}: {found}", path=str(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Corrupt(f"{folder / MANIFEST}: cannot be read: {error}", path=str(folder / MANIFEST)) from None
-    return manifest
 
 
 Convert = Callable[[Path, Say], None]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fabric.core.errors import Conflict, Corrupt
-from fabric.train.manifest import full_disk, seal, sync, verify
+from fabric.core.errors import Conflict, Corrupt, Unavailable
+from fabric.train.manifest import full_disk, seal, sync, unreadable, verify
 
 FOLDER = "checkpoints"
 """Folder of a run's checkpoints, below its output."""
@@ -64,6 +64,7 @@ class Checkpoints:
         Raises:
             StorageFull: If the disk has no room.
             Corrupt: If the step is there and was damaged since `newest`.
+            Unavailable: If it is there and cannot be read at the moment.
         """
         final = self._folder / f"step-{step:08d}"
         if final.exists():  # `newest` has verified it, and the same step of the same run is the same state
@@ -86,10 +87,13 @@ class Checkpoints:
         """Find what to go on from, set corrupt checkpoints aside and remove what a killed writer left.
 
         Raises:
-            Corrupt: If there are checkpoints and none is good.
+            Corrupt: If there are checkpoints and none is good; those that an earlier attempt has set aside count too.
+            Unavailable: If one cannot be read at the moment; it may be whole, so it is neither set aside nor passed by.
         """
         for left in (*self._named(_PARTIAL), *self._named(_STALE)):
             shutil.rmtree(left)
+        # An earlier attempt may have ended before it said that it had set them aside, or nobody may have read it.
+        earlier = sorted(path.name for path in self._named(_CORRUPT))
         skipped: list[str] = []
         for path in reversed(self._finished()):
             try:
@@ -97,9 +101,15 @@ class Checkpoints:
             except Corrupt as error:
                 skipped.append(error.message)
                 _set_aside(path)
-        if skipped:
+            except Unavailable as error:
+                raise Unavailable(
+                    f"{error.message} It was not set aside. If it stays so, remove {path} to go on from the "
+                    "checkpoint before.",
+                    path=str(path),
+                ) from None
+        if bad := [*skipped, *earlier]:
             raise Corrupt(
-                f"{self._folder}: no checkpoint is good: {'; '.join(skipped)}. They were set aside as *{_CORRUPT}. "
+                f"{self._folder}: no checkpoint is good: {'; '.join(bad)}. They are set aside as *{_CORRUPT}. "
                 f"Remove {self._folder} to train from the beginning.",
                 path=str(self._folder),
             )
@@ -107,11 +117,21 @@ class Checkpoints:
 
     def _finished(self) -> list[Path]:
         """Folders of finished checkpoints, oldest first."""
-        found = self._folder.glob("step-*")
-        return sorted((path for path in found if path.name[5:].isdigit()), key=lambda path: int(path.name[5:]))
+        found = [path for path in self._entries() if path.name[5:].isdigit()]
+        return sorted(found, key=lambda path: int(path.name[5:]))
 
     def _named(self, suffix: str) -> list[Path]:
-        return list(self._folder.glob(f"step-*{suffix}"))
+        return [path for path in self._entries() if path.name.endswith(suffix)]
+
+    def _entries(self) -> list[Path]:
+        """What is there of any checkpoint; unlike with `glob`, a folder that may not be looked into is not empty."""
+        try:
+            return [path for path in self._folder.iterdir() if path.name.startswith("step-")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            refused = unreadable(self._folder, error)
+            raise refused from None
 
     def _prune(self) -> None:
         for path in self._finished()[: -self._keep_last]:

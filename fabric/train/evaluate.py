@@ -140,6 +140,7 @@ def parent(root: Path, name: str, stage: str) -> dict[str, Any]:
     Raises:
         NotFound: If the stage has not finished there.
         Corrupt: If a file is missing or damaged.
+        Unavailable: If one cannot be read at the moment.
     """
     if not (root / name / MANIFEST).is_file():
         raise NotFound(f"{root / name} holds no finished output: {MANIFEST} is missing. Run the {stage} stage first.")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fabric.core.errors import Conflict
 from fabric.registry.evaluation import JUDGEMENTS, Evaluation
 from fabric.train.assets import base_model
 from fabric.train.evaluate import (
@@ -99,7 +100,7 @@ class Stage:
 
 
 def evaluate(stage: Stage, works: Works | None) -> dict[str, Any]:
-    """Judge the models and seal the output; an output that is there for the same models is taken as it is.
+    """Judge the models and seal the output; one that is there for the same models and works is taken as it is.
 
     Args:
         stage: What to judge and by which means.
@@ -107,15 +108,21 @@ def evaluate(stage: Stage, works: Works | None) -> dict[str, Any]:
 
     Raises:
         NotFound: If a parent has not finished or the base model is not converted.
+        Conflict: If the works are of another version of the data than the pre-trained model learned from.
         Corrupt: If a file of a parent is missing or damaged.
+        Unavailable: If one cannot be read at the moment.
         StorageFull: If the disk has no room.
         OSError: If it refuses for another reason.
     """
     settings = stage.settings
     tuned = parent(stage.root, settings.finetuned, "finetune") if settings.finetuned else None
     trained = parent(stage.root, settings.pretrained, "pretrain") if settings.pretrained else None
-    parents = [{"name": made["name"], "version": made["version"]} for made in (tuned, trained) if made]
-    if (done := _finished(stage, parents)) is not None:
+    models = [{"name": made["name"], "version": made["version"]} for made in (tuned, trained) if made]
+    data, suite = list[dict[str, str]](), ""
+    if trained and works:
+        _require_unseen(trained, str(settings.data), works)
+        data, suite = [{"name": str(settings.data), "version": works.version}], _suite(works, settings)
+    if (done := _finished(stage, models, data, suite)) is not None:
         stage.say("evaluated already")
         return done
     try:
@@ -129,7 +136,7 @@ def evaluate(stage: Stage, works: Works | None) -> dict[str, Any]:
             "kind": "evaluation",
             "name": settings.output,
             "config": settings.model_dump(mode="json"),
-            "parents": parents,
+            "parents": [*models, *data],
             "metrics": found.metrics,
         }
         return seal(stage.folder, head, iter([EVALUATION, SAMPLES, *([ANSWERS] if tuned else [])]))
@@ -168,14 +175,43 @@ class Findings:
         return {"engine": stage.engines.name, "metrics": dict(self.metrics), **self.report, JUDGEMENTS: told}
 
 
-def _finished(stage: Stage, parents: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+def _require_unseen(trained: Mapping[str, Any], data: str, works: Works) -> None:
+    """Refuse works that the model may have learned from: another version of its data may hold out others.
+
+    Raises:
+        Conflict: If they are of another version than the model names.
+    """
+    learned = {made["name"]: made["version"] for made in trained.get("parents", ())}
+    if learned.get(data, works.version) != works.version:
+        raise Conflict(
+            f"{trained['name']} was trained on version {learned[data]} of {data}, which is now {works.version}: it may "
+            "have learned from works that are held out there. Prepare the former again, or train on the latter.",
+            output=str(trained["name"]),
+        )
+
+
+def _suite(works: Works, settings: EvaluateSettings) -> str:
+    """What a pre-trained model is judged by, in one word."""
+    return f"works-{works.version}-{settings.works_tokens or 'all'}"
+
+
+def _finished(
+    stage: Stage, models: list[dict[str, str]], data: list[dict[str, str]], suite: str
+) -> dict[str, Any] | None:
+    """The manifest of the evaluation if these models were judged by the works of this suite already."""
     if not (stage.folder / MANIFEST).is_file():
         return None
     manifest = verify(stage.folder)
     same = {"workload", "threads"}
     ours = {key: value for key, value in stage.settings.model_dump(mode="json").items() if key not in same}
     theirs = {key: value for key, value in manifest["config"].items() if key not in same}
-    return manifest if (manifest["parents"], theirs) == (list(parents), ours) else None
+    if theirs != ours:
+        return None
+    if data and manifest["parents"] == models:
+        # From before evaluations named the data; the suite tells which works they were.
+        found = json.loads((stage.folder / EVALUATION).read_text(encoding="utf-8"))[JUDGEMENTS]
+        return manifest if suite in {judged["suite"] for judged in found.values()} else None
+    return manifest if manifest["parents"] == [*models, *data] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +295,7 @@ def _judge_trained(stage: Stage, made: Mapping[str, Any], works: Works) -> Findi
         samples = completion_samples(
             generate, tokenizer, prompts, model=made["name"], max_tokens=settings.sample_tokens
         )
-    suite = f"works-{works.version}-{settings.works_tokens or 'all'}"
-    judged = {made["name"]: Evaluation(suite, {"bits_per_byte": bits})}
+    judged = {made["name"]: Evaluation(_suite(works, settings), {"bits_per_byte": bits})}
     metrics = {"bits_per_byte": bits} | ({"xz_bits_per_byte": against} if against else {})
     return Findings(judged, metrics, samples, {})
 

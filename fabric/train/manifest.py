@@ -8,14 +8,18 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fabric.core.errors import Corrupt, StorageFull
+from fabric.core.errors import Corrupt, StorageFull, Unavailable
 
 MANIFEST = "manifest.json"
 """Name of the file that makes a folder complete."""
+
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What the file system says of a file that does not exist; all else that it may say, it may not say the next time."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -88,25 +92,52 @@ def seal(folder: Path, head: Mapping[str, Any], names: Iterator[str] | None = No
     return manifest
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Read a sealed folder's manifest and compare every byte with it.
+def verify(folder: Path, *, contents: bool = True) -> dict[str, Any]:
+    """Read a sealed folder's manifest and compare every file with it.
+
+    Args:
+        folder: The folder.
+        contents: Hash every byte; otherwise only presence and size are compared.
 
     Raises:
         Corrupt: Naming the file that is missing or not what was written.
+        Unavailable: If one cannot be read at the moment, which says nothing of what it holds.
     """
+    path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for name, entry in manifest["files"].items():
             path = folder / name
-            if not path.is_file():
-                raise Corrupt(f"{path}: is missing", path=str(path))
-            if (size := path.stat().st_size) != entry["bytes"]:
-                raise Corrupt(f"{path}: has {size} bytes instead of {entry['bytes']}", path=str(path))
-            if _digest(path) != entry["sha256"]:
+            size = _size_of(path)
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size} bytes instead of {entry['bytes']}"
+                raise Corrupt(f"{path}: {found}", path=str(path))
+            if contents and _digest(path) != entry["sha256"]:
                 raise Corrupt(f"{path}: its bytes are not those that were written", path=str(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*_NOT_THERE, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{folder / MANIFEST}: cannot be read: {error}", path=str(folder / MANIFEST)) from None
+    except OSError as error:
+        refused = unreadable(path, error)
+        raise refused from None
     return manifest
+
+
+def unreadable(path: Path, error: OSError) -> Unavailable:
+    """The error to raise where storage refuses to be read for the moment: a stale handle, no permission, no memory."""
+    return Unavailable(
+        f"{path}: cannot be read: {error.strerror or error}. That says nothing of what it holds. Run it again once its "
+        "storage answers.",
+        path=str(path),
+    )
+
+
+def _size_of(path: Path) -> int | None:
+    """Bytes of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except _NOT_THERE:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def full_disk(error: BaseException, folder: Path, what: str) -> StorageFull | None:

@@ -25,6 +25,7 @@ def finished(task: Resumable) -> dict[str, Any] | None:
     Raises:
         Conflict: If a run with other settings ended here.
         Corrupt: If one ended here and its files were damaged since.
+        Unavailable: If one cannot be read at the moment.
     """
     if not (task.folder / MANIFEST).exists():
         return None

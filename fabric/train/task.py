@@ -183,6 +183,7 @@ def resume(task: Resumable, say: Say) -> Checkpoint | None:
     Raises:
         Conflict: If the folder belongs to a run with other settings.
         Corrupt: If there are checkpoints and none is good.
+        Unavailable: If one cannot be read at the moment.
         OSError: If the disk refuses.
     """
     task.folder.mkdir(parents=True, exist_ok=True)

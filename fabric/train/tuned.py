@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from fabric.config import env
 from fabric.core.errors import Corrupt
 from fabric.train.finetune import Ended, FinetuneTask
-from fabric.train.manifest import full_disk, seal, write_atomically
+from fabric.train.manifest import full_disk, seal, unreadable, write_atomically
 from fabric.train.report import duration
 from fabric.train.task import LOSSES, MODEL, Notices
 from fabric.train.tasks import Item, ItemSets
@@ -75,6 +75,7 @@ def read_items(folder: Path) -> ItemSets:
 
     Raises:
         Corrupt: If a file is missing or holds something else.
+        Unavailable: If one cannot be read at the moment.
     """
     return ItemSets(_read(folder / ITEMS / "train.jsonl"), _read(folder / ITEMS / "held_out.jsonl"))
 
@@ -82,8 +83,11 @@ def read_items(folder: Path) -> ItemSets:
 def _read(path: Path) -> tuple[Item, ...]:
     try:
         return tuple(Item(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError, TypeError) as error:
+    except (FileNotFoundError, ValueError, TypeError) as error:
         raise Corrupt(f"{path}: cannot be read: {error}. Run the finetune stage again.", path=str(path)) from None
+    except OSError as error:
+        refused = unreadable(path, error)
+        raise refused from None
 
 
 def finish(task: FinetuneTask, ended: Ended, *, parents: Sequence[Mapping[str, str]]) -> dict[str, Any]:

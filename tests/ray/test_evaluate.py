@@ -77,7 +77,8 @@ def test_the_output_names_its_parents_versions_and_has_a_judgement_of_each(
     manifest = verify(root / "evaluate")
     assert manifest == judged[0]
     assert manifest["parents"] == [
-        {"name": name, "version": verify(root / name)["version"]} for name in ("finetune", "pretrain")
+        *({"name": name, "version": verify(root / name)["version"]} for name in ("finetune", "pretrain")),
+        {"name": "data", "version": "abc"},
     ]
     found = json.loads((root / "evaluate" / "evaluation.json").read_text())
     tuned, trained = (Evaluation.from_dict(found[JUDGEMENTS][name]) for name in ("finetune", "pretrain"))

@@ -78,6 +78,8 @@ class VllmSource:
         )  # fmt: skip
         self._commands.put(partial(self._add, name, list(prompt), params, inbox))
         try:
+            # The engine may have ended just before that was put there, and then nobody takes it out any more.
+            self.check()
             async for piece in inbox.pieces():
                 yield piece
         finally:
@@ -120,14 +122,18 @@ class VllmSource:
             self._end(Unavailable(f"the vLLM engine failed: {type(error).__name__}: {error}"))
 
     def _add(self, name: str, prompt: list[int], params: Any, inbox: Inbox) -> None:
+        if self._failure is not None:
+            inbox.put(self._failure)
+            return
+        # Known from here on, so that it hears of whatever else may go wrong with it.
+        self._inboxes[name] = inbox
         from vllm.inputs import tokens_input
 
         try:
             self._engine.add_request(name, tokens_input(prompt), params)
         except ValueError as error:
+            del self._inboxes[name]
             inbox.put(BadInput(f"vLLM refuses this request: {error}"))
-            return
-        self._inboxes[name] = inbox
 
     def _abort(self, name: str) -> None:
         if self._inboxes.pop(name, None) is not None:
@@ -146,10 +152,18 @@ class VllmSource:
         inbox.put(Piece(tuple(answer.token_ids), _FINISHES[answer.finish_reason] if output.finished else None))
 
     def _end(self, cause: Unavailable) -> None:
+        """Tell everybody who waits, also those who came since commands were last looked at.
+
+        Whoever comes later finds the cause: it is there before the commands are taken out, and who asks puts his
+        command there before he looks for it.
+        """
         self._failure = cause
         for inbox in self._inboxes.values():
             inbox.put(cause)
         self._inboxes.clear()
+        while not self._commands.empty():
+            if (command := self._commands.get()) is not None:
+                command()
 
 
 def _deltas() -> Any:

