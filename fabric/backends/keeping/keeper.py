@@ -198,9 +198,12 @@ class Keeper(threading.Thread, Generic[N]):
         self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}", endpoint=None)
 
     def _join(self) -> None:
-        """Ready once every slice is a live Ray node; given up if that takes too long."""
+        """Ready once every slice is a live Ray node, but for those that joined what ran: they have a time of their own.
+
+        An earlier fabric may have added such a slice, and what runs on the others is not to wait for it.
+        """
         answers = self._head.answers()
-        missing = sorted(set(self.layout.staying) - self._head.slices(self.layout)) if answers else []
+        missing = sorted(self._settled() - self._head.slices(self.layout)) if answers else []
         if answers and not missing:
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)

@@ -66,3 +66,36 @@ def test_a_slice_that_is_given_back_before_it_has_joined_is_waited_for_no_more(t
     assert kept.turns(1).keeper.view.generation == 3
     kept.grow(SECOND)
     assert kept.ask(4, SECOND).turns().seen == RUNNING
+
+
+def test_an_adopted_service_answers_while_a_slice_still_joins(tmp_path: Path, clock: Clock) -> None:
+    kept = Kept(tmp_path, adopted=True, replicas=1)
+    kept.head.deployed = [1]
+    kept.grow(SECOND)
+    kept.head.joined = set()
+    assert kept.ask(2, SECOND, replicas=2).turns().seen == (Phase.STARTING, Outcome.UNKNOWN), (
+        "its first slice is awaited"
+    )
+    kept.head.joined = {"workers-c0"}
+    assert kept.turns().seen == RUNNING
+    assert (kept.keeper.view.endpoint, kept.keeper.view.generation) == (kept.slices.serve_url, 0)
+    kept.head.joined = {"workers-c0", SECOND.name}
+    kept.turns()
+    assert (kept.head.deployed, kept.keeper.view.generation) == ([1, 2], 2)
+
+
+def test_the_end_of_an_adopted_job_is_heard_while_a_slice_still_joins(tmp_path: Path, clock: Clock) -> None:
+    kept = Kept(tmp_path, adopted=True)
+    kept.grow(SECOND)
+    kept.head.status = "SUCCEEDED"
+    assert kept.ask(2, SECOND).turns().seen == (Phase.READY, Outcome.SUCCEEDED)
+
+
+def test_a_slice_that_was_joining_when_control_restarted_and_never_does_is_named(tmp_path: Path, clock: Clock) -> None:
+    kept = Kept(tmp_path, adopted=True)
+    kept.grow(SECOND)
+    kept.head.status = "RUNNING"
+    assert kept.ask(2, SECOND).turns().seen == RUNNING
+    clock.now_s += 301.0
+    assert kept.turns().seen == (Phase.BROKEN, Outcome.RUNNING)
+    assert kept.keeper.view.problem == "slice workers-c1 did not join within 300 s"
