@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from fabric.backends.keeping.answers import message_of, still_serves
 from fabric.backends.keeping.demand import Unmet, unmet
 from fabric.backends.keeping.entrypoint import driver_slice
+from fabric.backends.keeping.exhaustion import exhausted
 from fabric.backends.keeping.handing_over import hand_over
 from fabric.backends.keeping.head import RayHead
 from fabric.backends.keeping.layout import Layout
@@ -30,6 +31,8 @@ _SOON_S, _CALM_S = 0.1, 0.5
 _SILENT_HEAD_S = 60.0
 """A head whose processes live but whose API is silent for longer is taken as lost."""
 _MEMORY_EVERY_S, _DEMANDS_EVERY_S = 2.0, 5.0
+_AGAIN_S = 1.0
+"""Between two looks at what ends, where the first could not be made."""
 _STOP_MARGIN_S = 10.0
 """How much longer than its grace an entrypoint may take to be seen as ended."""
 _SETTLES_S = 2.0
@@ -151,11 +154,8 @@ class Keeper(threading.Thread, Generic[N]):
             self._silent(error)
         except BadInput as error:
             self._refused(error)
-        except FabricError as error:
-            self._publish(phase=Phase.BROKEN, problem=error.message)
         except Exception as error:  # a mistake of ours must show on the workload, not end the thread silently
-            _log.exception("keeper of %s", self.layout.name)
-            self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
+            self._failed(error)
 
     def _step(self) -> None:
         if self.view.phase is Phase.BROKEN or self.view.outcome.ended:
@@ -198,9 +198,12 @@ class Keeper(threading.Thread, Generic[N]):
         self._publish(phase=Phase.BROKEN, problem=f"slice {name} on node {where} lost: {words}", endpoint=None)
 
     def _join(self) -> None:
-        """Ready once every slice is a live Ray node; given up if that takes too long."""
+        """Ready once every slice is a live Ray node, but for those that joined what ran: they have a time of their own.
+
+        An earlier fabric may have added such a slice, and what runs on the others is not to wait for it.
+        """
         answers = self._head.answers()
-        missing = sorted(set(self.layout.staying) - self._head.slices(self.layout)) if answers else []
+        missing = sorted(self._settled() - self._head.slices(self.layout)) if answers else []
         if answers and not missing:
             self._heard = time.monotonic()
             self._publish(phase=Phase.READY)
@@ -322,11 +325,23 @@ class Keeper(threading.Thread, Generic[N]):
         self._kept(self._driver_log.finish)
         self._publish(outcome=Outcome.FAILED, message=error.message, logs_complete=True)
 
+    def _failed(self, error: Exception) -> None:
+        """Something went wrong, which is final, unless it is that control can open nothing more."""
+        if exhausted(error):
+            self._publish(message=f"control cannot look at it now: {error}")
+        elif isinstance(error, FabricError):
+            self._publish(phase=Phase.BROKEN, problem=error.message)
+        else:
+            _log.error("keeper of %s", self.layout.name, exc_info=error)
+            self._publish(phase=Phase.BROKEN, problem=f"internal error: {error}")
+
     def _silent(self, error: FabricError) -> None:
         """The head did not answer: its processes decide, and time."""
         lost = self.slices.lost()
         if lost:
             self._broken_by(lost[0])
+        elif exhausted(error):  # control could have heard nobody; the head's time begins once it can
+            self._heard = time.monotonic()
         elif self.view.phase is Phase.READY and time.monotonic() - self._heard > _SILENT_HEAD_S:
             self._publish(
                 phase=Phase.BROKEN, problem=f"silent for {_SILENT_HEAD_S:g} s: {error.message}", endpoint=None
@@ -335,7 +350,7 @@ class Keeper(threading.Thread, Generic[N]):
     def _take_away(self) -> None:
         """End every process, keep the last bytes of output, forget the folders."""
         self._attempt(self._driver_log.copy)
-        while not self.slices.end(patience_s=5.0):
+        while not self._ended():
             # Kept in sight, so that nothing else gets what they occupy.
             _log.error("processes of %s do not end", self.layout.name)
         self._attempt(self._driver_log.finish)
@@ -343,6 +358,15 @@ class Keeper(threading.Thread, Generic[N]):
         self.slices.forget()
         self.done = True
         self._around.changed.set()
+
+    def _ended(self) -> bool:
+        """Whether everything is gone; what cannot be ended or looked at now is tried again, as nobody else would."""
+        try:
+            return self.slices.end(patience_s=5.0)
+        except Exception as error:
+            _log.error("%s: %s", self.layout.name, error, exc_info=not exhausted(error))
+            time.sleep(_AGAIN_S)
+            return False
 
     def _kept(self, copy: Callable[[], None]) -> bool:
         """Whether output is in the store; a full disk or a store that is away makes it wait, and the work go on."""

@@ -4,6 +4,7 @@ Knows nothing of processes or pods: values in, values out, kept where an adoptin
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Self, TypeVar
 
 from fabric.config.settings import Settings
@@ -62,6 +63,10 @@ class Layout(Settings):
     def mark(self) -> str:
         """The name by which its processes and objects are found."""
         return self.made_as or self.name
+
+    def as_made(self, wanted: WantedCluster | None) -> WantedCluster | None:
+        """What is wanted of this cluster, under the name by which it is found, which all that joins must carry."""
+        return wanted and replace(wanted, name=self.mark)
 
     def leased(self, wanted: WantedCluster, late: Mapping[str, str]) -> Self:
         """The same cluster as that of work which gets it.

@@ -50,7 +50,7 @@ class RayNodes(Protocol):
         ...
 
     def lost(self) -> list[str]:
-        """Names of slices whose Ray node has ended; one that is to leave, or is being started now, is not lost."""
+        """Names of slices whose Ray node is seen to have ended; not one that is to leave, or is being started now."""
         ...
 
     def last_words(self, name: str) -> str:
@@ -66,19 +66,31 @@ class RayNodes(Protocol):
         ...
 
     def drain(self, name: str) -> None:
-        """Let Ray place nothing more on a slice, and tell Serve to move its replicas elsewhere."""
+        """Let Ray place nothing more on a slice, and tell Serve to move its replicas elsewhere.
+
+        Raises:
+            OSError: If its Ray node cannot be looked at now.
+        """
         ...
 
     def has_left(self, name: str) -> bool:
-        """Whether a drained slice's Ray node has ended by itself."""
+        """Whether a drained slice's Ray node is seen to have ended by itself."""
         ...
 
     def end_one(self, name: str, patience_s: float) -> bool:
-        """End everything of one slice; whether it is gone."""
+        """End everything of one slice; whether it is gone.
+
+        Raises:
+            OSError: If that cannot be looked at now.
+        """
         ...
 
     def end(self, patience_s: float) -> bool:
-        """End workers, then the head, then whatever else is left; whether all are gone."""
+        """End workers, then the head, then whatever else is left; whether all are gone.
+
+        Raises:
+            OSError: If that cannot be looked at now.
+        """
         ...
 
     def forget(self) -> None:

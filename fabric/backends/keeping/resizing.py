@@ -56,10 +56,14 @@ class Resizing:
 
     def _let_join(self, now: float) -> None:
         joined = self._head.slices(self._slices.layout)
-        self._slices.change(lambda layout: _joined(layout, joined))
+        layout = self._slices.change(lambda layout: _joined(layout, joined))
+        # Nobody waits for one that is to leave; and a name that was given back may come again, as another Ray node,
+        # which has all of its time.
+        awaited = [name for name in layout.joining if name not in layout.leaving]
+        self._since = {name: self._since.get(name, now) for name in awaited}
         longest_s = self._slices.start_timeout_s
-        for name in self._slices.layout.joining:
-            if now - self._since.setdefault(name, now) > longest_s:
+        for name, since in self._since.items():
+            if now - since > longest_s:
                 why = self._slices.awaits([name])
                 raise Unavailable(f"slice {name} did not join within {longest_s:g} s{f': {why}' if why else ''}")
 

@@ -281,9 +281,9 @@ class RayPods:
             if name in drained and name in layout.pools:
                 leaving.setdefault(layout.pools[name], []).append(pod["metadata"]["name"])
         existing = cluster["spec"].get("workerGroupSpecs") or []
-        groups = worker_groups(
-            self.wanted, self._surface.home, existing=existing, replicas=layout.replicas(drained), leaving=leaving
-        )
+        # A pod that joins finds the secret of the name under which the cluster was made, not of whose it became.
+        wanted, counts = layout.as_made(self.wanted), layout.replicas(drained)
+        groups = worker_groups(wanted, self._surface.home, existing=existing, replicas=counts, leaving=leaving)
         if [size_of(group) for group in groups] != [size_of(group) for group in existing]:
             self._patch_cluster(cluster, {"spec": {"workerGroupSpecs": groups}})
 

@@ -3,6 +3,7 @@
 Knows nothing of records; it does what it is told and shows what exists.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -80,10 +81,17 @@ class LocalBackend(KeptClusters[Slices]):
         return self._nodes
 
     def measure(self, now: float) -> Mapping[str, Readings]:
-        """What the processes of every cluster used since the last call; for one thread."""
+        """What the processes of every cluster used since the last call; for one thread.
+
+        Raises:
+            Unavailable: If they cannot be looked at now.
+        """
         with self._lock:
             layouts = [keeper.slices.layout for keeper in self._keepers.values() if not keeper.layout.warm]
-        return self._meter.read(layouts, now, self._pretend)
+        try:
+            return self._meter.read(layouts, now, self._pretend)
+        except OSError as error:
+            raise Unavailable(f"processes cannot be looked at now: {error}. It is tried again.") from error
 
     def token(self, cluster: str) -> str | None:
         """The Ray token of a cluster, for those who may look into it."""
@@ -101,7 +109,8 @@ class LocalBackend(KeptClusters[Slices]):
             slices.write_down()
             slices.start(_launches(head_first(wanted.grant.slices), wanted, layout))
         except OSError as error:
-            slices.end(patience_s=0.0)
+            with contextlib.suppress(OSError):  # the same may keep us from looking; what is left goes with the next try
+                slices.end(patience_s=0.0)
             raise Unavailable(f"{wanted.name} cannot be started now: {error}. It is tried again.") from error
         self._keep(keeper_of(slices, self._around, wanted))
 

@@ -151,7 +151,7 @@ def labels(part: Slice) -> dict[str, str]:
 def _environment(part: Slice, wanted: WantedCluster, layout: Layout, *, num_cores: int) -> dict[str, str]:
     threads = max(1, min(num_cores, int(part.resources.cpus.whole() / max(1, part.workers))))
     own = {
-        env.CLUSTER: wanted.name,
+        env.CLUSTER: layout.mark,
         env.SLICE: part.name,
         "RAY_ADDRESS": f"{HOST}:{layout.ports['gcs']}",
         "RAY_AUTH_MODE": "token",

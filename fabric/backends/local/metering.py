@@ -77,14 +77,17 @@ class ProcessMeter:
             layouts: What the clusters are made of.
             now: Seconds since the epoch, which the readings carry.
             pretend: Tier of each node whose accelerators are only counted.
+
+        Raises:
+            OSError: If processes cannot be looked at now; what they do meanwhile is in the next reading.
         """
         at, present = self._monotonic(), {sample.process: sample for sample in processes.samples()}
         places = self._placed(present)
-        ticks = self._ticks(present, places)
+        ticks, memory = self._ticks(present, places), _memory(places)
         over_s, self._before, self._looked = at - (at if self._looked is None else self._looked), present, at
         if over_s <= 0:
             return {}
-        spans = _Spans(now, over_s, ticks, _memory(places))
+        spans = _Spans(now, over_s, ticks, memory)
         devices = _Devices(self._accelerators, pretend)
         return {layout.name: spans.of(layout, devices) for layout in layouts}
 

@@ -3,6 +3,8 @@
 Knows nothing of Ray. A mark survives forks, new sessions and the death of whoever started the process, so a fabric that
 was killed finds everything again, and nothing that it did not start. What emptied its environment is found by descent:
 who adopts orphans stays the ancestor of all that it started.
+
+Whatever looks at processes raises OSError where this one can open nothing more (`exhausted`): nobody is dead for that.
 """
 
 import ctypes
@@ -14,6 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from fabric.backends.keeping.exhaustion import exhausted
 
 L = TypeVar("L")
 
@@ -45,15 +49,11 @@ def marked(marks: Iterable[str]) -> list[Process]:
     """Live processes whose environment has every `NAME=value` of `marks`."""
     wanted = [mark.encode() for mark in marks]
     found = []
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+    for pid in _numbers():
+        if pid == os.getpid() or (environment := _read(pid, "environ")) is None:
             continue
-        try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it ended meanwhile, or is not ours
-        process = identify(int(entry.name))
-        if process and all(mark in environment for mark in wanted):
+        lines, process = environment.split(b"\0"), identify(pid)
+        if process and all(mark in lines for mark in wanted):
             found.append(process)
     return found
 
@@ -81,17 +81,16 @@ class Census(Generic[L]):
     def of(self, present: Iterable[Process]) -> dict[Process, L | None]:
         """The label of each process that lives; `present` are all of them, as those left out are forgotten."""
         settled = (time.clock_gettime(time.CLOCK_BOOTTIME) - _SETTLED_S) * TICKS_PER_S
-        found = {each: self._known[each] if each in self._known else self._read(each) for each in present}
+        found = {each: self._known[each] if each in self._known else self._labelled(each) for each in present}
         # Between fork and exec a process looks like its parent, and it names itself only later.
         self._known = {process: label for process, label in found.items() if process.started < settled}
         return found
 
-    def _read(self, process: Process) -> L | None:
-        try:
-            lines = (_PROC / str(process.pid) / "environ").read_bytes().split(b"\0")
-        except OSError:
-            return None  # it ended meanwhile, or is not ours
-        return self._label(process, dict(line.split(b"=", 1) for line in lines if b"=" in line))
+    def _labelled(self, process: Process) -> L | None:
+        environment = _read(process.pid, "environ")
+        if environment is None:
+            return None
+        return self._label(process, dict(line.split(b"=", 1) for line in environment.split(b"\0") if b"=" in line))
 
 
 def identify(pid: int) -> Process | None:
@@ -138,19 +137,15 @@ def alive(process: Process) -> bool:
 
 def command(process: Process) -> str:
     """Its command line, words joined by blanks; empty if it is gone."""
-    try:
-        return (_PROC / str(process.pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
+    return (_read(process.pid, "cmdline") or b"").replace(b"\0", b" ").decode(errors="replace")
 
 
 def own_memory_bytes(process: Process) -> int:
     """Resident memory that it shares with nobody, roughly; 0 if it is gone."""
-    try:
-        with open(f"{_PROC}/{process.pid}/statm", "rb", buffering=0) as file:
-            pages = file.read(_MOST_STAT).split()
-    except OSError:
+    counted = _read(process.pid, "statm", _MOST_STAT)
+    if counted is None:
         return 0
+    pages = counted.split()
     return max(0, int(pages[1]) - int(pages[2])) * _PAGE_BYTES
 
 
@@ -184,10 +179,10 @@ def reap_orphans(own: Collection[int]) -> None:
 def descendants() -> list[Process]:
     """Live processes below this one."""
     parents: dict[int, int] = {}
-    for entry in _PROC.iterdir():
-        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+    for pid in _numbers():
+        fields = _stat(pid)
         if fields and fields[0] not in _DEAD:
-            parents[int(entry.name)] = int(fields[1])
+            parents[pid] = int(fields[1])
     below = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= more
@@ -226,9 +221,21 @@ def _end(find: Callable[[], list[Process]], patience_s: float) -> bool:
 
 def _stat(pid: int) -> list[str] | None:
     """State, parent and all that follows in `/proc/PID/stat`; None if there is no such process."""
+    told = _read(pid, "stat", _MOST_STAT)
+    return None if told is None else told.rpartition(b")")[2].decode("ascii").split()
+
+
+def _read(pid: int, name: str, most: int = -1) -> bytes | None:
+    """What a file in `/proc/PID` says, all of it or `most` bytes; None if the process has ended, or is not ours.
+
+    Raises:
+        OSError: If this process can open nothing more.
+    """
     try:
         # Read for every process of the machine, again and again: paths and text cost as much as the kernel does.
-        with open(f"{_PROC}/{pid}/stat", "rb", buffering=0) as file:
-            return file.read(_MOST_STAT).rpartition(b")")[2].decode("ascii").split()
-    except OSError:
+        with open(f"{_PROC}/{pid}/{name}", "rb", buffering=0) as file:
+            return file.read(most)
+    except OSError as error:
+        if exhausted(error):
+            raise
         return None

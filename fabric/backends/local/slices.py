@@ -128,7 +128,7 @@ class Slices:
                 self._watched[name] = nodes[0]
 
     def lost(self) -> list[str]:
-        """Names of slices whose Ray node has ended; one that is to leave, or is being started now, is not lost."""
+        """Names of slices whose Ray node is seen to have ended; not one that is to leave, or is being started now."""
         for child in list(self._children.values()):
             child.poll()  # so that none stays a zombie
         layout = self._layout
@@ -136,7 +136,10 @@ class Slices:
         return [name for name in started if not self._lives(name)]
 
     def _lives(self, name: str) -> bool:
-        return name in self._watched and processes.alive(self._watched[name])
+        try:
+            return name in self._watched and processes.alive(self._watched[name])
+        except OSError:
+            return True  # this process can open nothing more, which says nothing of others
 
     def drain(self, name: str) -> None:
         """Let Ray place nothing more on a slice, and tell Serve to move its replicas elsewhere."""
@@ -172,10 +175,9 @@ class Slices:
 
     def oversized(self, slices: Mapping[str, Slice]) -> str:
         """A sentence about the first slice whose user processes hold more memory than granted; empty if none does."""
-        for name, users in sorted(self._census.take().items()):
+        for name, num_bytes in sorted(self._used_bytes().items()):
             if name not in slices:
                 continue
-            num_bytes = sum(processes.own_memory_bytes(process) for process in users)
             granted = slices[name].resources.memory
             if num_bytes > granted.count:
                 where = f"slice {name} on {slices[name].node}"
@@ -183,6 +185,13 @@ class Slices:
                     f"{where} uses {num_bytes / 2**30:.2f} GiB of {granted} granted; ask for more memory in its group"
                 )
         return ""
+
+    def _used_bytes(self) -> dict[str, int]:
+        """What the user processes of each slice hold; nothing of any while this process can open nothing more."""
+        try:
+            return {name: sum(map(processes.own_memory_bytes, users)) for name, users in self._census.take().items()}
+        except OSError:
+            return {}
 
     def _user_slice(self, process: Process, environment: Mapping[bytes, bytes]) -> str | None:
         """The slice that a user's process of this cluster is on."""

@@ -76,6 +76,12 @@ def test_a_workload_cannot_replace_what_marks_its_cluster() -> None:
     assert launch.env["RAY_AUTH_TOKEN"] == "t" * 64
 
 
+def test_what_joins_a_leased_cluster_carries_the_mark_by_which_it_is_found_and_ended() -> None:
+    late = wanted("late-1", HEAD, TRAINERS, env={env.WORKLOAD: "late"})
+    launch = node_launch(TRAINERS, late, layout(HEAD, TRAINERS).leased(late, {}), num_cores=2)
+    assert (launch.env[env.CLUSTER], launch.env[env.WORKLOAD]) == ("w-1", "late")
+
+
 def test_devices_of_a_node_are_given_to_one_slice_only() -> None:
     one = Slice("a-0", "a", "g0", "gpu", 1, Resources.of(1, 1, "1 GiB"))
     assert gpu_ids_by_slice((one,), (), {"g0": 2}) == {"a-0": (0,)}

@@ -14,10 +14,11 @@ from fabric.backends.keeping.layout import one_of_a_name
 from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.keeping.warm import crowded, fits, late
 from fabric.backends.kuberay import names
-from fabric.backends.kuberay.api import RAY_CLUSTERS
+from fabric.backends.kuberay.api import RAY_CLUSTERS, SECRETS
 from fabric.backends.kuberay.layout import written_layout
 from fabric.backends.kuberay.ray_pods import RayPods
 from fabric.backends.local.layout import Layout
+from fabric.config import env
 from fabric.core.errors import ClusterLost, Unavailable
 from fabric.core.resources import Resources
 from fabric.scheduler.ports import Outcome, Phase, WantedCluster
@@ -322,4 +323,23 @@ def test_a_raycluster_says_whose_it_became_and_a_fabric_that_starts_again_finds_
     layout = again.layout
     assert (layout.name, layout.workload, layout.attempt, layout.born) == ("job-3", "job", 3, 9.0)
     assert (again.lost(), again.head(), layout.late) == ([], pods.head(), {"FABRIC_WORKLOAD": "job"})
+    world.close()
+
+
+def test_a_worker_group_that_joins_a_leased_raycluster_refers_to_the_secret_that_is_there() -> None:
+    world = World()
+    pods = world.running()
+    more = piece("g1", "evaluators", Resources.of(1))
+    work = wanted("job-1", *GANG, more, env=TOLD)
+    pods.change(lambda layout: layout.leased(work, {}).with_slices([more]))
+    pods.wanted = work
+    tended(pods, lambda: more.name in {name for _, name, _ in world.api.released})
+    pod = world.api.pod_of(more.name)
+    told = {variable["name"]: variable for variable in pod["spec"]["containers"][0]["env"]}
+    secrets = {
+        one["valueFrom"]["secretKeyRef"]["name"] for one in told.values() if "secretKeyRef" in one.get("valueFrom", {})
+    }
+    assert (secrets, world.api.named(SECRETS)) == ({"w-1"}, ["w-1"])
+    assert (told[env.CLUSTER]["value"], told[env.WORKLOAD]["value"]) == ("w-1", "job")
+    assert pod["metadata"]["labels"][names.WORKLOAD] == "job"
     world.close()
