@@ -5,7 +5,7 @@ Knows nothing of who is asked about first. Costs and the search are in `preempti
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
@@ -104,11 +104,13 @@ class RoomMaker:
         """Who of `holders` leaves or shrinks for `work`; None if that is not enough."""
         if not holders:
             return None
-        # What people wait for at a service cannot wait until others have run for long enough.
-        min_run_s = 0.0 if work.rank == Priority.SERVING.rank else self._world.policy.min_run_s
-        asker = Asker(work.name, work.rank)
+        asker, min_run_s = Asker(work.name, work.rank), self._min_run_s(work)
         answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
         return None if isinstance(answer, NoRoom) else answer
+
+    def _min_run_s(self, work: Waiting) -> float:
+        """How long others must have run to be asked; what people wait for at a service cannot wait for that."""
+        return 0.0 if work.rank == Priority.SERVING.rank else self._world.policy.min_run_s
 
     def _yielded(
         self, work: Waiting, owing: Sequence[Holder], yielding: Sequence[Holder], fits: Fits
@@ -136,14 +138,17 @@ class RoomMaker:
         owing: list[Holder] = []
         yielding: list[Holder] = []
         for one in near:
-            if one.rank < work.rank or self._world.disturbed(one.name):
+            if self._world.disturbed(one.name):
                 continue
-            if one.rank > work.rank or self._owes(one.project, question):
-                owing.append(self._holder_of(one))
-                continue
-            if one.name in self._world.surplus:
-                owing.append(self._surplus_of(one))
-            if self._yields(one, question):
+            same, grown = one.rank == work.rank, one.name in self._world.surplus
+            if one.rank > work.rank or (same and self._owes(one.project, question)):
+                holder = self._holder_of(one)
+                if not grown or holder.ran_s >= self._min_run_s(work):
+                    owing.append(holder)
+                    continue
+            if grown:
+                owing.append(self._surplus_of(one, work.rank))
+            if same and self._yields(one, question):
                 yielding.append(self._holder_of(one))
         return _cheapest(owing), _cheapest(yielding)
 
@@ -208,15 +213,19 @@ class RoomMaker:
             slots_per_worker=devices(request_of(group)) if group else max(1, _devices_held(work)),
         )  # fmt: skip
 
-    def _surplus_of(self, work: Running) -> Holder:
-        """What a gang has beyond what it asked for, as a holder that may be sent away."""
+    def _surplus_of(self, work: Running, rank: int) -> Holder:
+        """What a gang has beyond what it asked for, as a holder that may be sent away for work of that rank.
+
+        Promises rest on it, so it is asked whatever its class, and however lately it grew.
+        """
         group = work.elastic
         assert group is not None  # noqa: S101 - only an elastic gang has a surplus
         extra = work.grant.size(group.name) - group.count
         smaller = tuple(size - group.count for size in sizes_below(group, group.count + extra) if size > group.count)
-        return self._priced(
+        priced = self._priced(
             work, work.name + SURPLUS, extra, smaller=smaller, slots_per_worker=devices(request_of(group))
         )
+        return replace(priced, rank=max(work.rank, rank), ran_s=math.inf)
 
     def _priced(
         self, work: Running, name: str, workers: int, *, smaller: tuple[int, ...], slots_per_worker: int

@@ -61,7 +61,7 @@ class WhatIf:
         self._failed: dict[_Need, tuple[float, Tiers]] = {}
         self.moving: set[str] = set()
         """Services that leave nodes which are about to be taken away; nobody else changes their size."""
-        for work in snapshot.running:
+        for work in snapshot.running if policy.preemption else ():
             if work.resizable and not work.service:
                 self._count_surplus(work)
 

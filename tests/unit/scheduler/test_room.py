@@ -198,13 +198,36 @@ def test_elastic_work_shrinks_before_anybody_leaves() -> None:
     assert wait_of(plan, "high").expected_start == NOW + GRACE_S
 
 
-def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_its_own_class() -> None:
-    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4))
-    plan = decide(seen(gang, asks("next", 1)), EAGER, NOW)
+@pytest.mark.parametrize("asker", ["interactive", "batch", "harvest"])
+@pytest.mark.parametrize(("policy", "since"), [(EAGER, 0.0), (Policy(), NOW - 10.0)])
+def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_any_class_however_lately_it_grew(
+    asker: str, policy: Policy, since: float
+) -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), since=since)
+    plan = decide(seen(gang, asks("next", 1, priority=asker)), policy, NOW)
     (resize,) = plan.resized
     assert (resize.before, resize.after) == (2, 1)
     wait = wait_of(plan, "next")
     assert (wait.promised, wait.expected_start) == (True, NOW + GRACE_S)
+
+
+def test_a_gang_that_grew_lately_keeps_what_it_asked_for_also_against_more_urgent_work() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), since=NOW - 10.0)
+    wide = asks("wide", 2, priority="interactive")
+    assert decide(seen(gang, wide), Policy(), NOW).resized == ()
+    assert leaving(decide(seen(gang, wide), EAGER, NOW)) == ["gang"]
+
+
+def test_less_urgent_work_gives_way_before_what_a_more_urgent_gang_has_grown_to() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), priority="interactive")
+    plan = decide(seen(gang, trains("crop", "g2", priority="harvest"), asks("next", 1), gpu_nodes=3), EAGER, NOW)
+    assert (leaving(plan), plan.resized) == (["crop"], ())
+
+
+def test_without_preemption_nothing_is_promised_on_what_nobody_is_asked_for() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4))
+    plan = decide(seen(gang, asks("next", 1)), Policy(preemption=False, min_run_s=0.0), NOW)
+    assert (plan.resized, wait_of(plan, "next").promised) == ((), False)
 
 
 def test_a_gang_that_has_what_it_asked_for_keeps_it_against_its_own_class() -> None:
