@@ -34,7 +34,7 @@ class WhatIf:
         self.outlook = Outlook(snapshot, policy, now, self.scores)
         self.idle = snapshot.idle.copy()
         """What nobody holds once everybody of this plan has started; promises leave it as it is."""
-        self.limits = Limits(snapshot)
+        self.limits = Limits(snapshot, now)
         self.placed: dict[str, Place] = {}
         self.preempted: dict[str, Preempt] = {}
         self.resized: dict[str, Resize] = {}

@@ -254,6 +254,41 @@ def test_a_guaranteed_share_is_had_back_from_a_borrower_of_the_same_class() -> N
     assert leaving(more) == [], "two workers would be more than what is guaranteed"
 
 
+def single(name: str, node: str, *, project: str, cheap: bool = False) -> Running:
+    """A job on one GPU, its head included; it has saved its work, or lost all of it if it leaves."""
+    told = Told(1, saved=NOW - 5.0, save_s=1.0) if cheap else None
+    work = trains(name, node, gpus=1, project=project, told=told)
+    return replace(work, grant=Grant(tuple(replace(part, head=True) for part in work.grant.slices[1:])))
+
+
+def of_three(cheap: str) -> Snapshot:
+    """Twelve GPUs, four guaranteed to each of three projects: `b` holds five, `c` seven, and `a` asks for four."""
+    owners = "b" * 5 + "c" * 7
+    jobs = [single(f"{owner}{i}", f"g{i // 2}", project=owner, cheap=owner == cheap) for i, owner in enumerate(owners)]
+    mine = asks("mine", 4, gpus=1, project="a")
+    return seen(*jobs, mine, gpu_nodes=6, projects=tuple(shares(name, 4.0) for name in "abc"))
+
+
+@pytest.mark.parametrize("cheap", ["b", "c", ""])
+def test_no_project_gives_back_more_than_it_owes_however_cheap_its_work_is(cheap: str) -> None:
+    assert sorted(name[0] for name in leaving(decide(of_three(cheap), EAGER, NOW))) == ["b", "c", "c", "c"]
+
+
+def test_the_last_that_leaves_may_take_its_project_below_its_guarantee() -> None:
+    projects = (shares("ours", 3.0), shares("theirs", 3.0))
+    borrower = [trains(f"b{i}", f"g{i}", project="theirs") for i in range(3)]
+    mine = asks("mine", 3, gpus=1, project="ours")
+    assert len(leaving(decide(seen(*borrower, mine, gpu_nodes=3, projects=projects), EAGER, NOW))) == 2
+
+
+def test_what_a_project_gives_back_already_is_not_owed_again() -> None:
+    projects = (shares("ours", 2.0), shares("theirs", 4.0))
+    going = trains("b0", "g0", project="theirs", ends=NOW + 7, settled=False, movable=False)
+    stays = [trains(f"b{i}", f"g{i}", project="theirs") for i in (1, 2)]
+    mine = [asks(f"mine-{i}", 1, project="ours") for i in range(2)]
+    assert leaving(decide(seen(going, *stays, *mine, gpu_nodes=3, projects=projects), EAGER, NOW)) == []
+
+
 def test_a_limit_keeps_work_waiting_and_says_so_and_holds_up_nobody() -> None:
     small = Project(name="small", limit={"gpu": Share(gpus=2.0)})
     projects = (small, Project(name="big"))
