@@ -18,7 +18,7 @@ from fabric.scheduler.shape import Shape
 from fabric.scheduler.sizes import devices, freed, request_of, shrunk, sizes_below
 from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
-from fabric.workloads.spec import Priority
+from fabric.workloads.spec import Group, Priority
 
 MOST_HOLDERS = 256
 """Holders that are looked at for one who asks, the least urgent and cheapest first; bounds the time of a decision."""
@@ -246,7 +246,7 @@ class RoomMaker:
         can_shrink = work.resizable and world.policy.elastic
         return self._priced(
             work, work.name, size,
-            smaller=sizes_below(group, size) if group is not None and can_shrink else (),
+            smaller=_sizes_left(work, group, size) if group is not None and can_shrink else (),
             slots_per_worker=devices(request_of(group)) if group else max(1, _devices_held(work)),
         )  # fmt: skip
 
@@ -312,6 +312,12 @@ class RoomMaker:
         else:
             before = work.grant.size(work.elastic.name)
             world.resized[work.name] = Resize(work.name, before, size, kept, victim.grace_s, f"shrinks, {why}")
+
+
+def _sizes_left(work: Running, group: Group, size: int) -> tuple[int, ...]:
+    """Sizes that it can shrink to, largest first: a slice that holds its head stays, with all workers in it."""
+    stay = sum(part.workers for part in work.grant.slices if part.head and part.group == group.name)
+    return tuple(left for left in sizes_below(group, size) if left >= stay)
 
 
 def _cheapest(holders: list[Holder]) -> list[Holder]:

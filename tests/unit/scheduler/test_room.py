@@ -198,6 +198,24 @@ def test_elastic_work_shrinks_before_anybody_leaves() -> None:
     assert wait_of(plan, "high").expected_start == NOW + GRACE_S
 
 
+def test_a_gang_whose_head_is_among_its_workers_shrinks_to_what_is_with_it_before_it_leaves() -> None:
+    def workers(number: int, node: str, count: int) -> Slice:
+        return Slice(f"w-{number}", "w", node, "commodity", count, Resources.of(count, 0, "1 GiB"), head=number == 0)
+
+    group = Group(name="w", count=8, min=1, max=12, tier="commodity", memory="1 MiB")
+    fields: dict[str, Any] = {
+        "rank": Priority.BATCH.rank,
+        "settled": True,
+        "movable": True,
+        "told": Told(1, workers=12),
+    }
+    gang = Running("gang", Grant((workers(0, "c0", 8), workers(1, "c1", 4))), None, elastic=group, **fields)
+    high = waiting("high", Group(name="w", count=4, tier="commodity", memory="1 MiB"), priority="interactive", at=NOW)
+    nodes = (cpu_node("c0", cpus=8), cpu_node("c1", cpus=4))
+    plan = decide(Snapshot.of(nodes, [gang], [high], head=HEAD, grace_s=GRACE_S), EAGER, NOW)
+    assert (leaving(plan), [(change.before, change.after) for change in plan.resized]) == ([], [(12, 8)])
+
+
 @pytest.mark.parametrize("asker", ["interactive", "batch", "harvest"])
 @pytest.mark.parametrize(("policy", "since"), [(EAGER, 0.0), (Policy(), NOW - 10.0)])
 def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_any_class_however_lately_it_grew(
