@@ -56,6 +56,8 @@ class RoomMaker:
         policy, running = world.policy, world.snapshot.running
         movable = (work for work in running if work.movable and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
+        self.unaided: set[str] = set()
+        """Who was found to fit a grace from now without anybody's help."""
         self._in_vain: set[tuple[Shape, int, str, float, Leaves, bool]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
         self._whole: dict[str, Holder] = {}
@@ -89,6 +91,9 @@ class RoomMaker:
             return gang.after(slot for name, workers in what_if.items() for slot in self._gives(name, workers))
 
         if fits({}):
+            # Whoever asks for the same once this one has what there is may need help.
+            self._in_vain.discard(question)
+            self.unaided.add(work.name)
             return False
         answer = self._answer(asks, owing, fits) or self._yielded(asks, owing, yielding, fits)
         if answer is None:

@@ -168,6 +168,18 @@ def test_no_more_leave_than_are_needed() -> None:
     assert len(leaving(decide(world, EAGER, NOW))) == 2
 
 
+def test_equal_urgent_jobs_have_all_their_room_made_in_one_decision_and_no_more() -> None:
+    low = [trains(f"low-{i}", f"g{i}") for i in range(3)]
+    high = [asks(f"high-{i}", 1, gpus=1, priority="interactive") for i in range(4)]
+    plan = decide(seen(*low, *high, gpu_nodes=3), EAGER, NOW)
+    assert len(leaving(plan)) == 2
+    assert {wait.expected_start for wait in plan.waits} == {NOW + GRACE_S}
+    going = [
+        replace(one, ends=NOW + 7.0, settled=False, movable=False) if one.name in leaving(plan) else one for one in low
+    ]
+    assert leaving(decide(seen(*going, *high, gpu_nodes=3), EAGER, NOW)) == []
+
+
 def test_nobody_is_asked_twice_while_the_first_are_still_leaving() -> None:
     going = trains("low", "g0", "g1", ends=NOW + 7, settled=False, movable=False)
     other = trains("other", "g2")
