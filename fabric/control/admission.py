@@ -81,6 +81,7 @@ def admitted(spec: WorkloadSpec, caller: Caller, ports: Ports, site: Site, *, po
         check_config(spec.serve.config)
     _check_text(spec)
     _check_entrypoint(spec)
+    _check_walltime(spec, site)
     check_secrets(spec, ports.named_secrets)
     if spec.after:
         spec = spec.model_copy(update={"after": _order(spec, caller, ports.workloads)})
@@ -168,6 +169,20 @@ def _check_entrypoint(spec: WorkloadSpec) -> None:
             f"the entrypoint needs {needs} (--entrypoint-num-cpus, -gpus, -memory), but a worker of its group "
             f"{first.name} has only {first.request}. Ask for larger workers or a smaller entrypoint.",
             group=first.name,
+        )
+
+
+def _check_walltime(spec: WorkloadSpec, site: Site) -> None:
+    """Check that work has time before it is asked to leave, a grace before its walltime is over.
+
+    Raises:
+        BadInput: If it would be asked as soon as it runs.
+    """
+    if spec.walltime_s is not None and spec.walltime_s <= site.grace_s:
+        raise BadInput(
+            f"walltime_s: {spec.walltime_s:g} s leave no time to work: this site asks work to leave {site.grace_s:g} s "
+            "before its walltime is over. Ask for more.",
+            place="walltime_s",
         )
 
 

@@ -86,7 +86,7 @@ class _Ledger:
         self._running = 0
 
     def runs(self, work: Running) -> None:
-        self._running += 1
+        self._running += not work.is_rest
         if work.ends is not None:
             gpus = sum(part.resources.gpus.whole() for part in work.grant.slices)
             ends = min(work.ends, self._budget.period(self._now)[1])

@@ -12,8 +12,8 @@ from fabric.scheduler.outlook import Leaves
 from fabric.scheduler.placement import place, why
 from fabric.scheduler.plan import Preempt, Resize
 from fabric.scheduler.room import RoomMaker
-from fabric.scheduler.serving import Need, ask_others, lead_of, need_of, placed
-from fabric.scheduler.sizes import given_back, grown, shrunk
+from fabric.scheduler.serving import Need, add, ask_others, lead_of, need_of
+from fabric.scheduler.sizes import given_back, shrunk
 from fabric.scheduler.snapshot import Claim, Running, Waiting
 from fabric.scheduler.whatif import WhatIf
 from fabric.workloads.record import Grant
@@ -130,8 +130,12 @@ def _keep_serving(work: Running, group: Group, windows: _OnNodes, world: WhatIf,
     staying = size - sum(part.workers for part in gone if part.group == group.name)
     if staying < wanted and all(part.group == group.name and not part.head for part in gone):
         reason = f"in place of those on {soon.reason}" if soon else "as many as were asked for"
-        if _add(Need(work, group, size, wanted, wanted, None, lead_s, reason), wanted - staying, world, rooms):
+        need, slots = Need(work, group, size, wanted, wanted, None, lead_s, reason), world.snapshot.site.slots(gone)
+        added, missing = add(need, wanted - staying, world, slots)
+        if added:
             return
+        if missing:
+            ask_others(need, missing, world, rooms)
     if now is not None:
         _leave(work, group, now, world)
     elif soon is None and size > wanted:
@@ -139,21 +143,6 @@ def _keep_serving(work: Running, group: Group, windows: _OnNodes, world: WhatIf,
         if kept is not None:
             reason = f"shrinks from {size} to {wanted} replicas, as many as were asked for"
             _go_on(work, group, kept, world, reason=reason)
-
-
-def _add(need: Need, missing: int, world: WhatIf, rooms: RoomMaker) -> bool:
-    """Add as many replicas as fit, else let others make room for them; whether any were added."""
-    work, group = need.service, need.group
-    for count in range(missing, 0, -1):
-        pieces = placed(work, group, count, world)
-        if pieces:
-            world.take(work.project, tuple(piece.slot for piece in pieces), float("inf"))
-            grant, after = grown(work.grant, pieces, world.snapshot.site), need.size + count
-            reason = f"grows from {need.size} to {after} replicas: {need.why}"
-            world.resized[work.name] = Resize(work.name, need.size, after, grant, 0.0, reason)
-            return True
-    ask_others(need, missing, world, rooms)
-    return False
 
 
 def _go_on(work: Running, group: Group, kept: Grant, world: WhatIf, *, reason: str) -> None:

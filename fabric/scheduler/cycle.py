@@ -135,12 +135,15 @@ def backfill(behind: Sequence[Waiting], world: WhatIf, policy: Policy) -> list[W
 def ask(ready: Sequence[Waiting], world: WhatIf, rooms: RoomMaker) -> None:
     """Let others make room for the first of those who wait and were promised nothing.
 
-    Where longer work yields to shorter, the first are those who may pass first.
+    Who would fit by then without their help is promised that start too, so that those behind ask for what they lack
+    beside it. Where longer work yields to shorter, the first are those who may pass first.
     """
     undated = (work for work in ready if not (work.name in world.placed or work.name in world.promises))
     first = undated if world.policy.yields is None else in_backfill_order(undated, world.policy)
     for work in islice(first, world.policy.askers):
-        if work.name not in world.notes and rooms.make(work, world.least(work)):
+        if work.name in world.notes:
+            continue
+        if rooms.make(work, world.least(work)) or work.name in rooms.unaided:
             world.promise(work)
 
 

@@ -17,6 +17,7 @@ from fabric.scheduler.shape import shape_of
 from fabric.scheduler.sizes import at_size, devices, grown, request_of
 from fabric.scheduler.snapshot import Running
 from fabric.scheduler.whatif import WhatIf
+from fabric.workloads.spec import Group
 
 _UNKNOWN_LEFT_S = 86_400.0
 """Work left that is assumed of a gang that neither says how far it is nor has a walltime; a choice."""
@@ -26,7 +27,7 @@ def grow_running(world: WhatIf) -> None:
     """Resize gangs into idle slots: first what stays free, then what is free until the next promise.
 
     What a gang gets beyond what it asked for it gives back when somebody needs it, so that it delays nobody by more
-    than the grace.
+    than the grace. Where nobody may be asked to give anything back, it gets no more than it asked for.
     """
     gangs = [work for work in world.snapshot.running if _may_grow(work, world)]
     pools: dict[tuple[str, bool, tuple[int, ...]], list[Running]] = {}
@@ -40,7 +41,12 @@ def _may_grow(work: Running, world: WhatIf) -> bool:
     group = work.elastic
     if group is None or work.service or not work.resizable or world.disturbed(work.name):
         return False
-    return work.grant.size(group.name) < group.most and world.now - work.since >= world.policy.min_run_s
+    return work.grant.size(group.name) < _most(group, world) and world.now - work.since >= world.policy.min_run_s
+
+
+def _most(group: Group, world: WhatIf) -> int:
+    """Most workers that it may grow to."""
+    return group.most if world.policy.preemption else group.count
 
 
 def _pool(work: Running) -> tuple[str, bool]:
@@ -82,7 +88,7 @@ def _gang(work: Running, world: WhatIf) -> ElasticGang:
         name=work.name,
         workers=workers,
         least=group.least,
-        most=group.most,
+        most=_most(group, world),
         remaining=0.0,
         restart_s=world.policy.restart_s,
         settled_s=world.now - work.since,

@@ -17,7 +17,7 @@ from fabric.workloads.record import Record
 def learned(known: Experience, record: Record) -> Experience:
     """What is known after work has begun to run.
 
-    Work on several tiers teaches nothing, as nobody saw what it waited for.
+    Work on several tiers teaches nothing, as nobody saw what it waited for; nor does a head alone.
 
     Args:
         known: Before.
@@ -27,8 +27,10 @@ def learned(known: Experience, record: Record) -> Experience:
     if grant is None or at.granted is None or at.cluster_ready is None or at.running is None:
         return known
     tiers = {part.tier for part in grant.slices if not part.only_head}
-    tier = tiers.pop()
-    if tiers or tier not in known.priors:
+    if len(tiers) != 1:
+        return known
+    [tier] = tiers
+    if tier not in known.priors:
         return known
     measured = observe(known.measured, Kind(Stage.RAY, tier), max(0.0, at.cluster_ready - at.granted))
     weights = record.spec.replicas.weights if record.spec.replicas else None

@@ -4,12 +4,12 @@ Knows nothing of nodes: what is allowed may still not fit.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from fabric.scheduler.amounts import Amounts
-from fabric.scheduler.columns import Slot, Tiers, resources_of
+from fabric.scheduler.columns import NodeColumns, Slot, Tiers, resources_of
 from fabric.scheduler.holding import amounts_of
-from fabric.scheduler.quota import Refused, give_back, may_start, take
+from fabric.scheduler.quota import Held, Refused, Tree, give_back, may_start, take
 from fabric.scheduler.reclaim import recoverable, within_guarantee
 from fabric.scheduler.shape import Part, Shape
 from fabric.scheduler.snapshot import Snapshot
@@ -20,10 +20,11 @@ _NOTHING = Amounts()
 class Limits:
     """Private to one decision. Where the site lists no projects, nobody is kept waiting and nothing is counted."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, now: float) -> None:
         self._tree, self._site = snapshot.tree, snapshot.site
         self.held = snapshot.held
         self._bound: dict[str, bool] = {}
+        self._running, self._by = snapshot.running, now + snapshot.grace_s
 
     @property
     def apply(self) -> bool:
@@ -48,16 +49,27 @@ class Limits:
         if self.apply:
             self.held = give_back(self._tree, self.held, project, amounts_of(slots, self._site))
 
-    def owes(self, victim: str, claimant: str, shape: Shape) -> bool:
-        """Whether work of `victim` uses what is guaranteed to `claimant`, of whom `claims` says so with `shape`."""
-        ask = _asked(shape, None, self._site.head_tiers)
-        return bool(recoverable(self._tree, self.held, claimant, ask, victim=victim))
+    def recovery(self, claimant: str, shape: Shape) -> "Recovery":
+        """What others owe to `claimant`, of whom `claims` says that somebody may, with `shape`."""
+        held = self.held
+        for project, amounts in self._going.items():
+            held = give_back(self._tree, held, project, amounts)
+        return Recovery(self._tree, self._site, held, claimant, ask=_asked(shape, None, self._site.head_tiers))
 
     def claims(self, claimant: str, shape: Shape) -> bool:
         """Whether `claimant` may hold `shape` too within its guarantee, so that somebody may owe it something."""
         if not self.apply:
             return False
         return within_guarantee(self._tree, self.held, claimant, _asked(shape, None, self._site.head_tiers))
+
+    @cached_property
+    def _going(self) -> dict[str, Amounts]:
+        """What projects give back within a grace anyway; whoever may still be asked for something is not among them."""
+        slots: dict[str, list[Slot]] = {}
+        for work in self._running:
+            if work.ends is not None and work.ends <= self._by and not (work.movable or work.settled):
+                slots.setdefault(work.project, []).extend(work.slots)
+        return {project: amounts_of(theirs, self._site) for project, theirs in slots.items()}
 
     def _limits(self, project: str) -> bool:
         """Whether anything that `project` asks for can be refused."""
@@ -70,6 +82,22 @@ class Limits:
     def _refused(self, project: str, ask: Amounts) -> Refused | None:
         answer = may_start(self._tree, self.held, project, ask)
         return answer if isinstance(answer, Refused) else None
+
+
+class Recovery:
+    """What others still owe to one who claims his guarantee, while it is tried out who gives something back."""
+
+    def __init__(self, tree: Tree, site: NodeColumns, held: Held, claimant: str, *, ask: Amounts) -> None:
+        self._tree, self._site, self._held = tree, site, held
+        self._claimant, self._ask = claimant, ask
+
+    def owes(self, victim: str) -> bool:
+        """Whether work of `victim` uses what is guaranteed to the claimant."""
+        return bool(recoverable(self._tree, self._held, self._claimant, self._ask, victim=victim))
+
+    def give_back(self, victim: str, slots: Sequence[Slot]) -> None:
+        """Count what work of `victim` gives back."""
+        self._held = give_back(self._tree, self._held, victim, amounts_of(slots, self._site))
 
 
 @lru_cache(maxsize=1 << 12)

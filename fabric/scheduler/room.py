@@ -5,7 +5,7 @@ Knows nothing of who is asked about first. Costs and the search are in `preempti
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from fabric.scheduler.columns import CPUS, GPUS, Slot, subtract
@@ -18,10 +18,14 @@ from fabric.scheduler.shape import Shape
 from fabric.scheduler.sizes import devices, freed, request_of, shrunk, sizes_below
 from fabric.scheduler.snapshot import Running, Waiting
 from fabric.scheduler.whatif import WhatIf
-from fabric.workloads.spec import Priority
+from fabric.workloads.spec import Group, Priority
 
 MOST_HOLDERS = 256
 """Holders that are looked at for one who asks, the least urgent and cheapest first; bounds the time of a decision."""
+
+MOST_SEARCHES = 8
+"""Searches for one who has his guarantee back: after each, projects of which too much was chosen keep the rest. Bounds
+the time of a decision; a choice."""
 
 SURPLUS = "+"
 """Ending of the holder that stands for what a gang holds beyond what it asked for."""
@@ -40,6 +44,8 @@ class _Question:
     """Whether it has waited so long that others of its class may be asked to leave."""
     owing: dict[str, bool] = field(default_factory=dict)
     """Projects that were looked at, and whether they do."""
+    owed: set[str] = field(default_factory=set)
+    """Holders of its class that may be asked because their projects do, and for nothing else."""
 
 
 class RoomMaker:
@@ -50,6 +56,8 @@ class RoomMaker:
         policy, running = world.policy, world.snapshot.running
         movable = (work for work in running if work.movable and not work.service) if policy.preemption else ()
         self._by_name = {work.name: work for work in movable}
+        self.unaided: set[str] = set()
+        """Who was found to fit a grace from now without anybody's help."""
         self._in_vain: set[tuple[Shape, int, str, float, Leaves, bool]] = set()
         self._least_urgent = max((work.rank for work in self._by_name.values()), default=-1)
         self._whole: dict[str, Holder] = {}
@@ -71,7 +79,9 @@ class RoomMaker:
             return False
         # Whoever asks for the same later in this decision has no better chances.
         self._in_vain.add(question)
-        owing, yielding = self._candidates(work, shape)
+        claims = patient and world.limits.claims(work.project, world.least(work))
+        asks = _Question(work, _device_s(work), claims, patient)
+        owing, yielding = self._candidates(asks, shape)
         if not (owing or yielding):
             return False
         by = world.now + world.snapshot.grace_s
@@ -81,8 +91,11 @@ class RoomMaker:
             return gang.after(slot for name, workers in what_if.items() for slot in self._gives(name, workers))
 
         if fits({}):
+            # Whoever asks for the same once this one has what there is may need help.
+            self._in_vain.discard(question)
+            self.unaided.add(work.name)
             return False
-        answer = self._answer(work, owing, fits) or self._yielded(work, owing, yielding, fits)
+        answer = self._answer(asks, owing, fits) or self._yielded(asks, owing, yielding, fits)
         if answer is None:
             return False
         for victim in answer.victims:
@@ -100,50 +113,83 @@ class RoomMaker:
             subtract(room, slots)
         return Fitting(shape, room, world.snapshot.site, world.head)
 
-    def _answer(self, work: Waiting, holders: Sequence[Holder], fits: Fits) -> Preemption | None:
-        """Who of `holders` leaves or shrinks for `work`; None if that is not enough."""
+    def _answer(self, question: _Question, holders: Sequence[Holder], fits: Fits) -> Preemption | None:
+        """Who of `holders` leaves or shrinks for one who asks; None if that is not enough.
+
+        No project gives more than it owes: what would be too much of one is left out, and others are looked for.
+        """
+        left = list(holders)
+        for _ in range(MOST_SEARCHES):
+            answer = self._found(question.work, left, fits)
+            spared = self._spared(question, answer.victims) if answer is not None else ()
+            if not spared:
+                return answer
+            left = [holder for holder in left if holder.name not in spared]
+        return None
+
+    def _spared(self, question: _Question, victims: Sequence[Victim]) -> frozenset[str]:
+        """What may no longer be chosen, as its project owes no more than some of `victims` give back, the cheapest."""
+        if question.owed.isdisjoint(victim.workload for victim in victims):
+            return frozenset()
+        work, chosen, done = question.work, set[str](), set[str]()
+        recovery = self._world.limits.recovery(work.project, self._world.least(work))
+        for victim in sorted(victims, key=lambda v: (v.workload in question.owed, v.cost.slot_s, v.workload)):
+            project = self._by_name[victim.workload.removesuffix(SURPLUS)].project
+            if victim.workload in question.owed and not recovery.owes(project):
+                done.add(project)
+            else:
+                recovery.give_back(project, self._gives(victim.workload, victim.after))
+                chosen.add(victim.workload)
+        return frozenset(name for name in question.owed - chosen if self._by_name[name].project in done)
+
+    def _found(self, work: Waiting, holders: Sequence[Holder], fits: Fits) -> Preemption | None:
+        """The cheapest of `holders` that are enough; None if all are not."""
         if not holders:
             return None
-        # What people wait for at a service cannot wait until others have run for long enough.
-        min_run_s = 0.0 if work.rank == Priority.SERVING.rank else self._world.policy.min_run_s
-        asker = Asker(work.name, work.rank)
+        asker, min_run_s = Asker(work.name, work.rank), self._min_run_s(work)
         answer = preempt(asker, holders, fits, recovers=lambda holder: True, min_run_s=min_run_s)
         return None if isinstance(answer, NoRoom) else answer
 
+    def _min_run_s(self, work: Waiting) -> float:
+        """How long others must have run to be asked; what people wait for at a service cannot wait for that."""
+        return 0.0 if work.rank == Priority.SERVING.rank else self._world.policy.min_run_s
+
     def _yielded(
-        self, work: Waiting, owing: Sequence[Holder], yielding: Sequence[Holder], fits: Fits
+        self, question: _Question, owing: Sequence[Holder], yielding: Sequence[Holder], fits: Fits
     ) -> Preemption | None:
         """The same with those who yield; None also where that costs too much."""
         if not yielding:
             return None
         whole = {holder.name for holder in yielding}
         others = [holder for holder in owing if holder.name.removesuffix(SURPLUS) not in whole]
-        answer = self._answer(work, [*others, *yielding], fits)
-        dear = answer is not None and answer.slot_s > _device_s(work) * self._world.policy.yield_cost
+        answer = self._answer(question, [*others, *yielding], fits)
+        dear = answer is not None and answer.slot_s > question.asks * self._world.policy.yield_cost
         return None if dear else answer
 
-    def _candidates(self, work: Waiting, shape: Shape) -> tuple[list[Holder], list[Holder]]:
+    def _candidates(self, question: _Question, shape: Shape) -> tuple[list[Holder], list[Holder]]:
         """Those that hold something on a tier that the gang may use, where they are many the cheapest.
 
         Returns:
             What is owed or less urgent; and work of the same class that yields, which is asked where that is not
             enough, as it will want room again itself.
         """
+        work = question.work
         near = self._near(frozenset(self._world.lacking(work) or self._world.touched(shape)))
-        patient = self._waited(work)
-        claims = patient and self._world.limits.claims(work.project, self._world.least(work))
-        question = _Question(work, _device_s(work), claims, patient)
         owing: list[Holder] = []
         yielding: list[Holder] = []
         for one in near:
-            if one.rank < work.rank or self._world.disturbed(one.name):
+            if self._world.disturbed(one.name):
                 continue
-            if one.rank > work.rank or self._owes(one.project, question):
-                owing.append(self._holder_of(one))
-                continue
-            if one.name in self._world.surplus:
-                owing.append(self._surplus_of(one))
-            if self._yields(one, question):
+            same, grown = one.rank == work.rank, one.name in self._world.surplus
+            if one.rank > work.rank or (same and self._owes(one.project, question)):
+                holder = self._holder_of(one)
+                if not grown or holder.ran_s >= self._min_run_s(work):
+                    owing.append(holder)
+                    question.owed.update([one.name] if same else ())
+                    continue
+            if grown:
+                owing.append(self._surplus_of(one, work.rank))
+            if same and self._yields(one, question):
                 yielding.append(self._holder_of(one))
         return _cheapest(owing), _cheapest(yielding)
 
@@ -157,16 +203,17 @@ class RoomMaker:
         """Whether work has waited so long that others of its class may be asked to leave for it."""
         return self._world.now - waits_since(work) >= self._world.policy.patience_s
 
-    def _owes(self, project: str, question: "_Question") -> bool:
+    def _owes(self, project: str, question: _Question) -> bool:
         """Whether a project holds what is guaranteed to that of the one who asks."""
         if not question.claims:
             return False
         if project not in question.owing:
             work = question.work
-            question.owing[project] = self._world.limits.owes(project, work.project, self._world.least(work))
+            recovery = self._world.limits.recovery(work.project, self._world.least(work))
+            question.owing[project] = recovery.owes(project)
         return question.owing[project]
 
-    def _yields(self, one: Running, question: "_Question") -> bool:
+    def _yields(self, one: Running, question: _Question) -> bool:
         """Whether work of the same class has so much more before it that it makes room for one that needs less."""
         policy = self._world.policy
         if policy.yields is None or one.ends is None or not question.patient:
@@ -204,19 +251,23 @@ class RoomMaker:
         can_shrink = work.resizable and world.policy.elastic
         return self._priced(
             work, work.name, size,
-            smaller=sizes_below(group, size) if group is not None and can_shrink else (),
+            smaller=_sizes_left(work, group, size) if group is not None and can_shrink else (),
             slots_per_worker=devices(request_of(group)) if group else max(1, _devices_held(work)),
         )  # fmt: skip
 
-    def _surplus_of(self, work: Running) -> Holder:
-        """What a gang has beyond what it asked for, as a holder that may be sent away."""
+    def _surplus_of(self, work: Running, rank: int) -> Holder:
+        """What a gang has beyond what it asked for, as a holder that may be sent away for work of that rank.
+
+        Promises rest on it, so it is asked whatever its class, and however lately it grew.
+        """
         group = work.elastic
         assert group is not None  # noqa: S101 - only an elastic gang has a surplus
         extra = work.grant.size(group.name) - group.count
         smaller = tuple(size - group.count for size in sizes_below(group, group.count + extra) if size > group.count)
-        return self._priced(
+        priced = self._priced(
             work, work.name + SURPLUS, extra, smaller=smaller, slots_per_worker=devices(request_of(group))
         )
+        return replace(priced, rank=max(work.rank, rank), ran_s=math.inf)
 
     def _priced(
         self, work: Running, name: str, workers: int, *, smaller: tuple[int, ...], slots_per_worker: int
@@ -266,6 +317,12 @@ class RoomMaker:
         else:
             before = work.grant.size(work.elastic.name)
             world.resized[work.name] = Resize(work.name, before, size, kept, victim.grace_s, f"shrinks, {why}")
+
+
+def _sizes_left(work: Running, group: Group, size: int) -> tuple[int, ...]:
+    """Sizes that it can shrink to, largest first: a slice that holds its head stays, with all workers in it."""
+    stay = sum(part.workers for part in work.grant.slices if part.head and part.group == group.name)
+    return tuple(left for left in sizes_below(group, size) if left >= stay)
 
 
 def _cheapest(holders: list[Holder]) -> list[Holder]:

@@ -4,8 +4,10 @@ Knows nothing of requests: the need comes as a forecast in replicas, or from a p
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fabric.scheduler.columns import Slot
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.outlook import Leaves, leaves_of
 from fabric.scheduler.placement import Piece, place
@@ -106,19 +108,47 @@ def _within(group: Group, replicas: int) -> int:
 
 def _grow(need: Need, world: WhatIf, rooms: RoomMaker) -> None:
     """Add the replicas that fit now, and let others make room for the rest."""
-    work, group, missing = need.service, need.group, need.now - need.size
-    for count in range(missing, 0, -1):
-        pieces = placed(work, group, count, world)
-        if pieces:
-            slots = tuple(piece.slot for piece in pieces)
-            world.take(work.project, slots, float("inf"))
-            grant = grown(work.grant, pieces, world.snapshot.site)
-            why = f"grows from {need.size} to {need.size + count} replicas: {need.why}"
-            world.resized[work.name] = Resize(work.name, need.size, need.size + count, grant, 0.0, why)
-            missing -= count
-            break
+    _, missing = add(need, need.now - need.size, world)
     if missing:
         ask_others(need, missing, world, rooms)
+
+
+def add(need: Need, missing: int, world: WhatIf, instead_of: Sequence[Slot] = ()) -> tuple[int, int]:
+    """Add as many replicas as fit now, within the limits of the service's project.
+
+    Args:
+        need: Of the service.
+        missing: Replicas that it should have more.
+        world: The decision so far.
+        instead_of: What it will give back for them; while it moves, its project may hold both.
+
+    Returns:
+        Replicas that were added, and those that it may have beside, for which others would have to make room.
+    """
+    work, group, limits, added = need.service, need.group, world.limits, 0
+    limits.give_back(work.project, instead_of)
+    missing = _allowed(work, group, missing, world)
+    for count in range(missing, 0, -1):
+        pieces = placed(work, group, count, world)
+        slots = tuple(piece.slot for piece in pieces)
+        if slots and limits.refused_slots(work.project, slots):
+            missing = count - 1  # what is charged may be more than what was asked for
+        elif slots:
+            world.take(work.project, slots, float("inf"))
+            grant, added = grown(work.grant, pieces, world.snapshot.site), count
+            why = f"grows from {need.size} to {need.size + count} replicas: {need.why}"
+            world.resized[work.name] = Resize(work.name, need.size, need.size + count, grant, 0.0, why)
+            break
+    limits.take(work.project, instead_of)
+    return added, missing - added
+
+
+def _allowed(work: Running, group: Group, missing: int, world: WhatIf) -> int:
+    """As many of the replicas that are missing as the limits of its project let it have, where it runs now."""
+    tier = group.tier or next((part.tier for part in work.grant.slices if part.group == group.name), None)
+    here = group.model_copy(update={"tier": tier})
+    counts = range(missing, 0, -1)
+    return next((n for n in counts if not world.limits.refused(work.project, _shape(here, n), None)), 0)
 
 
 def ask_others(need: Need, missing: int, world: WhatIf, rooms: RoomMaker) -> None:

@@ -90,6 +90,11 @@ class Running:
         return self.service or (self.told is not None and self.told.workers is not None)
 
     @property
+    def is_rest(self) -> bool:
+        """Whether it is no workload, but what one has given back and still occupies: their names hold no space."""
+        return " " in self.name
+
+    @property
     def key(self) -> tuple[float, str]:
         """Those that end first come first."""
         return (math.inf if self.ends is None else self.ends, self.name)
@@ -366,14 +371,11 @@ def giving_back(record: Record) -> Running | None:
         return None
     kept = {part.name for part in record.target.slices}
     parts = tuple(part for part in record.grant.slices if part.name not in kept)
-    return Running(f"{record.name} (shrinks)", Grant(parts), record.leave_by) if parts else None
+    name, project = f"{record.name} (shrinks)", record.spec.project
+    return Running(name, Grant(parts), record.leave_by, project=project) if parts else None
 
 
-def waiting_of(
-    record: Record,
-    records: Mapping[str, Record],
-    promise: Promise | None = None,
-) -> Waiting:
+def waiting_of(record: Record, records: Mapping[str, Record], promise: Promise | None = None) -> Waiting:
     """A queued record as a decision sees it.
 
     Args:

@@ -34,7 +34,7 @@ class WhatIf:
         self.outlook = Outlook(snapshot, policy, now, self.scores)
         self.idle = snapshot.idle.copy()
         """What nobody holds once everybody of this plan has started; promises leave it as it is."""
-        self.limits = Limits(snapshot)
+        self.limits = Limits(snapshot, now)
         self.placed: dict[str, Place] = {}
         self.preempted: dict[str, Preempt] = {}
         self.resized: dict[str, Resize] = {}
@@ -61,7 +61,7 @@ class WhatIf:
         self._failed: dict[_Need, tuple[float, Tiers]] = {}
         self.moving: set[str] = set()
         """Services that leave nodes which are about to be taken away; nobody else changes their size."""
-        for work in snapshot.running:
+        for work in snapshot.running if policy.preemption else ():
             if work.resizable and not work.service:
                 self._count_surplus(work)
 

@@ -31,6 +31,9 @@ from fabric.scheduler.usage import Usage, advance
 from fabric.workloads.record import Grant, Record, SetAside, Slice
 from fabric.workloads.states import State
 
+NOBODY = ""
+"""In place of a project, where nobody is charged."""
+
 _UNKNOWN = Promise(-math.inf)
 """Equal to no promise of a plan."""
 
@@ -68,6 +71,8 @@ class World:
         self._told: dict[str, Told] = {}
         self._due: dict[str, float] = dict(before._due) if before else {}
         """By when clusters should be gone whose records hold nothing any more."""
+        self._owners: dict[str, str] = before._still_owned() if before else {}
+        """Projects of such clusters."""
         self._since: dict[str, float] = dict(before._since) if before else {}
         """When the last attempt ended of those that wait for another; who knows it of nobody takes their submission."""
         self._predicts = predicts
@@ -215,16 +220,25 @@ class World:
         return None if name is None else self.records[name].at.submitted
 
     def hold(self, cluster: str, slices: tuple[Slice, ...], now: float) -> None:
-        """Count what the processes of a cluster occupy that no record holds any more; nothing once it is gone."""
-        name = f"{cluster} (leaving)"
+        """Count what the processes of a cluster occupy that no record holds any more; nothing once it is gone.
+
+        Its project holds it until then. After a restart of control nobody knows whose it was, and nobody is charged.
+        """
+        name = _leaving(cluster)
         known = self._running.get(name)
         if not slices:
             self._due.pop(cluster, None)
+            self._owners.pop(cluster, None)
         if known is None and not slices:
             return
         if known is None or known.grant.slices != slices:
             due = self._due[cluster] = min(self._due.get(cluster, math.inf), now + self._overhead_s)
-            self._run(name, Running(name, Grant(slices), due) if slices else None)
+            owner = self._owners.get(cluster, NOBODY)
+            self._run(name, Running(name, Grant(slices), due, project=owner) if slices else None)
+
+    def _still_owned(self) -> dict[str, str]:
+        """Projects of the clusters that are still there though their records hold nothing any more."""
+        return {cluster: owner for cluster, owner in self._owners.items() if _leaving(cluster) in self._running}
 
     def dependents(self, name: str) -> list[str]:
         """Names of the active records that come after `name`."""
@@ -258,8 +272,10 @@ class World:
                 self._wait(record.name, now)
         holds = record.grant is not None and record.state.holds_grant
         held = self._running.get(record.name)
-        if held is not None and held.ends is not None and old is not None and not holds:
-            self._due[old.cluster] = held.ends
+        if held is not None and old is not None and not holds:
+            self._owners[old.cluster] = held.project
+            if held.ends is not None:
+                self._due[old.cluster] = held.ends
         if holds or record.name in self._running:
             self._run(record.name, self._holds(record) if holds else None)
         shrinks = f"{record.name} (shrinks)"
@@ -327,6 +343,11 @@ class World:
         self._since.pop(record.name, None)
         if record.name not in self._dependents:
             self.records.pop(record.name, None)
+
+
+def _leaving(cluster: str) -> str:
+    """Under which name a cluster that leaves is in the snapshot."""
+    return f"{cluster} (leaving)"
 
 
 def _ended_at(old: Record, record: Record) -> float:

@@ -167,6 +167,14 @@ def test_a_ray_cluster_is_started_by_one_patch_and_each_pod_goes_to_the_node_of_
     assert cluster.api.named(EVENTS) == [], "who does not wait is told nothing more"
 
 
+@pytest.mark.parametrize("groups", [(), (workers(0),)])
+def test_a_ray_cluster_without_workers_runs_and_is_in_nobodys_way(cluster: Cluster, groups: tuple[Object, ...]) -> None:
+    cluster.make(RAY_CLUSTERS, ray_cluster("alone", *groups))
+    cluster.until(lambda: cluster.state("alone") is State.RUNNING)
+    cluster.make(RAY_CLUSTERS, whole_tier("next"))
+    cluster.until(lambda: cluster.state("next") is State.RUNNING)
+
+
 def test_who_waits_reads_why_on_his_own_object_and_starts_when_the_other_has_gone(cluster: Cluster) -> None:
     cluster.make(RAY_CLUSTERS, whole_tier("first"))
     cluster.until(lambda: cluster.state("first") is State.RUNNING)

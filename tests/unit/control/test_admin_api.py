@@ -107,6 +107,8 @@ def test_the_key_of_one_project_means_nothing_in_another(make_world: Callable[..
         ({"env": {"FABRIC_CLUSTER": "b"}}, 400, "bad_input", "env: FABRIC_CLUSTER is set by the fabric"),
         ({"env": {"SPT_NOENV": "0"}}, 400, "bad_input", "env: SPT_NOENV is set by the fabric"),
         ({"entrypoint_gpus": 1, "groups": [{"cpus": 1}]}, 400, "bad_input", "entrypoint needs 1 GPUs"),
+        ({"walltime_s": 15.0}, 400, "bad_input", "walltime_s: 15 s leave no time to work: this site asks"),
+        ({"walltime_s": 20.0}, 400, "bad_input", "work to leave 20 s before its walltime is over. Ask for more."),
         ({"project": "../x"}, 400, "bad_input", "project name"),
         ({**SERVICE, "entrypoint": ""}, 404, "not_found", "there is no model 'tale'; registered: play"),
         ({**SERVICE, "entrypoint": "", "service": {"model": "play@champ"}}, 404, "not_found", "the aliases champion"),

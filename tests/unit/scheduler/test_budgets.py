@@ -77,6 +77,13 @@ def test_work_without_accelerators_and_of_others_is_never_kept_by_hours() -> Non
     assert kept(spent, asks("cpu", gpus=0), asks("theirs", project="beta"), asks("mine")).keys() == {"mine"}
 
 
+def test_what_a_workload_still_occupies_is_used_but_runs_no_more() -> None:
+    account = Account(budget(running=2, gpu_hours=10), used_gpu_s=8 * HOUR)
+    rests = [holds("ended-1 (leaving)", hours=1), holds("gang (shrinks)", hours=1)]
+    assert kept(account, *rests, asks("a", gpus=0), asks("b", gpus=0)) == {}
+    assert "2.0 held for what runs" in kept(account, *rests, asks("a", hours=1))["a"]
+
+
 def test_no_more_run_at_a_time_than_the_budget_says() -> None:
     account = Account(budget(running=2))
     found = kept(account, holds("r"), asks("a", gpus=0, at=1), asks("b", gpus=0, at=2), asks("c", project="beta"))

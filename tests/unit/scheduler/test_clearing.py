@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fabric.config.projects import Project
+from fabric.config.projects import Project, Share
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.holding import held_by
@@ -110,6 +110,16 @@ def test_a_service_is_replaced_first_so_early_that_its_replica_is_ready_and_then
     assert (nodes_of(last), leaving(last)) == (["g1"], [])
     there = replace(chat, grant=last.resized[0].grant)
     assert decide(closing(there), EAGER, START + 60).resized == ()
+
+
+def test_a_service_at_the_limit_of_its_project_is_replaced_all_the_same_and_nothing_else_of_it_starts() -> None:
+    projects = (Project(name="small", limit={"gpu": Share(gpus=2.0)}),)
+    chat, work = service("g0", project="small"), asks("work", 1, project="small", walltime_s=60.0)
+    plan = decide(closing(chat, work, gpu_nodes=3, projects=projects), EAGER, START - NOTICE_S - LEAD_S)
+    assert (nodes_of(plan), started(plan)) == (["g0", "g1"], {})
+    both = replace(chat, grant=plan.resized[0].grant)
+    last = decide(closing(both, work, gpu_nodes=3, projects=projects), EAGER, START - NOTICE_S)
+    assert (nodes_of(last), started(last)) == (["g1"], {})
 
 
 def test_others_make_room_for_the_replica() -> None:

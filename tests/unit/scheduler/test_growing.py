@@ -28,6 +28,13 @@ def test_a_gang_grows_onto_idle_nodes_and_keeps_its_slices() -> None:
     assert "grows from 1 to 3 workers and ends" in resize.reason
 
 
+def test_a_gang_that_nobody_may_ask_for_it_grows_no_further_than_what_it_asked_for() -> None:
+    lasting = Policy(preemption=False, min_run_s=0.0)
+    assert decide(seen(gang("a", "g0"), gpu_nodes=3), lasting, NOW).resized == ()
+    (resize,) = decide(seen(gang("a", "g0", count=2), gpu_nodes=3), lasting, NOW).resized
+    assert (resize.before, resize.after) == (1, 2)
+
+
 def test_whoever_waits_comes_first() -> None:
     plan = decide(seen(gang("a", "g0"), asks("b", 1), gpu_nodes=2), EAGER, NOW)
     assert ([place.workload for place in plan.placed], plan.resized) == (["b"], ())

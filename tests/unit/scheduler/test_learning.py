@@ -46,6 +46,7 @@ def test_a_start_teaches_how_long_its_cluster_and_its_weights_took() -> None:
     ("sentence", "record"),
     [
         ("it is on two tiers", serves("g0", "c1", cluster_ready=104.0, running=134.0)),
+        ("it is a head alone", serves(cluster_ready=104.0, running=134.0)),
         ("nobody saw its cluster", serves("g0", running=134.0)),
         ("it does not run", serves("g0", cluster_ready=104.0)),
     ],

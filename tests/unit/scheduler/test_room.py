@@ -168,6 +168,18 @@ def test_no_more_leave_than_are_needed() -> None:
     assert len(leaving(decide(world, EAGER, NOW))) == 2
 
 
+def test_equal_urgent_jobs_have_all_their_room_made_in_one_decision_and_no_more() -> None:
+    low = [trains(f"low-{i}", f"g{i}") for i in range(3)]
+    high = [asks(f"high-{i}", 1, gpus=1, priority="interactive") for i in range(4)]
+    plan = decide(seen(*low, *high, gpu_nodes=3), EAGER, NOW)
+    assert len(leaving(plan)) == 2
+    assert {wait.expected_start for wait in plan.waits} == {NOW + GRACE_S}
+    going = [
+        replace(one, ends=NOW + 7.0, settled=False, movable=False) if one.name in leaving(plan) else one for one in low
+    ]
+    assert leaving(decide(seen(*going, *high, gpu_nodes=3), EAGER, NOW)) == []
+
+
 def test_nobody_is_asked_twice_while_the_first_are_still_leaving() -> None:
     going = trains("low", "g0", "g1", ends=NOW + 7, settled=False, movable=False)
     other = trains("other", "g2")
@@ -198,13 +210,54 @@ def test_elastic_work_shrinks_before_anybody_leaves() -> None:
     assert wait_of(plan, "high").expected_start == NOW + GRACE_S
 
 
-def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_its_own_class() -> None:
-    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4))
-    plan = decide(seen(gang, asks("next", 1)), EAGER, NOW)
+def test_a_gang_whose_head_is_among_its_workers_shrinks_to_what_is_with_it_before_it_leaves() -> None:
+    def workers(number: int, node: str, count: int) -> Slice:
+        return Slice(f"w-{number}", "w", node, "commodity", count, Resources.of(count, 0, "1 GiB"), head=number == 0)
+
+    group = Group(name="w", count=8, min=1, max=12, tier="commodity", memory="1 MiB")
+    fields: dict[str, Any] = {
+        "rank": Priority.BATCH.rank,
+        "settled": True,
+        "movable": True,
+        "told": Told(1, workers=12),
+    }
+    gang = Running("gang", Grant((workers(0, "c0", 8), workers(1, "c1", 4))), None, elastic=group, **fields)
+    high = waiting("high", Group(name="w", count=4, tier="commodity", memory="1 MiB"), priority="interactive", at=NOW)
+    nodes = (cpu_node("c0", cpus=8), cpu_node("c1", cpus=4))
+    plan = decide(Snapshot.of(nodes, [gang], [high], head=HEAD, grace_s=GRACE_S), EAGER, NOW)
+    assert (leaving(plan), [(change.before, change.after) for change in plan.resized]) == ([], [(12, 8)])
+
+
+@pytest.mark.parametrize("asker", ["interactive", "batch", "harvest"])
+@pytest.mark.parametrize(("policy", "since"), [(EAGER, 0.0), (Policy(), NOW - 10.0)])
+def test_what_a_gang_has_beyond_what_it_asked_for_goes_to_work_of_any_class_however_lately_it_grew(
+    asker: str, policy: Policy, since: float
+) -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), since=since)
+    plan = decide(seen(gang, asks("next", 1, priority=asker)), policy, NOW)
     (resize,) = plan.resized
     assert (resize.before, resize.after) == (2, 1)
     wait = wait_of(plan, "next")
     assert (wait.promised, wait.expected_start) == (True, NOW + GRACE_S)
+
+
+def test_a_gang_that_grew_lately_keeps_what_it_asked_for_also_against_more_urgent_work() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), since=NOW - 10.0)
+    wide = asks("wide", 2, priority="interactive")
+    assert decide(seen(gang, wide), Policy(), NOW).resized == ()
+    assert leaving(decide(seen(gang, wide), EAGER, NOW)) == ["gang"]
+
+
+def test_less_urgent_work_gives_way_before_what_a_more_urgent_gang_has_grown_to() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4), priority="interactive")
+    plan = decide(seen(gang, trains("crop", "g2", priority="harvest"), asks("next", 1), gpu_nodes=3), EAGER, NOW)
+    assert (leaving(plan), plan.resized) == (["crop"], ())
+
+
+def test_without_preemption_nothing_is_promised_on_what_nobody_is_asked_for() -> None:
+    gang = trains("gang", "g0", "g1", elastic=elastic(1, 1, 4))
+    plan = decide(seen(gang, asks("next", 1)), Policy(preemption=False, min_run_s=0.0), NOW)
+    assert (plan.resized, wait_of(plan, "next").promised) == ((), False)
 
 
 def test_a_gang_that_has_what_it_asked_for_keeps_it_against_its_own_class() -> None:
@@ -229,6 +282,41 @@ def test_a_guaranteed_share_is_had_back_from_a_borrower_of_the_same_class() -> N
     assert len(leaving(plan)) == 1
     more = decide(seen(*borrower, asks("mine", 2, project="ours"), projects=projects), EAGER, NOW)
     assert leaving(more) == [], "two workers would be more than what is guaranteed"
+
+
+def single(name: str, node: str, *, project: str, cheap: bool = False) -> Running:
+    """A job on one GPU, its head included; it has saved its work, or lost all of it if it leaves."""
+    told = Told(1, saved=NOW - 5.0, save_s=1.0) if cheap else None
+    work = trains(name, node, gpus=1, project=project, told=told)
+    return replace(work, grant=Grant(tuple(replace(part, head=True) for part in work.grant.slices[1:])))
+
+
+def of_three(cheap: str) -> Snapshot:
+    """Twelve GPUs, four guaranteed to each of three projects: `b` holds five, `c` seven, and `a` asks for four."""
+    owners = "b" * 5 + "c" * 7
+    jobs = [single(f"{owner}{i}", f"g{i // 2}", project=owner, cheap=owner == cheap) for i, owner in enumerate(owners)]
+    mine = asks("mine", 4, gpus=1, project="a")
+    return seen(*jobs, mine, gpu_nodes=6, projects=tuple(shares(name, 4.0) for name in "abc"))
+
+
+@pytest.mark.parametrize("cheap", ["b", "c", ""])
+def test_no_project_gives_back_more_than_it_owes_however_cheap_its_work_is(cheap: str) -> None:
+    assert sorted(name[0] for name in leaving(decide(of_three(cheap), EAGER, NOW))) == ["b", "c", "c", "c"]
+
+
+def test_the_last_that_leaves_may_take_its_project_below_its_guarantee() -> None:
+    projects = (shares("ours", 3.0), shares("theirs", 3.0))
+    borrower = [trains(f"b{i}", f"g{i}", project="theirs") for i in range(3)]
+    mine = asks("mine", 3, gpus=1, project="ours")
+    assert len(leaving(decide(seen(*borrower, mine, gpu_nodes=3, projects=projects), EAGER, NOW))) == 2
+
+
+def test_what_a_project_gives_back_already_is_not_owed_again() -> None:
+    projects = (shares("ours", 2.0), shares("theirs", 4.0))
+    going = trains("b0", "g0", project="theirs", ends=NOW + 7, settled=False, movable=False)
+    stays = [trains(f"b{i}", f"g{i}", project="theirs") for i in (1, 2)]
+    mine = [asks(f"mine-{i}", 1, project="ours") for i in range(2)]
+    assert leaving(decide(seen(going, *stays, *mine, gpu_nodes=3, projects=projects), EAGER, NOW)) == []
 
 
 def test_a_limit_keeps_work_waiting_and_says_so_and_holds_up_nobody() -> None:

@@ -1,7 +1,11 @@
 """Services have what they need, lend what they do not, and have it back in time."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from fabric.config.projects import Project, Share
 from fabric.scheduler.cycle import decide
 from fabric.scheduler.forecast import Demand
 from fabric.scheduler.policy import Policy
@@ -52,6 +56,28 @@ def test_a_person_may_say_how_many_within_the_bounds() -> None:
     assert (up.after, "scaled to 4 replicas by request" in up.reason) == (4, True)
     (down,) = decide(seen(service("g0", "g1", wants=0)), EAGER, NOW).resized
     assert down.after == 1
+
+
+SMALL = Project(name="small", limit={"gpu": Share(gpus=4.0)})
+"""Two replicas of two GPUs."""
+
+
+@pytest.mark.parametrize("tier", ["gpu", None])
+def test_a_service_grows_no_further_than_the_limit_of_its_project_and_nobody_leaves_for_more(tier: str | None) -> None:
+    other, projects = trains("low", "g2", project="big"), (SMALL, Project(name="big"))
+    group = elastic(1, 1, 4).model_copy(update={"tier": tier})
+    chat = replace(service("g0", wants=4, project="small"), elastic=group)
+    plan = decide(seen(chat, other, gpu_nodes=3, projects=projects), EAGER, NOW)
+    assert ([resize.after for resize in plan.resized], leaving(plan)) == ([2], [])
+    full = decide(seen(replace(chat, grant=plan.resized[0].grant), other, gpu_nodes=4, projects=projects), EAGER, NOW)
+    assert (full.resized, leaving(full)) == ((), [])
+
+
+def test_others_leave_for_the_replicas_that_the_limit_allows_and_no_more() -> None:
+    others = [trains(f"low-{i}", f"g{i}", project="big") for i in (1, 2)]
+    world = seen(service("g0", wants=4, project="small"), *others, gpu_nodes=3, projects=(SMALL, Project(name="big")))
+    plan = decide(world, EAGER, NOW)
+    assert (len(leaving(plan)), "room for chat: 1 replicas" in plan.preempted[0].reason) == (1, True)
 
 
 def test_training_leaves_for_a_replica_and_its_room_is_kept() -> None:

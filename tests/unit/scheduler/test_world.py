@@ -15,7 +15,7 @@ from fabric.scheduler.holding import held_by
 from fabric.scheduler.promises import set_aside_of
 from fabric.scheduler.quota import tree
 from fabric.scheduler.snapshot import Claim, Node, NodeState, Promise, Told, snapshot
-from fabric.scheduler.world import World
+from fabric.scheduler.world import NOBODY, World
 from fabric.workloads.record import Grant, Instants, Record, SetAside
 from fabric.workloads.spec import Group, ServiceSpec, WorkloadSpec
 from fabric.workloads.states import State
@@ -192,6 +192,37 @@ def test_a_node_that_comes_back_has_what_its_workloads_leave() -> None:
     idle = world.snapshot.idle[world.snapshot.site.row["g0"]].tolist()
     assert idle == [3000, 2000, 7 * 2**30]
     assert Resources.of(4, 2, "8 GiB") == NODES[2].capacity
+
+
+def test_what_the_cluster_of_a_job_that_ended_still_occupies_counts_for_its_project() -> None:
+    projects = tree([Project(name="ml"), Project(name="default")])
+    runs = holding("a", State.RUNNING, "g0", project="ml")
+    assert runs.grant is not None
+    parts, world = runs.grant.slices, World({"a": runs}, NODES, HEAD, tree=projects)
+    before = world.snapshot.held
+    world.put(replace(runs, state=State.SUCCEEDED))
+    world.hold("a-1", parts, 50.0)
+    assert world.snapshot.held == before
+    again = World(world.records, NODES, HEAD, tree=projects, before=world)
+    again.hold("a-1", parts, 60.0)
+    assert again.snapshot.held == before, "also once everything was read anew"
+    after_a_restart = World({}, NODES, HEAD, tree=projects)
+    after_a_restart.hold("a-1", parts, 60.0)
+    assert list(after_a_restart.snapshot.held.whole) == [NOBODY], "nobody knows whose it is"
+    again.hold("a-1", (), 70.0)
+    assert not again.snapshot.held.whole
+
+
+def test_what_a_shrinking_gang_is_about_to_give_back_counts_for_its_project() -> None:
+    projects = tree([Project(name="ml"), Project(name="default")])
+    spec = job("a", "true", group("t", 2, min=1, max=2), project="ml")
+    whole = Grant((piece("c0", "t", head=True), piece("c1", "t")))
+    runs = replace(record(spec, State.RUNNING), grant=whole)
+    world = World({"a": runs}, NODES, HEAD, tree=projects)
+    before = world.snapshot.held
+    world.put(replace(runs, state=State.RESIZING, target=Grant(whole.slices[:1]), leave_by=9.0))
+    assert {work.name: work.project for work in world.snapshot.running} == {"a": "ml", "a (shrinks)": "ml"}
+    assert world.snapshot.held == before
 
 
 def test_how_long_the_owners_last_two_runs_took_is_what_the_next_is_expected_to_take() -> None:
