@@ -13,6 +13,7 @@ from fabric.scheduler.elastic import Resize as Growth
 from fabric.scheduler.outlook import Leaves
 from fabric.scheduler.placement import Piece, place
 from fabric.scheduler.plan import Resize
+from fabric.scheduler.policy import Policy
 from fabric.scheduler.shape import shape_of
 from fabric.scheduler.sizes import at_size, devices, grown, request_of
 from fabric.scheduler.snapshot import Running
@@ -29,7 +30,8 @@ def grow_running(world: WhatIf) -> None:
     What a gang gets beyond what it asked for it gives back when somebody needs it, so that it delays nobody by more
     than the grace. Where nobody may be asked to give anything back, it gets no more than it asked for.
     """
-    gangs = [work for work in world.snapshot.running if _may_grow(work, world)]
+    may = (work for work in world.snapshot.running if may_grow(work, world.policy, world.now))
+    gangs = [work for work in may if not world.disturbed(work.name)]
     pools: dict[tuple[str, bool, tuple[int, ...]], list[Running]] = {}
     for work in gangs:
         pools.setdefault((*_pool(work), world.outlook.let_in(work.project)), []).append(work)
@@ -37,16 +39,17 @@ def grow_running(world: WhatIf) -> None:
         _grow_pool(members, tier, gpus, world)
 
 
-def _may_grow(work: Running, world: WhatIf) -> bool:
+def may_grow(work: Running, policy: Policy, now: float) -> bool:
+    """Whether running work is a gang that may have more workers now, if there are any to have."""
     group = work.elastic
-    if group is None or work.service or not work.resizable or world.disturbed(work.name):
+    if group is None or work.service or not work.resizable:
         return False
-    return work.grant.size(group.name) < _most(group, world) and world.now - work.since >= world.policy.min_run_s
+    return work.grant.size(group.name) < _most(group, policy) and now - work.since >= policy.min_run_s
 
 
-def _most(group: Group, world: WhatIf) -> int:
+def _most(group: Group, policy: Policy) -> int:
     """Most workers that it may grow to."""
-    return group.most if world.policy.preemption else group.count
+    return group.most if policy.preemption else group.count
 
 
 def _pool(work: Running) -> tuple[str, bool]:
@@ -88,7 +91,7 @@ def _gang(work: Running, world: WhatIf) -> ElasticGang:
         name=work.name,
         workers=workers,
         least=group.least,
-        most=_most(group, world),
+        most=_most(group, world.policy),
         remaining=0.0,
         restart_s=world.policy.restart_s,
         settled_s=world.now - work.since,

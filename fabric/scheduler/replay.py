@@ -41,7 +41,7 @@ class Decision:
     """Seconds since the epoch."""
     plan: Plan
     accounts: Mapping[str, Account] = field(default_factory=dict)
-    """Budgets that kept work waiting, with what was used of them then, by project."""
+    """Budgets that it was made within, with what was used of them then, by project."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """People log in with tokens of the site's provider, and with nothing that is not one."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +14,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey
 
 from fabric.config.identity import ClaimRule, Oidc, roles_of
 from fabric.control.logins import Logins
-from fabric.control.oidc import ASK_AGAIN_S, KEYS_GOOD_S, OidcTokens
+from fabric.control.oidc import ASK_AGAIN_S, FAILED_S, KEYS_GOOD_S, RENEWED_AFTER_S, OidcTokens
 from fabric.core.errors import Unauthenticated, Unavailable
 from tests.unit.control.world import START, World
 
@@ -35,9 +38,12 @@ class Provider:
         self.asked: list[str] = []
         self.issuer = ISSUER
         self.away = False
+        self.wait: Callable[[], object] = lambda: None
+        """What a question goes through before it is answered."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
+        self.wait()
         if self.away:
             raise httpx.ConnectError("refused")
         if request.url.path.endswith("/openid-configuration"):
@@ -154,6 +160,109 @@ def test_a_provider_that_is_away_is_no_failed_login(world: World, provider: Prov
     provider.away, provider.issuer = False, "https://other.example"
     with pytest.raises(Unavailable, match="write that into the site file"):
         OidcTokens(SETTINGS, httpx.MockTransport(provider)).claims_of(provider.token(), START)
+
+
+def answer(tokens: OidcTokens, token: str, at: float) -> str:
+    """What comes of a token so many seconds after the start."""
+    try:
+        return str(tokens.claims_of(token, START + at)["name"])
+    except (Unauthenticated, Unavailable) as error:
+        return error.code
+
+
+def test_a_provider_that_goes_away_locks_out_nobody_while_its_keys_are_good(provider: Provider) -> None:
+    tokens = OidcTokens(SETTINGS, httpx.MockTransport(provider))
+    good = provider.token(exp=START + 10 * KEYS_GOOD_S)
+    forged = provider.token(ECKey.generate_key("P-256", {"kid": "first"}))
+    assert answer(tokens, good, 0.0) == "Ann Lee"
+    provider.away = True
+    provider.asked.clear()
+    later = ASK_AGAIN_S + 1
+    assert answer(tokens, forged, later) == "unavailable", "nobody can tell whether that key is new"
+    assert [answer(tokens, token, later + 1) for token in (good, forged) * 5] == ["Ann Lee", "unavailable"] * 5
+    assert answer(tokens, good, KEYS_GOOD_S) == "Ann Lee"
+    assert len(provider.asked) == 2, "once for newer keys, and once in time before these are over"
+    assert answer(tokens, good, KEYS_GOOD_S + 1) == "unavailable", "a key that was withdrawn opens nothing for long"
+    provider.away = False
+    assert answer(tokens, good, KEYS_GOOD_S + FAILED_S + 1) == "Ann Lee"
+
+
+def test_keys_are_asked_for_anew_in_time(provider: Provider) -> None:
+    tokens = OidcTokens(SETTINGS, httpx.MockTransport(provider))
+    good = provider.token(exp=START + 10 * KEYS_GOOD_S)
+    for at in (0.0, RENEWED_AFTER_S, RENEWED_AFTER_S + 1, KEYS_GOOD_S + 1, 2 * RENEWED_AFTER_S + 2):
+        assert answer(tokens, good, at) == "Ann Lee"
+    assert len(provider.asked) == 2 * 3
+
+
+def test_a_provider_that_did_not_answer_is_left_alone_for_some_seconds(provider: Provider) -> None:
+    seconds = [0.0]
+    tokens = OidcTokens(SETTINGS, httpx.MockTransport(provider), watch=lambda: seconds[0])
+    provider.wait, provider.issuer = lambda: seconds.append(seconds.pop() + 3.0), "https://other.example"
+
+    def refused_at(at: float) -> bool:
+        with pytest.raises(Unavailable, match="calls itself 'https://other.example'; write that into the site file"):
+            tokens.claims_of(provider.token(), START + at)
+        return True
+
+    assert all(refused_at(at) for at in (0.0, 1.0, FAILED_S, 2.9 + FAILED_S))
+    assert len(provider.asked) == 1, "it was known after 3 s that it does not answer as it should"
+    assert refused_at(3.0 + FAILED_S)
+    assert len(provider.asked) == 2
+    provider.issuer = ISSUER
+    assert tokens.claims_of(provider.token(), START + 6.0 + 2 * FAILED_S)["name"] == "Ann Lee"
+
+
+@contextmanager
+def being_asked(provider: Provider, question: Callable[[], Any]) -> Iterator[Future[Any]]:
+    """Somebody else's question, which is answered once the block is over."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def held() -> None:
+        asked.set()
+        assert answered.wait(10)
+
+    provider.wait = held
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            future = pool.submit(question)
+            assert asked.wait(10)
+            yield future
+        finally:
+            answered.set()
+
+
+def test_nobody_waits_for_the_answer_to_the_question_of_another(provider: Provider) -> None:
+    tokens = OidcTokens(SETTINGS, httpx.MockTransport(provider))
+    good = provider.token(exp=START + 10 * KEYS_GOOD_S)
+    with being_asked(provider, lambda: tokens.claims_of(good, START)) as first:
+        with pytest.raises(Unavailable, match="is just being asked for its keys"):
+            tokens.claims_of(good, START)
+        assert not first.done()
+    assert first.result()["name"] == "Ann Lee"
+    later = START + RENEWED_AFTER_S + 1
+    with being_asked(provider, lambda: tokens.claims_of(good, later)) as renewing:
+        assert tokens.claims_of(good, later)["name"] == "Ann Lee"
+        assert not renewing.done()
+    assert len(provider.asked) == 4
+
+
+def test_what_another_was_told_meanwhile_is_not_asked_again(provider: Provider) -> None:
+    tokens = OidcTokens(SETTINGS, httpx.MockTransport(provider))
+    tokens.claims_of(provider.token(), START)
+    before = tokens._keys
+    provider.key = ECKey.generate_key("P-256", {"kid": "second"})
+    later = START + ASK_AGAIN_S + 1
+    assert tokens.claims_of(provider.token(), later)["name"] == "Ann Lee"
+    assert before is not None
+    assert tokens._newer(before, later) is tokens._keys
+    assert len(provider.asked) == 4
+
+
+def test_a_provider_whose_keys_are_nowhere_tells_none(provider: Provider) -> None:
+    about = httpx.MockTransport(lambda _: httpx.Response(200, json={"issuer": ISSUER, "jwks_uri": "https://[x"}))
+    with pytest.raises(Unavailable, match="tells no keys"):
+        OidcTokens(SETTINGS, about).claims_of(provider.token(), START)
 
 
 def test_rules_look_into_lists_and_objects() -> None:
