@@ -25,8 +25,9 @@ _CALL_S = 15.0
 _AT_ONCE = 16
 """Calls under way at once; a hundred objects that are wanted at once wait here, and not for an API server's answer, so
 that none is given up that would have come. A choice."""
-_WATCH_S = 300
-"""After so many seconds the server ends a watch, and another begins where it ended."""
+_WATCH_S = 60
+"""After so many seconds the server ends a watch, and another begins where it ended. Nothing else need come meanwhile: a
+connection whose other end has vanished is told from a quiet one by that end alone, `_CALL_S` later."""
 _MERGE, _JSON = "application/merge-patch+json", "application/json-patch+json"
 
 
@@ -102,6 +103,8 @@ class Kr8sApi:
             "timeoutSeconds": str(_WATCH_S), **({"labelSelector": selector} if selector else {}),
         }  # fmt: skip
         running = asyncio.run_coroutine_threadsafe(self._stream(kind, params, told), self._loop)
+        # However it ends, also before it began: who listens waits for the queue alone.
+        running.add_done_callback(lambda _: told.put(None))
         try:
             while (change := told.get()) is not None:
                 if isinstance(change, FabricError):
@@ -144,29 +147,21 @@ class Kr8sApi:
             async with (await self._session()).call_api(method, timeout=_CALL_S, **self._at(kind, name), **more) as got:
                 found: Object = got.json()
                 return found
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+        except Exception as error:  # a credential plug-in that fails, or a proxy's odd answer, must not end who asked
             failure = self._mapped(verb, kind, name, error)
             if missing_ok and failure.code == "not_found":
                 return {}
             raise failure from None
 
     async def _stream(self, kind: Kind, params: dict[str, str], told: Any) -> None:
-        """Put every change into the queue, at last an error or None.
-
-        Raises:
-            CancelledError: If nobody listens any more.
-        """
+        """Put every change into the queue, and at last an error if there was one."""
         try:
             patience = httpx.Timeout(_CALL_S, read=_WATCH_S + _CALL_S)
             session = await self._session()
             async with session.call_api("GET", stream=True, params=params, timeout=patience, **self._at(kind)) as got:
                 async for line in got.aiter_lines():
                     told.put(self._change(kind, json.loads(line)))
-            told.put(None)
-        except asyncio.CancelledError:
-            told.put(None)
-            raise
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError, ValueError) as error:
+        except Exception as error:  # the same; without a word the server would seem to have ended the watch
             told.put(self._mapped("watch", kind, "", error))
 
     def _change(self, kind: Kind, event: Object) -> Change | FabricError:
@@ -204,7 +199,7 @@ class Kr8sApi:
         except (ValueError, FileNotFoundError, KeyError) as error:
             where = self._kubeconfig or "no kubeconfig"
             raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+        except Exception as error:  # a credential plug-in of the file fails as it likes
             raise Unavailable(f"Kubernetes does not answer: {type(error).__name__} {error}") from None
 
     def _at(self, kind: Kind, name: str = "") -> dict[str, Any]:
@@ -215,6 +210,8 @@ class Kr8sApi:
         }
 
     def _mapped(self, verb: str, kind: Kind, name: str, error: Exception) -> FabricError:
+        if isinstance(error, FabricError):
+            return error
         where = "/".join(filter(None, (self._namespace if kind.namespaced else "the cluster", name)))
         answer = getattr(error, "response", None)
         if answer is not None:

@@ -146,6 +146,50 @@ def test_of_each_change_it_is_told_whose_it_is() -> None:
     assert sorted(heard) == ["one", "three", "two"]
 
 
+class Interrupted:
+    """A mirror's time, and the end of it, as the test has it: waiting passes no time and is written down."""
+
+    def __init__(self, looks: int) -> None:
+        self.now, self.pauses, self._looks = 0.0, list[float](), looks
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def is_set(self) -> bool:
+        return len(self.pauses) == self._looks
+
+    def wait(self, pause_s: float) -> None:
+        self.pauses.append(pause_s)
+
+
+def pauses_of(monkeypatch: pytest.MonkeyPatch, error: Exception, *heard_s: float) -> list[float]:
+    """How long a mirror pauses after listening for so long each time before this error came."""
+    mirror, ends = Mirror(FakeApiServer(), NODES, "", lambda: None), Interrupted(len(heard_s))
+
+    def follow() -> None:
+        ends.now += heard_s[len(ends.pauses)]
+        raise error
+
+    monkeypatch.setattr(mirror, "_over", ends)
+    monkeypatch.setattr(mirror, "_follow", follow)
+    monkeypatch.setattr("fabric.backends.kuberay.mirror.time", ends)
+    mirror.run()
+    assert mirror.problem is not None
+    return ends.pauses
+
+
+def test_a_mirror_tries_again_at_longer_and_longer_intervals_until_it_has_heard_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Unavailable("Kubernetes does not answer")
+    assert pauses_of(monkeypatch, away, 0, 0, 0, 0, 0) == [0.2, 1.0, 2.0, 5.0, 5.0]
+    assert pauses_of(monkeypatch, away, 0, 0, 0, 300, 0, 300) == [0.2, 1.0, 2.0, 0.2, 1.0, 0.2]
+
+
+def test_a_mirror_goes_on_after_a_mistake_that_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pauses_of(monkeypatch, KeyError("items"), 0, 0) == [0.2, 1.0]
+
+
 def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:
     mirror = Mirror(FakeApiServer(), NODES, "", lambda: None)
     new = {"metadata": {"name": "n", "uid": "u", "resourceVersion": "12"}, "is": "new"}
