@@ -213,6 +213,7 @@ class AdoptedCluster:
         self._publish(phase=Phase.LEAVING)
         if not foreign.suspended and not foreign.job_ended:
             self._write(foreign, suspend_patch(foreign))
+        self._pods.let_go()
         if self._pods.gone:
             if self._wanted is not None:  # it was never started, and is on no annotation
                 self._forget(foreign, told_name(self._wanted))
@@ -222,6 +223,7 @@ class AdoptedCluster:
         """Somebody deleted it, and its pods go by themselves; or took its label away, and then they must be asked."""
         layout = self._layout
         self._publish(phase=Phase.LEAVING, problem=f"{layout.kind} {layout.object_name} was taken away")
+        self._pods.let_go()
         self.done = self._pods.gone
         if self.done or time.monotonic() < self._look_at:
             return

@@ -1,10 +1,13 @@
 """Work counts as lost only on nodes that were silent for a while: when an API server was away, all are for a moment."""
 
+from collections.abc import Callable
 from typing import Any
 
-from fabric.backends.kuberay.api import NODES
+from fabric.backends.kuberay.api import NODES, PODS, Kind, Object
 from fabric.backends.kuberay.silence import LOST_AFTER_S, Silence
+from fabric.scheduler.ports import Phase
 from tests.fake_api_server import kube_node
+from tests.unit.backends.test_adopted_cluster import BOTH, TWO, Theirs
 from tests.unit.backends.test_kuberay_pods import World, tended
 
 READY, SILENT = kube_node("g1", "gpu"), kube_node("g1", "gpu", ready=False)
@@ -66,3 +69,20 @@ def test_work_outlives_a_moment_in_which_kubernetes_calls_all_nodes_not_ready() 
         clock.now += LOST_AFTER_S - 1.0
         assert pods.lost() == []
     world.close()
+
+
+@BOTH
+def test_an_object_is_suspended_and_over_although_its_pods_on_a_node_that_went_silent_never_answer(
+    kind: Kind, make: Callable[..., Object]
+) -> None:
+    theirs = Theirs()
+    made = theirs.running(kind, make("mine", TWO))
+    theirs.api.silent.add("g0")
+    made.leave()
+    theirs.until(lambda: len(theirs.surface.pods.objects()) == 2, made)
+    assert not made.done, "its kubelet may take the time that the pods ask for"
+    assert [call for call in theirs.api.calls if call[:2] == ("delete", "pods")] == []
+    theirs.api.change(NODES, "g0", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
+    theirs.until(lambda: made.done, made)
+    assert (made.view.phase, theirs.api.named(PODS)) == (Phase.LEAVING, [])
+    theirs.close()
