@@ -218,8 +218,8 @@ class AdoptedPods:
         return self._surface.nodes.get(self._layout.nodes[name]) is None
 
     def _node_lives(self, pod: Object) -> bool:
-        node = pod["spec"].get("nodeName")
-        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))
+        node, nodes = pod["spec"].get("nodeName"), self._surface.nodes
+        return not node or not self._surface.silence.lasts(node, nodes.get(node), heard=nodes.problem is None)
 
 
 def _is_asked_to_leave(pod: Object) -> bool:
