@@ -4,21 +4,20 @@ Knows nothing of jobs: it sees objects.
 """
 
 import logging
-import secrets
 import threading
 import time
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
-from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Object
+from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, KubeApi, Object
+from fabric.backends.kuberay.cluster_token import ClusterToken
 from fabric.backends.kuberay.gang import Going, Place, check_tokens, choose, release
 from fabric.backends.kuberay.images import check_built
 from fabric.backends.kuberay.layout import PodLayout, born_of
-from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, dropped, ray_cluster, size_of, worker_groups
+from fabric.backends.kuberay.manifest import dropped, ray_cluster, size_of, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
@@ -59,7 +58,7 @@ class RayPods:
         self._object_name = names.object_name(layout.mark)
         self._lock = threading.RLock()
         self._uid = ""
-        self._token = ""
+        self._token = ClusterToken(surface.api, surface.home, self._object_name)
         self._made = False
         self._released: set[str] = set()
         self._drained: set[str] = set()
@@ -85,7 +84,7 @@ class RayPods:
     def head(self) -> tuple[str, str]:
         """URL of the head's REST API, and the cluster's token; empty while they are not known."""
         address = self._address()
-        return (f"http://{address}:{DASHBOARD_PORT}" if address else "", self._token)
+        return (f"http://{address}:{DASHBOARD_PORT}" if address else "", self._token.text)
 
     def listening(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A Serve configuration that listens where the gateway reaches it."""
@@ -215,7 +214,7 @@ class RayPods:
                 self._create(self.wanted)
             return
         self._uid = cluster["metadata"]["uid"]
-        self._ensure_secret(cluster)
+        self._token.ensure(cluster, self.wanted, is_new=self._made)
         self._bring_size(cluster)
         self._release()
         for name, pod in self._by_slice().items():
@@ -236,41 +235,7 @@ class RayPods:
             raise BadInput(why)
         self._uid, self._made = created["metadata"]["uid"], True
         self._surface.clusters.learn(created)
-        self._ensure_secret(created)
-
-    def _ensure_secret(self, cluster: Object) -> None:
-        """Know the cluster's token: make its secret, or read the one that is there.
-
-        Raises:
-            Conflict: If the secret of an earlier cluster of that name has not gone yet.
-        """
-        if self._token:
-            return
-        found = self._secret(cluster)
-        if found is None:
-            return
-        owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", ())}
-        if self._uid not in owners:
-            raise Conflict(f"the secret {self._object_name} of an earlier cluster has not gone yet")
-        self._token = b64decode(found["data"][TOKEN_KEY]).decode()
-
-    def _secret(self, cluster: Object) -> Object | None:
-        """The secret of that name; None if there is none, and it is not known what should be in it."""
-        api = self._surface.api
-        if self._made and self.wanted is not None:
-            # Of a cluster that was made just now there is none, as a rule: no need to ask first.
-            try:
-                return self._new_secret(cluster, self.wanted)
-            except Conflict:
-                return api.get(SECRETS, self._object_name)
-        try:
-            return api.get(SECRETS, self._object_name)
-        except NotFound:
-            return self._new_secret(cluster, self.wanted) if self.wanted is not None else None
-
-    def _new_secret(self, cluster: Object, wanted: WantedCluster) -> Object:
-        token = secrets.token_hex(32)
-        return self._surface.api.create(SECRETS, cluster_secret(wanted, self._surface.home, token, cluster))
+        self._token.ensure(created, wanted, is_new=True)
 
     def _bring_size(self, cluster: Object) -> None:
         """Let every worker group have as many pods as the layout says, and name those that leave."""
