@@ -13,6 +13,7 @@ from typing import Any
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
 from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, KubeApi, Object
+from fabric.backends.kuberay.backoff import Backoff
 from fabric.backends.kuberay.cluster_token import ClusterToken
 from fabric.backends.kuberay.gang import Going, Place, check_tokens, choose, release
 from fabric.backends.kuberay.images import check_built
@@ -63,7 +64,7 @@ class RayPods:
         self._released: set[str] = set()
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
-        self._trouble = ""
+        self._trouble, self._backoff = "", Backoff()
         self._events = PodEvents(surface.api, doubt=surface.doubt)
 
     @property
@@ -122,12 +123,18 @@ class RayPods:
         Raises:
             FabricError: If it can never be made as it is.
         """
+        if not self._backoff.over:
+            return
         try:
             self._tend()
-            self._trouble = ""
         except (Unavailable, Conflict) as error:
-            # Seen again at the next look; what runs goes on meanwhile.
+            # Seen again at a later look; what runs goes on meanwhile.
             self._trouble = error.message
+            if isinstance(error, Unavailable):
+                self._backoff.refused()
+        else:
+            self._trouble = ""
+            self._backoff.taken()
 
     def lost(self) -> list[str]:
         """Names of slices whose pod has ended or is gone, or whose node is gone or has not been ready for a while."""
