@@ -61,6 +61,7 @@ class RayPods:
         self._uid = ""
         self._token = ClusterToken(surface.api, surface.home, self._object_name)
         self._made = False
+        self._unanswered = False
         self._released: set[str] = set()
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
@@ -232,11 +233,16 @@ class RayPods:
 
         Raises:
             BadInput: If the cluster's KubeRay is too old for it.
+            Unavailable: If nobody says whether it was made.
         """
         if self._surface.clusters.get(self._object_name) is not None:
             return
         made = ray_cluster(wanted, self._surface.home, self._layout.written())
-        created = self._surface.api.create(RAY_CLUSTERS, made)
+        try:
+            created = self._surface.api.create(RAY_CLUSTERS, made)
+        except Unavailable:
+            self._unanswered = True
+            raise
         if why := dropped(created):
             self._surface.api.delete(RAY_CLUSTERS, self._object_name)
             raise BadInput(why)
@@ -282,6 +288,8 @@ class RayPods:
 
     def _take_down(self, patience_s: float) -> bool:
         """One step towards nothing being left; whether that is reached."""
+        if self._unanswered and not self._uid:
+            self._look_for_it()
         cluster = self._found(leaving=True)
         pods = self._pods()
         workers = [pod for pod in pods if not pod_state.is_head(pod)]
@@ -295,6 +303,16 @@ class RayPods:
         for pod in workers or pods:
             self._delete_pod(pod, patience_s)
         return cluster is None and not pods
+
+    def _look_for_it(self) -> None:
+        """Ask whether the RayCluster is there: it may have been made although nobody said so, or be heard of later."""
+        try:
+            found = self._surface.api.get(RAY_CLUSTERS, self._object_name)
+        except NotFound:
+            return
+        if born_of(found) == self._layout.born:
+            self._uid = found["metadata"]["uid"]
+            self._surface.clusters.learn(found)
 
     def _delete_pod(self, pod: Object, patience_s: float) -> None:
         """Delete it with less patience than its own; at once where no kubelet would answer."""
