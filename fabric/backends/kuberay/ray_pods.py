@@ -23,7 +23,7 @@ from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
 from fabric.backends.kuberay.silence import Silence
-from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
+from fabric.core.errors import BadInput, Conflict, Denied, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -128,10 +128,11 @@ class RayPods:
             return
         try:
             self._tend()
-        except (Unavailable, Conflict) as error:
-            # Seen again at a later look; what runs goes on meanwhile.
+        except (Unavailable, Conflict, Denied) as error:
+            # Seen again at a later look; what runs goes on meanwhile. An API server that has just started refuses even
+            # who has all rights for some seconds; where they are missing, the deadline of the start tells so.
             self._trouble = error.message
-            if isinstance(error, Unavailable):
+            if not isinstance(error, Conflict):
                 self._backoff.refused()
         else:
             self._trouble = ""

@@ -197,6 +197,29 @@ def test_a_quota_that_refuses_the_cluster_ends_the_attempt_at_its_deadline_with_
     assert f"its Ray head did not start within 0 s: {told}" in keeper.view.problem
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_server_that_refuses_everybody_after_its_start_costs_a_starting_workload_no_attempt(
+    world: World, tmp_path: Path, status: int
+) -> None:
+    refused = refusal("create", RAY_CLUSTERS, "fabric/w-1", status=status, message="role not found")
+    world.api.refuses["create", "rayclusters"] = refused
+    pods, keeper = kept(world, tmp_path)
+    pods._backoff = Backoff(clock := Clock())
+    while clock.now < 5.0:
+        keeper.turn()
+        assert (keeper.view.phase, keeper.view.message) == (Phase.STARTING, refused.message)
+        clock.now += 0.5
+    world.api.refuses.clear()
+    clock.now += 10.0
+
+    def turned() -> bool:
+        keeper.turn()
+        return len(world.api.released) == len(GANG)
+
+    tended(pods, turned)
+    assert keeper.view.phase is Phase.STARTING
+
+
 def test_a_node_that_vanishes_between_the_plan_and_the_start_ends_the_attempt_at_once(
     world: World, tmp_path: Path
 ) -> None:
