@@ -57,6 +57,8 @@ class FakeApiServer:
     """Whether the operator is new enough to give pods the cluster's token."""
     pulls: bool = True
     """Whether images can be pulled."""
+    silent: set[str] = field(default_factory=set)
+    """Nodes whose kubelet answers nothing: pods there that are asked to leave stay until they are taken away."""
     released: list[tuple[str, str, str]] = field(default_factory=list)
     """Pod, slice and host of every release, in order."""
 
@@ -145,7 +147,7 @@ class FakeApiServer:
         with self._lock:
             self._may("delete", kind)
             self.calls.append(("delete", kind.plural, name))
-            self.take(kind, name)
+            self.take(kind, name, grace_s)
             self._reconcile()
 
     def close(self) -> None:
@@ -161,12 +163,17 @@ class FakeApiServer:
             for item in items:
                 self._put(kind, item)
 
-    def take(self, kind: Kind, name: str) -> None:
+    def take(self, kind: Kind, name: str, grace_s: int | None = None) -> None:
         """Remove an object and all that it owns, as somebody else would."""
         with self._lock:
-            item = self.objects.pop((kind.plural, name), None)
+            item = self.objects.get((kind.plural, name))
             if item is None:
                 return
+            if item.get("spec", {}).get("nodeName") in self.silent and grace_s != 0:
+                if "deletionTimestamp" not in item["metadata"]:
+                    self.change(kind, name, metadata={"deletionTimestamp": "now", "deletionGracePeriodSeconds": 30})
+                return
+            del self.objects[kind.plural, name]
             self._tell("DELETED", kind, item)
             uid = item["metadata"]["uid"]
             for plural, owned in [key for key, value in self.objects.items() if _owned_by(value, uid)]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, Change, Expired, Kind
+from fabric.backends.kuberay.api import NODES, PODS, RAY_CLUSTERS, SECRETS, Change, Expired, Kind
 from fabric.backends.kuberay.kr8s_api import Kr8sApi
 from fabric.core.errors import BadConfig, BadInput, Conflict, Denied, FabricError, NotFound, Unavailable
 from tests.fake_api_server import FakeApiServer, kube_node
@@ -197,6 +197,24 @@ def test_a_watch_from_a_version_that_is_forgotten_says_so(server: Server, api: K
     server.objects.add(PODS, pod("a"))
     with pytest.raises(Expired):
         list(api.watch(PODS, "0"))
+
+
+def test_a_watch_goes_on_while_other_calls_are_refused(server: Server, api: Kr8sApi) -> None:
+    told: list[Change] = []
+    version = api.listing(PODS).version
+    watching = threading.Thread(target=lambda: told.extend(api.watch(PODS, version)))
+    watching.start()
+    while not server.objects._watches:
+        watching.join(0.01)
+    server.objects.refuses["create", "secrets"] = Denied("forbidden")
+    for _ in range(10):
+        with pytest.raises(Denied):
+            api.create(SECRETS, {"metadata": {"name": "s"}})
+    server.objects.add(PODS, pod("a"))
+    server.objects.close()
+    watching.join(10.0)
+    assert [change.object["metadata"]["name"] for change in told] == ["a"]
+    assert [method for method, _, _, _ in server.heard].count("POST") == 10
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fabric.backends.kuberay.api import SECRETS
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
 from fabric.backends.kuberay.images import check_built
 from fabric.backends.kuberay.layout import AdoptedLayout
-from fabric.core.errors import Conflict, FabricError, NotFound, Unavailable
+from fabric.core.errors import Conflict, Denied, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import ClusterView, Outcome, Phase, WantedCluster
 
 _log = logging.getLogger(__name__)
@@ -74,6 +74,15 @@ class AdoptedCluster:
         """Of the object."""
         return self._layout.uid
 
+    @property
+    def _longest_s(self) -> float:
+        """How long its start may take, in seconds."""
+        return self._surface.home.kubernetes.start_deadline_s
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._since > self._longest_s
+
     def leave(self) -> None:
         """Suspend the object again, unless it has ended; done once its pods are gone."""
         self._leave = True
@@ -82,9 +91,13 @@ class AdoptedCluster:
         """Look once and do what follows; whatever goes wrong shows in the view."""
         try:
             self._step()
-        except (Unavailable, Conflict) as error:
-            # Seen again at the next look; what runs goes on meanwhile.
-            if self.view.phase is Phase.STARTING:
+        except (Unavailable, Conflict, Denied) as error:
+            # Seen again at the next look; what runs goes on meanwhile. An API server that has just started refuses even
+            # who has all rights for some seconds.
+            if isinstance(error, Denied) and self._wanted is not None and not self._leave and self._is_late:
+                reason = f"could not be started within {self._longest_s:g} s: {error.message}"
+                self._publish(phase=Phase.BROKEN, problem=reason)
+            elif self.view.phase is Phase.STARTING:
                 self._publish(message=error.message)
         except FabricError as error:
             self._publish(phase=Phase.BROKEN, problem=error.message)
@@ -181,10 +194,9 @@ class AdoptedCluster:
                 message = "" if self.view.outcome is Outcome.NONE else self.view.message
                 self._publish(phase=Phase.READY, message=message)
             return
-        longest_s = self._surface.home.kubernetes.start_deadline_s
         why = self._pods.awaits()
-        if time.monotonic() - self._since > longest_s:
-            reason = f"its pods did not run within {longest_s:g} s{f': {why}' if why else ''}"
+        if self._is_late:
+            reason = f"its pods did not run within {self._longest_s:g} s{f': {why}' if why else ''}"
             self._publish(phase=Phase.BROKEN, problem=reason)
         elif why:
             check_built(str(foreign), why)
@@ -213,6 +225,7 @@ class AdoptedCluster:
         self._publish(phase=Phase.LEAVING)
         if not foreign.suspended and not foreign.job_ended:
             self._write(foreign, suspend_patch(foreign))
+        self._pods.let_go()
         if self._pods.gone:
             if self._wanted is not None:  # it was never started, and is on no annotation
                 self._forget(foreign, told_name(self._wanted))
@@ -222,6 +235,7 @@ class AdoptedCluster:
         """Somebody deleted it, and its pods go by themselves; or took its label away, and then they must be asked."""
         layout = self._layout
         self._publish(phase=Phase.LEAVING, problem=f"{layout.kind} {layout.object_name} was taken away")
+        self._pods.let_go()
         self.done = self._pods.gone
         if self.done or time.monotonic() < self._look_at:
             return

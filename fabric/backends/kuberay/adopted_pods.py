@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fabric.backends.kuberay import names, pod_state
-from fabric.backends.kuberay.api import KubeApi, Object
+from fabric.backends.kuberay.api import PODS, KubeApi, Object
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign, ForeignKind, foreign_objects
 from fabric.backends.kuberay.gang import Going, Place, choose, release
 from fabric.backends.kuberay.layout import AdoptedLayout
@@ -86,6 +86,16 @@ class AdoptedPods:
     def gone(self) -> bool:
         """Whether the object has no pods, of whatever attempt."""
         return not self._surface.pods.group(names.label_value(self._layout.uid))
+
+    def let_go(self) -> None:
+        """Take away pods that were asked to leave where no kubelet answers for them; Kubernetes keeps those for ever.
+
+        Raises:
+            FabricError: If one cannot be taken away now.
+        """
+        for pod in self._surface.pods.group(names.label_value(self._layout.uid)):
+            if _is_asked_to_leave(pod) and not self._node_lives(pod):
+                self._surface.api.delete(PODS, pod["metadata"]["name"], 0)
 
     @property
     def running(self) -> bool:
@@ -208,5 +218,10 @@ class AdoptedPods:
         return self._surface.nodes.get(self._layout.nodes[name]) is None
 
     def _node_lives(self, pod: Object) -> bool:
-        node = pod["spec"].get("nodeName")
-        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))
+        node, nodes = pod["spec"].get("nodeName"), self._surface.nodes
+        return not node or not self._surface.silence.lasts(node, nodes.get(node), heard=nodes.problem is None)
+
+
+def _is_asked_to_leave(pod: Object) -> bool:
+    """Whether somebody has deleted it and its kubelet may take its time."""
+    return "deletionTimestamp" in pod["metadata"] and pod["metadata"].get("deletionGracePeriodSeconds") != 0

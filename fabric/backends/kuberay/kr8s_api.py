@@ -25,8 +25,11 @@ _CALL_S = 15.0
 _AT_ONCE = 16
 """Calls under way at once; a hundred objects that are wanted at once wait here, and not for an API server's answer, so
 that none is given up that would have come. A choice."""
-_WATCH_S = 300
-"""After so many seconds the server ends a watch, and another begins where it ended."""
+_WATCH_S = 60
+"""After so many seconds the server ends a watch, and another begins where it ended. Nothing else need come meanwhile: a
+connection whose other end has vanished is told from a quiet one by that end alone, `_CALL_S` later."""
+_RENEW_EVERY_S = 5.0
+"""Least time between two looks for other credentials, in seconds: one may start a plug-in, and leaves files."""
 _MERGE, _JSON = "application/merge-patch+json", "application/json-patch+json"
 
 
@@ -45,9 +48,10 @@ class Kr8sApi:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
         self._thread.start()
-        self._connecting = asyncio.Lock()
+        self._connecting, self._renewing = asyncio.Lock(), asyncio.Lock()
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._api: Any = None
+        self._renew_at = float("-inf")
 
     def listing(self, kind: Kind, selector: str = "", fields: str = "") -> Listing:
         """All objects that have the labels and the values of fields."""
@@ -102,6 +106,8 @@ class Kr8sApi:
             "timeoutSeconds": str(_WATCH_S), **({"labelSelector": selector} if selector else {}),
         }  # fmt: skip
         running = asyncio.run_coroutine_threadsafe(self._stream(kind, params, told), self._loop)
+        # However it ends, also before it began: who listens waits for the queue alone.
+        running.add_done_callback(lambda _: told.put(None))
         try:
             while (change := told.get()) is not None:
                 if isinstance(change, FabricError):
@@ -141,32 +147,62 @@ class Kr8sApi:
         self, verb: str, kind: Kind, method: str, *, name: str = "", missing_ok: bool = False, **more: Any
     ) -> Object:
         try:
-            async with (await self._session()).call_api(method, timeout=_CALL_S, **self._at(kind, name), **more) as got:
-                found: Object = got.json()
-                return found
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+            found: Object = (await self._asked(method, **self._at(kind, name), **more)).json()
+            return found
+        except Exception as error:  # a credential plug-in that fails, or a proxy's odd answer, must not end who asked
             failure = self._mapped(verb, kind, name, error)
             if missing_ok and failure.code == "not_found":
                 return {}
             raise failure from None
 
-    async def _stream(self, kind: Kind, params: dict[str, str], told: Any) -> None:
-        """Put every change into the queue, at last an error or None.
+    async def _asked(self, method: str, **what: Any) -> httpx.Response:
+        """One answer that is no refusal.
 
-        Raises:
-            CancelledError: If nobody listens any more.
+        kr8s itself takes a 403, which a quota gives too, for old credentials as it takes a 401, and connects anew up to
+        three times: that closes the connections of all calls and watches under way. So it is shown no refusal.
         """
+        session = await self._session()
+        client = session._session
+        async with session.call_api(method, timeout=_CALL_S, raise_for_status=False, **what) as got:
+            pass
+        if got.status_code == httpx.codes.UNAUTHORIZED and await self._renewed(client):
+            async with session.call_api(method, timeout=_CALL_S, raise_for_status=False, **what) as got:
+                pass
+        got.raise_for_status()
+        answer: httpx.Response = got
+        return answer
+
+    async def _renewed(self, refused: Any) -> bool:
+        """Read the credentials anew, once for all whose old ones were refused; whether there may be others now.
+
+        Args:
+            refused: Whose connections they were shown on.
+        """
+        async with self._renewing:
+            if self._api._session is refused:
+                if self._loop.time() < self._renew_at:
+                    return False
+                self._renew_at = self._loop.time() + _RENEW_EVERY_S
+                await self._api.auth.reauthenticate()
+                await self._api._create_session()
+        return True
+
+    async def _stream(self, kind: Kind, params: dict[str, str], told: Any) -> None:
+        """Put every change into the queue, and at last an error if there was one."""
         try:
             patience = httpx.Timeout(_CALL_S, read=_WATCH_S + _CALL_S)
             session = await self._session()
-            async with session.call_api("GET", stream=True, params=params, timeout=patience, **self._at(kind)) as got:
-                async for line in got.aiter_lines():
-                    told.put(self._change(kind, json.loads(line)))
-            told.put(None)
-        except asyncio.CancelledError:
-            told.put(None)
-            raise
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError, ValueError) as error:
+            client, what = session._session, {"params": params, "timeout": patience, **self._at(kind)}
+            async with session.call_api("GET", stream=True, raise_for_status=False, **what) as got:
+                if got.is_success:
+                    async for line in got.aiter_lines():
+                        told.put(self._change(kind, json.loads(line)))
+                else:
+                    await got.aread()
+            if got.status_code == httpx.codes.UNAUTHORIZED and await self._renewed(client):
+                return  # whoever listens begins another, with the new ones
+            got.raise_for_status()
+        except Exception as error:  # the same; without a word the server would seem to have ended the watch
             told.put(self._mapped("watch", kind, "", error))
 
     def _change(self, kind: Kind, event: Object) -> Change | FabricError:
@@ -204,7 +240,7 @@ class Kr8sApi:
         except (ValueError, FileNotFoundError, KeyError) as error:
             where = self._kubeconfig or "no kubeconfig"
             raise BadConfig(f"no access to a Kubernetes cluster ({where}): {error}. Set KUBECONFIG.") from None
-        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, OSError) as error:
+        except Exception as error:  # a credential plug-in of the file fails as it likes
             raise Unavailable(f"Kubernetes does not answer: {type(error).__name__} {error}") from None
 
     def _at(self, kind: Kind, name: str = "") -> dict[str, Any]:
@@ -215,6 +251,8 @@ class Kr8sApi:
         }
 
     def _mapped(self, verb: str, kind: Kind, name: str, error: Exception) -> FabricError:
+        if isinstance(error, FabricError):
+            return error
         where = "/".join(filter(None, (self._namespace if kind.namespaced else "the cluster", name)))
         answer = getattr(error, "response", None)
         if answer is not None:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
 from fabric.backends.kuberay.api import Change, Expired, Kind, KubeApi, Object
-from fabric.core.errors import BadConfig, Denied, FabricError, NotFound
+from fabric.core.errors import BadConfig, Denied, FabricError, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -102,15 +102,20 @@ class Mirror(threading.Thread):
         """List and watch until told to end."""
         failures = 0
         while not self._over.is_set():
+            began = time.monotonic()
             try:
                 self._follow()
-                failures = 0
             except FabricError as error:
                 if not isinstance(error, Expired):
                     self.problem = error
                     _log.warning("%s", error.message)
-                self._over.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
-                failures += 1
+            except Exception as error:  # a thread that ended here would leave everybody with what was true then
+                self.problem = Unavailable(f"{self._kind.plural} are not heard: {type(error).__name__} {error}")
+                _log.exception("%s", self.name)
+            if time.monotonic() - began > _PAUSES_S[-1]:
+                failures = 0  # it was heard well for so long, so this is another trouble than the last
+            self._over.wait(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+            failures += 1
 
     def _follow(self) -> None:
         """List everything, then watch, again and again, while the server knows where we were."""

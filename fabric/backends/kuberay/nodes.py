@@ -20,6 +20,8 @@ from fabric.scheduler.snapshot import Node, NodeState
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 _DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+_STATED = frozenset(f"node.kubernetes.io/{what}" for what in ("unschedulable", "not-ready", "unreachable"))
+"""Taints that say what the node's state says already, a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ def nodes_seen(
 ) -> Seen:
     """The nodes that belong to a tier.
 
-    A node has what the site says of its tier, and no more than Kubernetes lets pods have. One that is cordoned drains;
-    one that is not ready, or has another architecture than its tier, is down.
+    A node has what the site says of its tier, and no more than Kubernetes lets pods have. One that is cordoned drains,
+    and so does one with a taint that its tier does not tolerate. One that is not ready, or has another architecture
+    than its tier, is down.
 
     Args:
         site: Its tiers.
@@ -87,8 +90,9 @@ def node_facts(item: Mapping[str, Any]) -> object:
     """What of a node is worth a look; kubelets write much else every few minutes."""
     metadata, status = item["metadata"], item.get("status", {})
     told = (metadata.get("annotations") or {}).get(names.PREFLIGHT), status.get("nodeInfo", {}).get("bootID")
-    cordoned = item.get("spec", {}).get("unschedulable", False)
-    return metadata.get("labels", {}), cordoned, status.get("allocatable"), readiness(item), told
+    spec = item.get("spec", {})
+    held_back = spec.get("unschedulable", False), spec.get("taints")
+    return metadata.get("labels", {}), held_back, status.get("allocatable"), readiness(item), told
 
 
 def _state(item: Mapping[str, Any], tier: Tier, standing: Standing | None) -> tuple[NodeState, str]:
@@ -102,9 +106,32 @@ def _state(item: Mapping[str, Any], tier: Tier, standing: Standing | None) -> tu
         return (NodeState.BOOTING if boots else NodeState.DOWN), said or "Kubernetes does not call it ready"
     if cordoned:
         return NodeState.DRAINING, standing.said if standing and standing.state is NodeState.REFUSED else ""
+    if taint := _untolerated(item, tier):
+        return NodeState.DRAINING, f"its taint {taint} is not among the tolerations of tier {tier.name}"
     if standing is None and tier.kubernetes and tier.kubernetes.vet:
         return NodeState.VETTING, ""
     return (standing.state, standing.said) if standing else (NodeState.READY, "")
+
+
+def _untolerated(item: Mapping[str, Any], tier: Tier) -> str:
+    """The first taint that keeps the fabric's pods off a ready node, as people write it; empty where none does."""
+    for taint in item.get("spec", {}).get("taints") or ():
+        key, value, effect = taint["key"], taint.get("value", ""), taint["effect"]
+        if effect != "PreferNoSchedule" and key not in _STATED and not _tolerates(tier, key, value, effect):
+            return f"{key}{f'={value}' if value else ''}:{effect}"
+    return ""
+
+
+def _tolerates(tier: Tier, key: str, value: str, effect: str) -> bool:
+    """Whether pods that go to a tier accept a taint."""
+    group = tier.kubernetes
+    if group is None:
+        return False
+    if (key, effect) == (group.gpu_resource, "NoSchedule") and tier.capacity.gpus:
+        return True  # Kubernetes' ExtendedResourceToleration lets through what asks for them, unasked, on many clusters
+    return any(
+        one.key == key and one.value in {None, value} and one.effect in {None, effect} for one in group.tolerations
+    )
 
 
 def allocatable(item: Mapping[str, Any], group: NodeGroup) -> Resources:

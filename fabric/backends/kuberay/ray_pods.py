@@ -4,26 +4,26 @@ Knows nothing of jobs: it sees objects.
 """
 
 import logging
-import secrets
 import threading
 import time
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fabric.backends.keeping.resizing import on_port
 from fabric.backends.kuberay import names, pod_state
-from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, SECRETS, KubeApi, Object
+from fabric.backends.kuberay.api import PODS, RAY_CLUSTERS, KubeApi, Object
+from fabric.backends.kuberay.backoff import Backoff
+from fabric.backends.kuberay.cluster_token import ClusterToken
 from fabric.backends.kuberay.gang import Going, Place, check_tokens, choose, release
 from fabric.backends.kuberay.images import check_built
 from fabric.backends.kuberay.layout import PodLayout, born_of
-from fabric.backends.kuberay.manifest import TOKEN_KEY, cluster_secret, dropped, ray_cluster, size_of, worker_groups
+from fabric.backends.kuberay.manifest import dropped, ray_cluster, size_of, worker_groups
 from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_events import PodEvents
 from fabric.backends.kuberay.pods import DASHBOARD_PORT, SERVE_PORT, Home
 from fabric.backends.kuberay.silence import Silence
-from fabric.core.errors import BadInput, Conflict, FabricError, NotFound, Unavailable
+from fabric.core.errors import BadInput, Conflict, Denied, FabricError, NotFound, Unavailable
 from fabric.scheduler.ports import WantedCluster
 from fabric.workloads.record import Slice
 
@@ -59,12 +59,13 @@ class RayPods:
         self._object_name = names.object_name(layout.mark)
         self._lock = threading.RLock()
         self._uid = ""
-        self._token = ""
+        self._token = ClusterToken(surface.api, surface.home, self._object_name)
         self._made = False
+        self._unanswered = False
         self._released: set[str] = set()
         self._drained: set[str] = set()
         self._last: dict[str, Object] = {}
-        self._trouble = ""
+        self._trouble, self._backoff = "", Backoff()
         self._events = PodEvents(surface.api, doubt=surface.doubt)
 
     @property
@@ -85,7 +86,7 @@ class RayPods:
     def head(self) -> tuple[str, str]:
         """URL of the head's REST API, and the cluster's token; empty while they are not known."""
         address = self._address()
-        return (f"http://{address}:{DASHBOARD_PORT}" if address else "", self._token)
+        return (f"http://{address}:{DASHBOARD_PORT}" if address else "", self._token.text)
 
     def listening(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A Serve configuration that listens where the gateway reaches it."""
@@ -123,12 +124,19 @@ class RayPods:
         Raises:
             FabricError: If it can never be made as it is.
         """
+        if not self._backoff.over:
+            return
         try:
             self._tend()
-            self._trouble = ""
-        except (Unavailable, Conflict) as error:
-            # Seen again at the next look; what runs goes on meanwhile.
+        except (Unavailable, Conflict, Denied) as error:
+            # Seen again at a later look; what runs goes on meanwhile. An API server that has just started refuses even
+            # who has all rights for some seconds; where they are missing, the deadline of the start tells so.
             self._trouble = error.message
+            if not isinstance(error, Conflict):
+                self._backoff.refused()
+        else:
+            self._trouble = ""
+            self._backoff.taken()
 
     def lost(self) -> list[str]:
         """Names of slices whose pod has ended or is gone, or whose node is gone or has not been ready for a while."""
@@ -215,7 +223,7 @@ class RayPods:
                 self._create(self.wanted)
             return
         self._uid = cluster["metadata"]["uid"]
-        self._ensure_secret(cluster)
+        self._token.ensure(cluster, self.wanted, is_new=self._made)
         self._bring_size(cluster)
         self._release()
         for name, pod in self._by_slice().items():
@@ -226,51 +234,22 @@ class RayPods:
 
         Raises:
             BadInput: If the cluster's KubeRay is too old for it.
+            Unavailable: If nobody says whether it was made.
         """
         if self._surface.clusters.get(self._object_name) is not None:
             return
         made = ray_cluster(wanted, self._surface.home, self._layout.written())
-        created = self._surface.api.create(RAY_CLUSTERS, made)
+        try:
+            created = self._surface.api.create(RAY_CLUSTERS, made)
+        except Unavailable:
+            self._unanswered = True
+            raise
         if why := dropped(created):
             self._surface.api.delete(RAY_CLUSTERS, self._object_name)
             raise BadInput(why)
         self._uid, self._made = created["metadata"]["uid"], True
         self._surface.clusters.learn(created)
-        self._ensure_secret(created)
-
-    def _ensure_secret(self, cluster: Object) -> None:
-        """Know the cluster's token: make its secret, or read the one that is there.
-
-        Raises:
-            Conflict: If the secret of an earlier cluster of that name has not gone yet.
-        """
-        if self._token:
-            return
-        found = self._secret(cluster)
-        if found is None:
-            return
-        owners = {owner["uid"] for owner in found["metadata"].get("ownerReferences", ())}
-        if self._uid not in owners:
-            raise Conflict(f"the secret {self._object_name} of an earlier cluster has not gone yet")
-        self._token = b64decode(found["data"][TOKEN_KEY]).decode()
-
-    def _secret(self, cluster: Object) -> Object | None:
-        """The secret of that name; None if there is none, and it is not known what should be in it."""
-        api = self._surface.api
-        if self._made and self.wanted is not None:
-            # Of a cluster that was made just now there is none, as a rule: no need to ask first.
-            try:
-                return self._new_secret(cluster, self.wanted)
-            except Conflict:
-                return api.get(SECRETS, self._object_name)
-        try:
-            return api.get(SECRETS, self._object_name)
-        except NotFound:
-            return self._new_secret(cluster, self.wanted) if self.wanted is not None else None
-
-    def _new_secret(self, cluster: Object, wanted: WantedCluster) -> Object:
-        token = secrets.token_hex(32)
-        return self._surface.api.create(SECRETS, cluster_secret(wanted, self._surface.home, token, cluster))
+        self._token.ensure(created, wanted, is_new=True)
 
     def _bring_size(self, cluster: Object) -> None:
         """Let every worker group have as many pods as the layout says, and name those that leave."""
@@ -310,6 +289,8 @@ class RayPods:
 
     def _take_down(self, patience_s: float) -> bool:
         """One step towards nothing being left; whether that is reached."""
+        if self._unanswered and not self._uid:
+            self._look_for_it()
         cluster = self._found(leaving=True)
         pods = self._pods()
         workers = [pod for pod in pods if not pod_state.is_head(pod)]
@@ -323,6 +304,16 @@ class RayPods:
         for pod in workers or pods:
             self._delete_pod(pod, patience_s)
         return cluster is None and not pods
+
+    def _look_for_it(self) -> None:
+        """Ask whether the RayCluster is there: it may have been made although nobody said so, or be heard of later."""
+        try:
+            found = self._surface.api.get(RAY_CLUSTERS, self._object_name)
+        except NotFound:
+            return
+        if born_of(found) == self._layout.born:
+            self._uid = found["metadata"]["uid"]
+            self._surface.clusters.learn(found)
 
     def _delete_pod(self, pod: Object, patience_s: float) -> None:
         """Delete it with less patience than its own; at once where no kubelet would answer."""
@@ -372,8 +363,8 @@ class RayPods:
     def _lives(self, pod: Object | None) -> bool:
         if pod is None or pod_state.has_ended(pod) or self._events.lacks(pod):
             return False
-        node = pod["spec"].get("nodeName")
-        return not node or not self._surface.silence.lasts(node, self._surface.nodes.get(node))
+        node, nodes = pod["spec"].get("nodeName"), self._surface.nodes
+        return not node or not self._surface.silence.lasts(node, nodes.get(node), heard=nodes.problem is None)
 
     def _node_is_ready(self, pod: Object) -> bool:
         """Whether its node works; a pod without a node needs none."""

@@ -30,15 +30,20 @@ class Silence:
         self._since: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def lasts(self, name: str, node: Mapping[str, Any] | None) -> bool:
+    def lasts(self, name: str, node: Mapping[str, Any] | None, *, heard: bool = True) -> bool:
         """Whether a node is gone, or has not been ready for too long.
 
         Args:
             name: Of the node.
             node: As it was last heard; None if there is none.
+            heard: Whether nodes are heard at present. Where they are not, nobody could tell that this one is back: its
+                time begins when somebody can.
         """
         with self._lock:
             if node is None or node_is_ready(node):
                 self._since.pop(name, None)
                 return node is None
+            if not heard:
+                self._since.pop(name, None)
+                return False
             return self._now() - self._since.setdefault(name, self._now()) >= self._patience_s

@@ -118,11 +118,33 @@ def test_a_secret_of_an_earlier_workload_of_the_name_is_not_taken_for_ones_own()
     assert all(name.startswith("fabric-told-w-1-") for name in told)
 
 
-def test_what_the_fabric_may_not_do_is_the_reason_why_it_does_not_start(theirs: Theirs) -> None:
+def test_what_the_fabric_may_not_do_is_told_at_once_and_ends_the_attempt_at_its_deadline(
+    theirs: Theirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
     theirs.api.refuses["patch", "rayclusters"] = Denied("grant verb patch on resource rayclusters")
     made.turn()
-    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, "grant verb patch on resource rayclusters")
+    assert (made.view.phase, made.view.message) == (Phase.STARTING, "grant verb patch on resource rayclusters")
+    monkeypatch.setattr(made, "_since", float("-inf"))
+    made.turn()
+    reason = "could not be started within 600 s: grant verb patch on resource rayclusters"
+    assert (made.view.phase, made.view.problem) == (Phase.BROKEN, reason)
+
+
+def test_an_api_server_that_refuses_for_a_moment_costs_an_object_no_attempt_and_no_run(theirs: Theirs) -> None:
+    made = theirs.cluster(RAY_CLUSTERS, ray_cluster("mine", TWO))
+    theirs.api.refuses["patch", "rayclusters"] = Denied("role not found")
+    made.turn()
+    theirs.api.refuses.clear()
+    theirs.until(lambda: made.view.phase is Phase.READY, made)
+    theirs.api.refuses["get", "rayclusters"] = Denied("role not found")
+    theirs.api.take(PODS, theirs.api.pod_of("head")["metadata"]["name"])
+    theirs.until(lambda: len(theirs.surface.pods.objects()) == 2)
+    made.turn()
+    assert made.view.phase is Phase.READY
+    theirs.api.refuses.clear()
+    theirs.until(lambda: made.view.phase is Phase.BROKEN, made)
+    assert made.view.problem == "slice head on node c0 lost: its pod was deleted"
 
 
 def test_pods_that_do_not_run_in_time_end_the_attempt_with_the_reason(

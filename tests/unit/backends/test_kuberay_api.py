@@ -12,6 +12,7 @@ from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.names import CLUSTER
 from fabric.backends.kuberay.nodes import node_facts, nodes_seen, quantity
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
+from fabric.config.kubernetes import Toleration
 from fabric.core.errors import (
     BadInput,
     ClusterLost,
@@ -106,6 +107,44 @@ def test_a_node_of_another_architecture_takes_no_work() -> None:
     assert [seen.state for seen in nodes_seen(pods_site(), [node]).nodes] == [NodeState.DOWN]
 
 
+def _taint(key: str, effect: str = "NoSchedule", **value: str) -> dict[str, str]:
+    return {"key": key, "effect": effect, **value}
+
+
+@pytest.mark.parametrize(
+    ("taint", "named"),
+    [
+        (_taint("maintenance", value="true"), "maintenance=true:NoSchedule"),
+        (_taint("node.kubernetes.io/disk-pressure"), "node.kubernetes.io/disk-pressure:NoSchedule"),
+        (_taint("team", value="chem"), "team=chem:NoSchedule"),
+        (_taint("gpu", "NoExecute"), "gpu:NoExecute"),
+        (_taint("team", value="physics"), ""),
+        (_taint("gpu"), ""),
+        (_taint("maintenance", "PreferNoSchedule"), ""),
+        (_taint("node.kubernetes.io/not-ready"), ""),
+        (_taint("nvidia.com/gpu", value="present"), ""),
+    ],
+)
+def test_a_ready_node_with_a_taint_that_its_tier_does_not_tolerate_takes_no_new_work_and_says_which(
+    taint: dict[str, str], named: str
+) -> None:
+    gpu, commodity = pods_site().tiers
+    assert gpu.kubernetes is not None
+    accepted = (Toleration(key="team", value="physics"), Toleration(key="gpu", effect="NoSchedule"))
+    group = gpu.kubernetes.model_copy(update={"tolerations": accepted})
+    site = pods_site(tiers=(gpu.model_copy(update={"kubernetes": group}), commodity))
+    seen = nodes_seen(site, [kube_node("g0", "gpu", gpus=2, taints=[_taint("gpu"), taint])])
+    state = NodeState.DRAINING if named else NodeState.READY
+    assert [node.state for node in seen.nodes] == [state]
+    told = seen.notes["g0"].said if "g0" in seen.notes else ""
+    assert told == (f"its taint {named} is not among the tolerations of tier gpu" if named else "")
+
+
+def test_a_taint_for_accelerators_keeps_work_off_a_node_of_a_tier_without_them() -> None:
+    node = kube_node("c0", "commodity", taints=[_taint("nvidia.com/gpu")])
+    assert [seen.state for seen in nodes_seen(pods_site(), [node]).nodes] == [NodeState.DRAINING]
+
+
 @pytest.mark.parametrize(("text", "number"), [("2", 2), ("1500m", 1.5), ("16Gi", 2**34), ("1G", 10**9), ("1e3", 1e3)])
 def test_quantities_are_read_as_kubernetes_writes_them(text: str, number: float) -> None:
     assert quantity(text) == number
@@ -127,7 +166,8 @@ def test_what_a_kubelet_writes_to_no_effect_wakes_nobody() -> None:
     assert tells(2, status={**node["status"], "images": ["another"]}) == 1
     assert tells(3, spec={"unschedulable": True}) == 2
     assert tells(4, spec={"unschedulable": True}, status={**node["status"], "conditions": []}) == 3
-    assert mirror.objects()["g0"]["metadata"]["resourceVersion"] == "4"
+    assert tells(5, spec={"unschedulable": True, "taints": [_taint("maintenance")]}) == 4
+    assert mirror.objects()["g0"]["metadata"]["resourceVersion"] == "5"
 
 
 def test_of_each_change_it_is_told_whose_it_is() -> None:
@@ -144,6 +184,50 @@ def test_of_each_change_it_is_told_whose_it_is() -> None:
     heard.clear()
     mirror._replace({"r": pod("r", "three", 3)}, "4")
     assert sorted(heard) == ["one", "three", "two"]
+
+
+class Interrupted:
+    """A mirror's time, and the end of it, as the test has it: waiting passes no time and is written down."""
+
+    def __init__(self, looks: int) -> None:
+        self.now, self.pauses, self._looks = 0.0, list[float](), looks
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def is_set(self) -> bool:
+        return len(self.pauses) == self._looks
+
+    def wait(self, pause_s: float) -> None:
+        self.pauses.append(pause_s)
+
+
+def pauses_of(monkeypatch: pytest.MonkeyPatch, error: Exception, *heard_s: float) -> list[float]:
+    """How long a mirror pauses after listening for so long each time before this error came."""
+    mirror, ends = Mirror(FakeApiServer(), NODES, "", lambda: None), Interrupted(len(heard_s))
+
+    def follow() -> None:
+        ends.now += heard_s[len(ends.pauses)]
+        raise error
+
+    monkeypatch.setattr(mirror, "_over", ends)
+    monkeypatch.setattr(mirror, "_follow", follow)
+    monkeypatch.setattr("fabric.backends.kuberay.mirror.time", ends)
+    mirror.run()
+    assert mirror.problem is not None
+    return ends.pauses
+
+
+def test_a_mirror_tries_again_at_longer_and_longer_intervals_until_it_has_heard_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Unavailable("Kubernetes does not answer")
+    assert pauses_of(monkeypatch, away, 0, 0, 0, 0, 0) == [0.2, 1.0, 2.0, 5.0, 5.0]
+    assert pauses_of(monkeypatch, away, 0, 0, 0, 300, 0, 300) == [0.2, 1.0, 2.0, 0.2, 1.0, 0.2]
+
+
+def test_a_mirror_goes_on_after_a_mistake_that_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pauses_of(monkeypatch, KeyError("items"), 0, 0) == [0.2, 1.0]
 
 
 def test_what_our_own_call_said_is_not_undone_by_an_older_look() -> None:

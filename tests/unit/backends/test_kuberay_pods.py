@@ -150,8 +150,9 @@ def test_a_pod_that_cannot_be_released_keeps_none_of_the_others(world: World) ->
 
 def test_what_the_fabric_may_not_do_is_told_at_once(world: World) -> None:
     world.api.refuses["create", "rayclusters"] = Denied("grant verb create on resource rayclusters")
-    with pytest.raises(Denied, match="grant verb create"):
-        world.cluster().tend()
+    pods = world.cluster()
+    pods.tend()
+    assert pods.awaits(NAMES) == "grant verb create on resource rayclusters"
 
 
 def test_a_pod_that_is_gone_or_ended_or_on_a_node_that_is_not_ready_is_lost_with_its_reason(world: World) -> None:
@@ -307,6 +308,51 @@ def test_an_end_takes_workers_then_the_head_and_leaves_nothing(world: World) -> 
     assert world.api.named(PODS) == world.api.named(RAY_CLUSTERS) == []
     deleted = [name for verb, kind, name in world.api.calls if verb == "delete" and kind == "pods"]
     assert heads not in deleted[: len(GANG) - 1]
+
+
+def unanswered(world: World) -> Callable[[Kind, Object], Object]:
+    """An API server that makes what it is asked to make, and does not say so."""
+
+    def create(kind: Kind, item: Object) -> Object:
+        FakeApiServer.create(world.api, kind, item)
+        raise Unavailable("Kubernetes did not answer")
+
+    return create
+
+
+def test_a_cluster_whose_making_was_not_answered_is_taken_away_although_nothing_was_heard_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Mirror(world.api, RAY_CLUSTERS, "", lambda: None)
+    world.surface = replace(world.surface, clusters=deaf)
+    monkeypatch.setattr(world.api, "create", unanswered(world))
+    pods = world.cluster()
+    pods.tend()
+    assert (world.api.named(RAY_CLUSTERS), pods.awaits(NAMES)) == (["w-1"], "Kubernetes did not answer")
+
+    def answer(kind: Kind, name: str) -> Object:
+        deaf.start()  # from now on it is heard
+        world.mirrors.append(deaf)
+        monkeypatch.undo()
+        monkeypatch.setattr("fabric.backends.kuberay.ray_pods._POLL_S", 0.005)
+        return world.api.get(kind, name)
+
+    monkeypatch.setattr(world.api, "get", answer)
+    assert pods.end(5.0)
+    assert world.api.named(RAY_CLUSTERS) == world.api.named(PODS) == []
+
+
+def test_an_end_takes_no_cluster_of_the_name_that_somebody_else_made(world: World) -> None:
+    world.surface = replace(world.surface, clusters=Mirror(world.api, RAY_CLUSTERS, "", lambda: None))
+    others = world.cluster(replace(asked(), born=5.0))
+    others.tend()
+    world.api.refuses["create", "rayclusters"] = Unavailable("Kubernetes did not answer")
+    world.surface = replace(world.surface, clusters=Mirror(world.api, RAY_CLUSTERS, "", lambda: None))
+    pods = world.cluster()
+    pods.tend()
+    assert pods.end(5.0)
+    assert world.api.named(RAY_CLUSTERS) == ["w-1"]
+    assert pods.lost() == []
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from fabric.backends.keeping.surroundings import Surroundings
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.api import EVENTS, NODES, PODS, RAY_CLUSTERS, Kind, Object, refusal
 from fabric.backends.kuberay.backend import KubeRayBackend
+from fabric.backends.kuberay.backoff import Backoff
 from fabric.backends.kuberay.images import image_for
 from fabric.backends.kuberay.pod_head import PodHead, PodOutput
 from fabric.backends.kuberay.pods import Home
@@ -100,6 +101,47 @@ def test_a_quota_that_refuses_the_cluster_is_tried_again_and_told_meanwhile(worl
     tended(pods, lambda: len(world.api.released) == len(GANG))
 
 
+class Clock:
+    """Seconds as told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_refused_again_and_again_is_asked_for_less_and_less_often() -> None:
+    clock = Clock()
+    backoff, asked = Backoff(clock), list[float]()
+    while clock.now < 60.0:
+        if backoff.over:
+            asked.append(clock.now)
+            backoff.refused()
+        clock.now += 0.125
+    assert asked == [0.0, 0.125, 0.375, 0.875, 1.75, 3.375, 6.625, 13.125, 23.125, 33.125, 43.125, 53.125]
+    backoff.taken()
+    backoff.refused()
+    assert backoff.over
+
+
+def test_a_cluster_that_a_quota_refuses_asks_less_and_less_often_and_goes_on_saying_why(world: World) -> None:
+    says = 'rayclusters.ray.io "w-1" is forbidden: exceeded quota: few'
+    world.api.refuses["create", "rayclusters"] = refusal("create", RAY_CLUSTERS, "fabric/w-1", status=403, message=says)
+    pods, clock, asked = world.cluster(), Clock(), list[float]()
+    pods._backoff = Backoff(clock)
+    for _ in range(100):
+        world.api.asked.clear()
+        pods.tend()
+        asked += [clock.now] if ("create", "rayclusters") in world.api.asked else []
+        assert pods.awaits(NAMES).startswith("a quota of Kubernetes refuses")
+        clock.now += 0.125
+    assert asked == [0.0, 0.125, 0.375, 0.875, 1.75, 3.375, 6.625]
+    world.api.refuses.clear()
+    clock.now += 10.0
+    pods.tend()
+    assert (world.api.named(RAY_CLUSTERS), pods.awaits(NAMES)[:6]) == (["w-1"], "slice ")
+
+
 def test_a_node_that_vanishes_between_the_plan_and_the_start_is_the_reason(world: World) -> None:
     world.api.makes_pods = False
     pods = world.cluster()
@@ -153,6 +195,29 @@ def test_a_quota_that_refuses_the_cluster_ends_the_attempt_at_its_deadline_with_
     keeper.turn()
     assert keeper.view.phase is Phase.BROKEN
     assert f"its Ray head did not start within 0 s: {told}" in keeper.view.problem
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_server_that_refuses_everybody_after_its_start_costs_a_starting_workload_no_attempt(
+    world: World, tmp_path: Path, status: int
+) -> None:
+    refused = refusal("create", RAY_CLUSTERS, "fabric/w-1", status=status, message="role not found")
+    world.api.refuses["create", "rayclusters"] = refused
+    pods, keeper = kept(world, tmp_path)
+    pods._backoff = Backoff(clock := Clock())
+    while clock.now < 5.0:
+        keeper.turn()
+        assert (keeper.view.phase, keeper.view.message) == (Phase.STARTING, refused.message)
+        clock.now += 0.5
+    world.api.refuses.clear()
+    clock.now += 10.0
+
+    def turned() -> bool:
+        keeper.turn()
+        return len(world.api.released) == len(GANG)
+
+    tended(pods, turned)
+    assert keeper.view.phase is Phase.STARTING
 
 
 def test_a_node_that_vanishes_between_the_plan_and_the_start_ends_the_attempt_at_once(
