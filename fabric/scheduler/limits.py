@@ -25,6 +25,8 @@ class Limits:
         self.held = snapshot.held
         self._bound: dict[str, bool] = {}
         self._running, self._by = snapshot.running, now + snapshot.grace_s
+        self._coming = Held()
+        """What projects get within a grace, as it was found for them in this decision."""
 
     @property
     def apply(self) -> bool:
@@ -49,6 +51,11 @@ class Limits:
         if self.apply:
             self.held = give_back(self._tree, self.held, project, amounts_of(slots, self._site))
 
+    def expect(self, project: str, shape: Shape) -> None:
+        """Count what `project` gets within a grace, so that its guarantee is not claimed for it and others too."""
+        if self.apply:
+            self._coming = take(self._tree, self._coming, project, _asked(shape, None, self._site.head_tiers))
+
     def recovery(self, claimant: str, shape: Shape) -> "Recovery":
         """What others owe to `claimant`, of whom `claims` says that somebody may, with `shape`."""
         held = self.held
@@ -60,7 +67,8 @@ class Limits:
         """Whether `claimant` may hold `shape` too within its guarantee, so that somebody may owe it something."""
         if not self.apply:
             return False
-        return within_guarantee(self._tree, self.held, claimant, _asked(shape, None, self._site.head_tiers))
+        coming, ask = self._coming.of(self._tree.path(claimant)[0]), _asked(shape, None, self._site.head_tiers)
+        return within_guarantee(self._tree, take(self._tree, self.held, claimant, coming), claimant, ask)
 
     @cached_property
     def _going(self) -> dict[str, Amounts]:

@@ -94,6 +94,7 @@ class RoomMaker:
             # Whoever asks for the same once this one has what there is may need help.
             self._in_vain.discard(question)
             self.unaided.add(work.name)
+            world.limits.expect(work.project, world.least(work))
             return False
         answer = self._answer(asks, owing, fits) or self._yielded(asks, owing, yielding, fits)
         if answer is None:
@@ -101,6 +102,7 @@ class RoomMaker:
         for victim in answer.victims:
             self._disturb(victim, work.name, by)
         self._in_vain.discard(question)
+        world.limits.expect(work.project, world.least(work))
         names = ", ".join(victim.workload.removesuffix(SURPLUS) for victim in answer.victims)
         world.notes[work.name] = f"room is made by {names} within {world.snapshot.grace_s:.0f} s"
         return True

@@ -304,6 +304,16 @@ def test_no_project_gives_back_more_than_it_owes_however_cheap_its_work_is(cheap
     assert sorted(name[0] for name in leaving(decide(of_three(cheap), EAGER, NOW))) == ["b", "c", "c", "c"]
 
 
+def test_what_is_guaranteed_is_claimed_once_however_many_ask_for_it() -> None:
+    jobs = [single(f"c{i}", f"g{i // 2}", project="c") for i in range(12)]
+    mine = [asks(f"mine-{i}", 4, gpus=1, project="a") for i in range(2)]
+    projects = (shares("a", 4.0), Project(name="c"))
+    gone = leaving(decide(seen(*jobs, *mine, gpu_nodes=6, projects=projects), EAGER, NOW))
+    assert len(gone) == 4
+    going = [replace(one, ends=NOW + 7.0, settled=False, movable=False) if one.name in gone else one for one in jobs]
+    assert leaving(decide(seen(*going, *mine, gpu_nodes=6, projects=projects), EAGER, NOW)) == []
+
+
 def test_the_last_that_leaves_may_take_its_project_below_its_guarantee() -> None:
     projects = (shares("ours", 3.0), shares("theirs", 3.0))
     borrower = [trains(f"b{i}", f"g{i}", project="theirs") for i in range(3)]
