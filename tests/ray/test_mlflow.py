@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from fabric.control import models
+from fabric.control.models import Models
 from fabric.core.errors import FabricError, Unauthenticated, Unavailable
 from fabric.registry.ports import ModelStore
 from fabric.store.mlflow_http import MlflowHttp
@@ -171,3 +174,39 @@ def test_a_server_does_not_outlive_its_killed_parent(tmp_path: Path) -> None:
         assert child.is_running(), "it outlives the thread that started it"
         os.kill(parent.pid, signal.SIGKILL)
     child.wait(10.0)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+class NoPins:
+    """Nothing is pinned, and nothing comes so far."""
+
+    def secret(self, workload: str, kind: str, make: Callable[[], str]) -> str:
+        """Never asked.
+
+        Raises:
+            AssertionError: Always.
+        """
+        raise AssertionError(workload)
+
+
+def test_mlflow_that_hangs_costs_all_services_together_one_short_wait(
+    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "LOOP_WAITS_S", 0.02)
+    known = Models(f"http://127.0.0.1:{silent.getsockname()[1]}", NoPins())
+    said = set()
+    for number in range(5):
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            known.folder(f"chat-{number}", "chat@champion", "alpha")
+        said.add(caught.value.message)
+    assert len(said) == 1, "a message that changes would be written into the records each time"
+    silent.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        silent.accept()

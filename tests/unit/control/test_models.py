@@ -1,8 +1,7 @@
 """Models by project: each sees and serves its own."""
 
 import re
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -119,14 +118,6 @@ def test_connections_to_a_workspace_are_made_once(models: Models, monkeypatch: p
     assert named(models.models("alpha")) == [("alpha", "chat")]
 
 
-@pytest.fixture
-def silent() -> Iterator[socket.socket]:
-    """A server that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        yield server
-
-
 class Watch:
     """A clock of which the test says how late it is."""
 
@@ -135,22 +126,6 @@ class Watch:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_mlflow_that_hangs_costs_all_services_together_one_short_wait(
-    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(under_test, "LOOP_WAITS_S", 0.02)
-    models = Models(f"http://127.0.0.1:{silent.getsockname()[1]}", FakePins())
-    said = set()
-    for number in range(5):
-        with pytest.raises(Unavailable, match="does not answer") as caught:
-            models.folder(f"chat-{number}", "chat@champion", "alpha")
-        said.add(caught.value.message)
-    assert len(said) == 1, "a message that changes would be written into the records each time"
-    silent.accept()[0].close()
-    with pytest.raises(BlockingIOError):
-        silent.accept()
 
 
 def test_mlflow_that_hung_is_asked_again_after_a_while(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
