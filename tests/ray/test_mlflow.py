@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -25,6 +25,7 @@ from fabric.store.mlflow_registry import mlflow_at
 from fabric.store.mlflow_server import MlflowServer
 from tests.architecture.tree import ROOT
 from tests.contract.models_contract import ModelsContract
+from tests.fake_pins import FakePins
 
 # Starting the server is part of the first test, whichever that is.
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -184,23 +185,11 @@ def silent() -> Iterator[socket.socket]:
         yield server
 
 
-class NoPins:
-    """Nothing is pinned, and nothing comes so far."""
-
-    def secret(self, workload: str, kind: str, make: Callable[[], str]) -> str:
-        """Never asked.
-
-        Raises:
-            AssertionError: Always.
-        """
-        raise AssertionError(workload)
-
-
 def test_mlflow_that_hangs_costs_all_services_together_one_short_wait(
     silent: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "LOOP_WAITS_S", 0.02)
-    known = Models(f"http://127.0.0.1:{silent.getsockname()[1]}", NoPins())
+    known = Models(f"http://127.0.0.1:{silent.getsockname()[1]}", FakePins())
     said = set()
     for number in range(5):
         with pytest.raises(Unavailable, match="does not answer") as caught:

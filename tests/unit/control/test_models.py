@@ -17,6 +17,7 @@ from fabric.registry.evaluation import Evaluation
 from fabric.registry.versions import Candidate, Lineage
 from fabric.store.mlflow_registry import MlflowModels, Row, Run
 from fabric.workloads.states import State
+from tests.fake_pins import FakePins
 from tests.unit.control.world import World
 
 TAKEN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -56,19 +57,6 @@ class FakeMlflow:
         return 1
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str]) -> None: ...
-
-
-class FakePins:
-    """Makes each value once."""
-
-    def __init__(self) -> None:
-        self.known: dict[tuple[str, str], str] = {}
-
-    def secret(self, workload: str, kind: str, make: object) -> str:
-        return self.known.setdefault((workload, kind), make())  # type: ignore[operator]
-
-    def kept_secret(self, workload: str, kind: str) -> str | None:
-        return self.known.get((workload, kind))
 
 
 @pytest.fixture
