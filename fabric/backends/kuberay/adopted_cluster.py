@@ -99,6 +99,8 @@ class AdoptedCluster:
                 self._publish(phase=Phase.BROKEN, problem=reason)
             elif self.view.phase is Phase.STARTING:
                 self._publish(message=error.message)
+            elif isinstance(error, Denied):
+                _log.warning("%s: %s", self._layout.name, error.message)
         except FabricError as error:
             self._publish(phase=Phase.BROKEN, problem=error.message)
         except Exception as error:  # a mistake of ours must show on the workload, not end all the others

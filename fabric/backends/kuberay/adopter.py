@@ -5,7 +5,7 @@ Knows nothing of who decides: it asks a reception. One object is one workload at
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from fabric.backends.kuberay.adopted_manifest import GRANTED, suspend_patch
 from fabric.backends.kuberay.adopted_pods import ForeignSurface
 from fabric.backends.kuberay.adoption import spec_of
 from fabric.backends.kuberay.foreign import KIND_OF, Foreign
+from fabric.backends.kuberay.identity import known_as_patch, name_before
 from fabric.backends.kuberay.looking import Looking
 from fabric.backends.kuberay.telling import ENDED, Sort, Teller
 from fabric.core.errors import FabricError, Unavailable
@@ -133,8 +134,10 @@ class Adopter(Looking):
             self._attend(foreign, by_uid.get(foreign.uid, []))
         self._forget_all_but(uids)
 
-    def _attend(self, foreign: Foreign, mine: Iterable[Standing]) -> None:
+    def _attend(self, foreign: Foreign, mine: Collection[Standing]) -> None:
         spec = self._asks(foreign)
+        if isinstance(spec, WorkloadSpec) and (mine or not foreign.job_ended):
+            spec = self._as_known(foreign, spec, mine)
         stands = next((one for one in mine if isinstance(spec, WorkloadSpec) and one.workload == spec.name), None)
         if stands is not None and foreign.job_ended and stands.state is State.QUEUED:
             # It ended while its attempt was given up; KubeRay starts it no more.
@@ -160,6 +163,18 @@ class Adopter(Looking):
                 found = error
             self._read[foreign.uid] = foreign.version, found
         return found
+
+    def _as_known(self, foreign: Foreign, spec: WorkloadSpec, mine: Iterable[Standing]) -> WorkloadSpec:
+        """The same under the name that an earlier version gave it, if any did; from then on the object says so."""
+        known = {one.workload for one in mine} | {foreign.annotations.get(names.WORKLOAD)}
+        if names.KNOWN_AS in foreign.annotations or known <= {None, spec.name}:
+            return spec
+        before = name_before(foreign, spec)
+        if before not in known:
+            return spec
+        patch = known_as_patch(foreign, spec, before)
+        self._quietly(lambda: self._surface.api.patch(KIND_OF[foreign.kind], foreign.name, patch))
+        return spec.model_copy(update={"name": before})
 
     def _keep_waiting(self, foreign: Foreign, stands: Standing) -> None:
         """Tell how it stands; who started it without a grant finds it suspended again."""

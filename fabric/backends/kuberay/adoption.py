@@ -3,7 +3,6 @@
 Knows nothing of a Kubernetes or of records: values in, values out.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from fabric.backends.kuberay import names
 from fabric.backends.kuberay.asked import Asked, asked_by
 from fabric.backends.kuberay.foreign import Foreign
+from fabric.backends.kuberay.identity import name_of
 from fabric.config.site import Site, Tier
 from fabric.core.errors import BadInput
 from fabric.workloads.spec import HEAD_GROUP, AdoptedSpec, Group, Priority, WorkloadSpec
@@ -25,14 +25,13 @@ AUTOSCALER = {"requests": {"cpu": "500m", "memory": "512Mi"}}
 """What KubeRay 1.6.2 gives Ray's autoscaler beside the head (its BuildAutoscalerContainer)."""
 _DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _OPERATOR = "ray.io/kuberay-operator"
-_DIGITS = 8
 
 
 def spec_of(foreign: Foreign, site: Site) -> WorkloadSpec:
     """The workload that an object asks to be.
 
-    Its name holds a digest of the object's number and of all that is asked, so that the same object asks for the same
-    workload after any restart, and for another one once its owner has changed it.
+    Its name holds a digest of the object's number and of what its owner asks for, so that the same object asks for the
+    same workload after any restart, and for another one once its owner has changed it.
 
     Raises:
         BadInput: If the fabric cannot take it; with what to write instead.
@@ -56,9 +55,7 @@ def spec_of(foreign: Foreign, site: Site) -> WorkloadSpec:
         nameless = WorkloadSpec(**fields)
     except ValidationError as error:
         raise BadInput(f"{foreign}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-    told = f"{nameless.model_dump_json()}/{foreign.annotations.get(names.AGAIN, '')}"
-    digest = hashlib.sha256(told.encode()).hexdigest()[:_DIGITS]
-    return nameless.model_copy(update={"name": f"{foreign.name}-{digest}"})
+    return nameless.model_copy(update={"name": name_of(foreign, nameless)})
 
 
 def _check_name(foreign: Foreign) -> None:

@@ -8,6 +8,7 @@ from fabric.backends.kuberay import names
 from fabric.backends.kuberay.adoption import spec_of
 from fabric.backends.kuberay.api import Object
 from fabric.backends.kuberay.foreign import foreign_objects
+from fabric.backends.kuberay.identity import known_as_patch, name_before, name_of
 from fabric.config.kubernetes import NodeGroup
 from fabric.config.site import Capacity, Defaults, Tier
 from fabric.core.errors import BadInput
@@ -124,6 +125,51 @@ def test_the_same_object_asks_for_the_same_workload_whatever_the_fabric_wrote_on
     assert spec(before) == spec(after)
 
 
+def test_neither_other_defaults_nor_another_tier_of_the_site_make_an_object_another_workload() -> None:
+    other = TWO_GPU_TIERS.model_copy(update={"defaults": Defaults(walltime_s=60.0, max_failures=7)})
+    found = [spec(ray_job("train", workers()), site) for site in (SITE, other)]
+    assert found[0].name == found[1].name
+    assert [(each.walltime_s, each.max_failures, each.groups[1].tier) for each in found] == [
+        (600.0, 2, "gpu"), (60.0, 7, None),
+    ]  # fmt: skip
+
+
+def test_a_field_that_an_earlier_version_did_not_know_makes_an_object_no_other_workload() -> None:
+    known = spec(ray_job("train", workers()))
+    newer = known.model_copy(update={"metadata": {"of": "a later version"}, "checkpoints": True})
+    assert name_of(foreign(ray_job("train", workers())), newer) == known.name
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        (ray_job("train", workers(2)), "train-18097211"),
+        (
+            ray_cluster(
+                "mine", workers(3, "small", template("2", "3Gi", 1)), project="chem",
+                annotations={names.AGAIN: "2", names.MAX_FAILURES: "0"},
+            ),
+            "mine-92670743",
+        ),
+        (
+            ray_cluster(
+                "c", workers(1, maxReplicas=4), enableInTreeAutoscaling=True, labels={names.PRIORITY: "harvest"}
+            ),
+            "c-a8c6bd16",
+        ),
+    ],
+)  # fmt: skip
+def test_names_that_the_version_before_gave_are_still_known(item: Object, name: str) -> None:
+    """The names were made by that version, and not by what knows them now."""
+    before = spec(item)
+    assert name_before(foreign(item), before) == name != before.name
+    patch = known_as_patch(foreign(item), before, name)
+    item["metadata"].setdefault("annotations", {}).update(patch["metadata"]["annotations"])
+    assert spec(item).name == name
+    item["metadata"]["annotations"][names.AGAIN] = "once more"
+    assert spec(item).name not in {name, before.name}
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -131,6 +177,10 @@ def test_the_same_object_asks_for_the_same_workload_whatever_the_fabric_wrote_on
         ray_cluster("c", workers(), uid="another"),
         ray_cluster("c", workers(), uid="uid-c", project="other"),
         ray_cluster("c", workers(), uid="uid-c", annotations={names.AGAIN: "2"}),
+        ray_cluster("c", workers(), uid="uid-c", annotations={names.WALLTIME: "60"}),
+        ray_cluster("c", workers(), uid="uid-c", annotations={names.MAX_FAILURES: "2"}),
+        ray_cluster("c", workers(), uid="uid-c", labels={names.PRIORITY: "harvest"}),
+        ray_cluster("c", workers(pods=template(gpus=1, nodeSelector={"fabric/tier": "gpu"})), uid="uid-c"),
     ],
 )
 def test_one_that_asks_for_something_else_is_another_workload(other: Object) -> None:
