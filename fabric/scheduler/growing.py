@@ -68,11 +68,19 @@ def _grow_pool(members: Sequence[Running], tier: str, gpus: bool, world: WhatIf)
     for span_s in spans:
         room = _room(members[0].project, span_s, world)
         free_slots = _slots(room, tier, gpus, site)
-        for growth in grow([_gang(work, world) for work in left], free_slots, for_s=span_s, min_run_s=0.0):
+        able = [work for work in left if _gone_by(work, world.now + span_s)]
+        for growth in grow([_gang(work, world) for work in able], free_slots, for_s=span_s, min_run_s=0.0):
             work = next(one for one in left if one.name == growth.workload)
             if _enlarge(work, growth, tier, room=room, span_s=span_s, world=world):
                 left.remove(work)
                 room = _room(work.project, span_s, world)
+
+
+def _gone_by(work: Running, end: float) -> bool:
+    """Whether what a gang gets now is free again by then: it ends, or gives back what is beyond what it asked for."""
+    group = work.elastic
+    assert group is not None  # noqa: S101 - only elastic gangs are asked about
+    return work.grant.size(group.name) >= group.count or (math.inf if work.ends is None else work.ends) <= end
 
 
 def _room(project: str, span_s: float, world: WhatIf) -> Amounts:

@@ -60,6 +60,15 @@ def test_what_is_promised_much_later_is_used_until_then() -> None:
     assert later.promises["wide"].start == NOW + 50_000
 
 
+def test_a_gang_below_what_it_asked_for_takes_nothing_that_it_would_keep_from_who_was_promised_it() -> None:
+    blocker, wide = trains("other", "g1", ends=NOW + 50_000), asks("wide", 2, walltime_s=50.0)
+    plan = decide(seen(gang("a", "g0", count=2), blocker, wide, gpu_nodes=3), EAGER, NOW)
+    assert (plan.resized, plan.promises["wide"].start) == ((), NOW + 50_000)
+    wider = asks("wider", 3, walltime_s=50.0)
+    plan = decide(seen(gang("a", "g0", count=2, ends=NOW + 40_000), blocker, wider, gpu_nodes=3), EAGER, NOW)
+    assert [(resize.workload, resize.after) for resize in plan.resized] == [("a", 2)], "it ends before that"
+
+
 def test_a_gang_that_is_nearly_done_is_left_alone() -> None:
     assert decide(seen(gang("a", "g0", told=Told(1, left_s=30.0, workers=1)), gpu_nodes=3), EAGER, NOW).resized == ()
 
