@@ -63,6 +63,7 @@ def day(tmp_path: Path, engine: Engine) -> Day:
     return day.steps()
 
 
+@pytest.mark.slow
 def test_what_comes_after_an_array_starts_once_every_element_has_succeeded(day: Day) -> None:
     assert day.states("sweep.0", "sweep.1", "sum") == [State.RUNNING, State.RUNNING, State.QUEUED]
     day.ends("sweep.1", Outcome.SUCCEEDED)

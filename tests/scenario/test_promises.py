@@ -60,6 +60,7 @@ def day(
     return engine.records.kept
 
 
+@pytest.mark.slow
 @given(JOBS)
 @settings(max_examples=30)
 def test_with_a_promise_for_everybody_nobody_starts_after_his_first(
@@ -82,6 +83,7 @@ def test_promises_survive_a_restart_at_every_moment(drawn: list[tuple[int, int, 
         assert (record.at, record.promised_start) == (through[name].at, through[name].promised_start)
 
 
+@pytest.mark.slow
 @given(JOBS)
 @settings(max_examples=30)
 def test_the_first_of_the_queue_starts_no_later_than_it_was_promised(

@@ -243,6 +243,7 @@ def test_the_table_names_every_route_and_its_permission(world: World) -> None:
     assert declared == table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caller", CALLERS)
 def test_each_caller_is_let_in_where_its_role_and_project_allow(guarded: World, caller: str) -> None:
     wrong = []

@@ -70,6 +70,7 @@ def test_every_answer_is_one_that_the_description_declares(lived_in: World, requ
     assert len(refused) < len(asked.statuses) / 2, refused
 
 
+@pytest.mark.slow
 def test_one_that_answers_otherwise_than_it_says_is_found_out() -> None:
     app = FastAPI()
 

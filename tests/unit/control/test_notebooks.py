@@ -353,6 +353,7 @@ async def test_what_killed_processes_left_is_swept(short: Path, monkeypatch: pyt
     assert not held.exists()
 
 
+@pytest.mark.slow
 async def test_a_web_socket_is_joined_with_its_path_its_protocol_and_its_end(tmp_path: Path) -> None:
     seen: list[Any] = []
 

@@ -36,6 +36,7 @@ def text_of(said: pytest.LogCaptureFixture) -> str:
     return "\n".join(logging.Formatter().format(record) for record in said.records)
 
 
+@pytest.mark.slow
 async def test_no_route_logs_the_key_with_which_it_is_asked(
     make_world: Callable[..., World], said: pytest.LogCaptureFixture
 ) -> None:

@@ -124,6 +124,7 @@ def test_what_is_there_is_used_again(texts: Path, tmp_path: Path) -> None:
     assert not prepared(settings(texts, "hamlet", reuse=False), tmp_path / "data").reused
 
 
+@pytest.mark.slow
 def test_a_changed_text_is_noticed(texts: Path, tmp_path: Path) -> None:
     first = prepared(settings(texts, "hamlet"), tmp_path / "data")
     corpus(texts, macbeth=prose(9))
@@ -132,6 +133,7 @@ def test_a_changed_text_is_noticed(texts: Path, tmp_path: Path) -> None:
     assert second.manifest.parents != first.manifest.parents
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_made_again(texts: Path, tmp_path: Path) -> None:
     first = prepared(settings(texts, "hamlet"), tmp_path / "data")
     min((tmp_path / "data").rglob("train-*.npy")).write_bytes(b"")

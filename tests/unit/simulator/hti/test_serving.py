@@ -187,6 +187,7 @@ def test_prompts_that_take_too_long_on_any_number_of_replicas_are_refused() -> N
         replica_table("chat", even(2.0), most=2, window_s=WINDOW_S, plan_ttft_s=1.5)
 
 
+@pytest.mark.slow
 def test_the_model_is_within_a_tenth_of_every_request_at_every_level_of_load(
     settings: HtiSettings, traces: Traces
 ) -> None:
