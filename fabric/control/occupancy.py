@@ -21,11 +21,11 @@ from fabric.api.occupancy import (
     Steps,
     TierOccupancy,
 )
-from fabric.api.overview import Amounts
 from fabric.control.callers import Caller, Permission
 from fabric.control.discretion import OTHERS
 from fabric.control.draining import node_of_drain
 from fabric.control.ports import Ports
+from fabric.control.views import amounts_of
 from fabric.core.resources import Resources
 from fabric.scheduler.ahead import Ahead, Booking, Held, ahead
 from fabric.scheduler.forecast import Demand
@@ -129,7 +129,7 @@ def _tiers(nodes: Iterable[Node], before: HeldOverTime, coming: _Coming | None) 
         steps = coming.found.tiers.get(name, ()) if coming else ()
         yield TierOccupancy(
             name=name,
-            total=_amounts(total[name]),
+            total=amounts_of(total[name]),
             past=_of_means(before.tiers.get(name, ())),
             running=_series(steps, lambda held: held.running),
             kept=_series(steps, lambda held: held.kept),
@@ -154,10 +154,6 @@ def _series(steps: Sequence[Held], part: Callable[[Held], Resources]) -> Series:
     )
 
 
-def _amounts(resources: Resources) -> Amounts:
-    return Amounts(cpus=resources.cpus.whole(), gpus=resources.gpus.whole(), memory_bytes=resources.memory.count)
-
-
 def _booked(coming: _Coming, caller: Caller) -> tuple[list[BookingView], list[ServiceForecast]]:
     """Claims on what is ahead, and forecasts; both without what is none of the caller's."""
     seen, until = coming.decision.snapshot, coming.steps.begins + coming.steps.num * coming.steps.step_s
@@ -180,7 +176,7 @@ def _booking(booking: Booking, theirs: Collection[str]) -> BookingView:
         name=OTHERS if hidden else node or booking.name,
         starts_at=booking.start,
         ends_at=booking.end if math.isfinite(booking.end) else None,
-        amounts={tier: _amounts(amount) for tier, amount in booking.amounts.items()},
+        amounts={tier: amounts_of(amount) for tier, amount in booking.amounts.items()},
         nodes=booking.nodes,
         replicas=booking.replicas,
     )

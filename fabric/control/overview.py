@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from fabric.api.admin import ProgressView, WorkloadView
-from fabric.api.overview import Amounts, Overview, PromisesView, TierView
+from fabric.api.overview import Overview, PromisesView, TierView
 from fabric.api.use import UseAmounts, UseView, total
 from fabric.control.discretion import Reads
-from fabric.control.views import workload_view
+from fabric.control.views import amounts_of, workload_view
 from fabric.core.resources import Resources
 from fabric.scheduler.punctuality import KEPT_WITHIN_S, punctuality
 from fabric.scheduler.snapshot import Node, NodeState
@@ -94,16 +94,10 @@ def _tier(name: str, nodes: Sequence[Node], held: dict[str, Resources], on_node:
         name=name,
         nodes=len(nodes),
         ready=len(ready),
-        total=_amounts(sum((node.capacity for node in ready), Resources())),
-        free=_amounts(sum(free, Resources())),
-        held={name: _amounts(amount) for name, amount in sorted(held.items())},
+        total=amounts_of(sum((node.capacity for node in ready), Resources())),
+        free=amounts_of(sum(free, Resources())),
+        held={name: amounts_of(amount) for name, amount in sorted(held.items())},
     )
-
-
-def _amounts(resources: Resources) -> Amounts:
-    return Amounts(
-        cpus=resources.cpus.whole(), gpus=resources.gpus.whole(), memory_bytes=resources.memory.count
-    )  # fmt: skip
 
 
 def queue_of(records: Iterable[Record]) -> list[Record]:

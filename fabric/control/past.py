@@ -5,13 +5,12 @@ Knows nothing of HTTP, nor of what is made of it.
 
 from collections.abc import Iterable, Sequence
 
-from fabric.api.overview import Amounts
 from fabric.api.past import MOST_PAST, CurvesView, PastGroup, PastView, PastWork, TierFacts
 from fabric.config.site import Site
 from fabric.config.site_file import policy_of
 from fabric.control.callers import Caller, Permission
 from fabric.control.ports import Ports
-from fabric.core.resources import Resources
+from fabric.control.views import amounts_of
 from fabric.scheduler.policy import Policy
 from fabric.scheduler.snapshot import Node, NodeState
 from fabric.workloads.record import Record
@@ -37,7 +36,7 @@ class Past:
             at=self._ports.clock.now(),
             tiers=tier_facts(self._ports.nodes()),
             policy=policy_of(site, Policy).model_dump(mode="json"),
-            head=_amounts(site.head.resources),
+            head=amounts_of(site.head.resources),
             grace_s=site.grace_s,
             overhead_s=site.overhead_s,
             works=tuple(past_work(record) for record in found if record.at.submitted >= since),
@@ -60,7 +59,7 @@ def tier_facts(nodes: Iterable[Node]) -> tuple[TierFacts, ...]:
 def _facts(name: str, nodes: Sequence[Node]) -> TierFacts:
     largest = max(nodes, key=lambda node: (node.capacity.gpus, node.capacity.cpus, node.capacity.memory, node.name))
     heads = any(node.heads for node in nodes)
-    return TierFacts(name=name, nodes=len(nodes), each=_amounts(largest.capacity), heads=heads, speed=largest.speed)
+    return TierFacts(name=name, nodes=len(nodes), each=amounts_of(largest.capacity), heads=heads, speed=largest.speed)
 
 
 def past_work(record: Record) -> PastWork:
@@ -77,7 +76,3 @@ def _group(group: Group) -> PastGroup:
     return PastGroup(
         name=group.name, count=group.count, tier=group.tier, cpus=group.cpus, gpus=group.gpus, memory=group.memory
     )  # fmt: skip
-
-
-def _amounts(resources: Resources) -> Amounts:
-    return Amounts(cpus=resources.cpus.whole(), gpus=resources.gpus.whole(), memory_bytes=resources.memory.count)

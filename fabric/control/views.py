@@ -10,6 +10,7 @@ from fabric.api.admin import ElementView, EventView, NodeView, NumaView, Progres
 from fabric.api.gateway import SERVED
 from fabric.api.jobs import JobDetails
 from fabric.api.nodes import DrainView
+from fabric.api.overview import Amounts
 from fabric.api.use import UseView
 from fabric.config.site import Site
 from fabric.control.discretion import Reads
@@ -50,6 +51,11 @@ def message_of(record: Record) -> str:
 def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Metadata without a whole spec, which may hold values of environment variables."""
     return {key: _HIDDEN if key == WORKLOAD else value for key, value in metadata.items()}
+
+
+def amounts_of(resources: Resources) -> Amounts:
+    """Resources as people see them."""
+    return Amounts(cpus=resources.cpus.whole(), gpus=resources.gpus.whole(), memory_bytes=resources.memory.count)
 
 
 def clock_time(instant: float) -> str:

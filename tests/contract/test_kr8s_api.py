@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -179,17 +180,24 @@ def test_nodes_are_in_no_namespace(server: Server, api: Kr8sApi) -> None:
     assert server.heard[-1][1] == "/api/v1/nodes"
 
 
-def test_a_watch_tells_what_changes_until_the_server_ends_it(server: Server, api: Kr8sApi) -> None:
+@contextmanager
+def watched(server: Server, api: Kr8sApi) -> Iterator[list[Change]]:
+    """What a watch of pods tells until the server ends it, whole at the end."""
     told: list[Change] = []
     version = api.listing(PODS).version
     watching = threading.Thread(target=lambda: told.extend(api.watch(PODS, version)))
     watching.start()
     while not server.objects._watches:
         watching.join(0.01)
-    server.objects.add(PODS, pod("a"))
-    server.objects.take(PODS, "a")
+    yield told
     server.objects.close()
     watching.join(10.0)
+
+
+def test_a_watch_tells_what_changes_until_the_server_ends_it(server: Server, api: Kr8sApi) -> None:
+    with watched(server, api) as told:
+        server.objects.add(PODS, pod("a"))
+        server.objects.take(PODS, "a")
     assert [(change.kind, change.object["metadata"]["name"]) for change in told] == [("ADDED", "a"), ("DELETED", "a")]
 
 
@@ -200,19 +208,12 @@ def test_a_watch_from_a_version_that_is_forgotten_says_so(server: Server, api: K
 
 
 def test_a_watch_goes_on_while_other_calls_are_refused(server: Server, api: Kr8sApi) -> None:
-    told: list[Change] = []
-    version = api.listing(PODS).version
-    watching = threading.Thread(target=lambda: told.extend(api.watch(PODS, version)))
-    watching.start()
-    while not server.objects._watches:
-        watching.join(0.01)
-    server.objects.refuses["create", "secrets"] = Denied("forbidden")
-    for _ in range(10):
-        with pytest.raises(Denied):
-            api.create(SECRETS, {"metadata": {"name": "s"}})
-    server.objects.add(PODS, pod("a"))
-    server.objects.close()
-    watching.join(10.0)
+    with watched(server, api) as told:
+        server.objects.refuses["create", "secrets"] = Denied("forbidden")
+        for _ in range(10):
+            with pytest.raises(Denied):
+                api.create(SECRETS, {"metadata": {"name": "s"}})
+        server.objects.add(PODS, pod("a"))
     assert [change.object["metadata"]["name"] for change in told] == ["a"]
     assert [method for method, _, _, _ in server.heard].count("POST") == 10
 

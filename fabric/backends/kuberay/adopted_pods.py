@@ -218,8 +218,7 @@ class AdoptedPods:
         return self._surface.nodes.get(self._layout.nodes[name]) is None
 
     def _node_lives(self, pod: Object) -> bool:
-        node, nodes = pod["spec"].get("nodeName"), self._surface.nodes
-        return not node or not self._surface.silence.lasts(node, nodes.get(node), heard=nodes.problem is None)
+        return not self._surface.silence.lost(pod["spec"].get("nodeName"), self._surface.nodes)
 
 
 def _is_asked_to_leave(pod: Object) -> bool:

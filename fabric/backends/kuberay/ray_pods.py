@@ -363,8 +363,7 @@ class RayPods:
     def _lives(self, pod: Object | None) -> bool:
         if pod is None or pod_state.has_ended(pod) or self._events.lacks(pod):
             return False
-        node, nodes = pod["spec"].get("nodeName"), self._surface.nodes
-        return not node or not self._surface.silence.lasts(node, nodes.get(node), heard=nodes.problem is None)
+        return not self._surface.silence.lost(pod["spec"].get("nodeName"), self._surface.nodes)
 
     def _node_is_ready(self, pod: Object) -> bool:
         """Whether its node works; a pod without a node needs none."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fabric.backends.kuberay.mirror import Mirror
 from fabric.backends.kuberay.pod_state import node_is_ready
 
 LOST_AFTER_S = 20.0
@@ -47,3 +48,9 @@ class Silence:
                 self._since.pop(name, None)
                 return False
             return self._now() - self._since.setdefault(name, self._now()) >= self._patience_s
+
+    def lost(self, name: str | None, nodes: Mirror) -> bool:
+        """Whether a node of those that are followed counts as lost; what is on none yet has none to lose."""
+        if not name:
+            return False
+        return self.lasts(name, nodes.get(name), heard=nodes.problem is None)
